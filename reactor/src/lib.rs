@@ -9,6 +9,7 @@ pub mod clock;
 pub mod disk;
 pub mod frame;
 pub mod rng;
+pub mod sim;
 
 pub use buffer::{AlignedBuf, BLOCK_BYTES};
 pub use clock::Nanos;
