@@ -4,7 +4,7 @@ use crate::ballot::Ballot;
 
 /// What one replica remembers of one entity. `promised`, `accepted` and `taken_over` are durable; `chosen_to` is knowledge
 /// that may be forgotten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AcceptorState {
     /// The lowest ballot still accepted. Never goes down.
     pub promised: Ballot,
@@ -40,10 +40,15 @@ impl AcceptorState {
         self.chosen_to = self.chosen_to.max(ballot);
     }
 
+    /// Whether the vote for `ballot` was given before, and its record is still here.
+    fn holds_vote(&self, ballot: Ballot) -> bool {
+        !ballot.is_zero() && ballot == self.accepted && !self.taken_over
+    }
+
     /// Whether `ballot` is barred: below the promise, or the entity is absent and the floor covers the ballot. A bare
-    /// promise counts as absent.
+    /// promise counts as absent. Nothing is ever proposed at ballot zero: who sends it is broken, and is refused.
     fn bars(&self, floor: Ballot, ballot: Ballot) -> bool {
-        ballot < self.promised || (self.accepted.is_zero() && ballot <= floor)
+        ballot.is_zero() || ballot < self.promised || (self.accepted.is_zero() && ballot <= floor)
     }
 
     /// Prepare{ballot}.
@@ -61,8 +66,7 @@ impl AcceptorState {
     /// Accept{ballot, base}. Equality with the accepted ballot is tested before the promise (amendment 12): a repeated Accept
     /// is answered again, although its own first arrival raised the promise above it.
     pub fn accept(&mut self, floor: Ballot, ballot: Ballot, base: Ballot) -> Verdict {
-        assert!(!ballot.is_zero(), "nothing is ever proposed at ballot zero");
-        if ballot == self.accepted && !self.taken_over {
+        if self.holds_vote(ballot) {
             self.learn_chosen(base);
             return Verdict::Again;
         }
@@ -81,7 +85,7 @@ impl AcceptorState {
 
     /// Restamp{ballot, of}: as accept, with the entry taken from the own record if that is the one at `of`.
     pub fn restamp(&mut self, floor: Ballot, ballot: Ballot, of: Ballot) -> Verdict {
-        if ballot == self.accepted && !self.taken_over {
+        if self.holds_vote(ballot) {
             return Verdict::Again;
         }
         if self.bars(floor, ballot) {

@@ -2,9 +2,11 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 
 use crate::acceptor::{AcceptorState, Verdict};
 use crate::ballot::Ballot;
+use crate::limits::{PENDING_MAX, WITHHELD_MAX};
 use crate::message::{Message, Report};
 use crate::proposer::{hopeless, Accepting, Phase, Phase1, Preparing};
 use crate::quorum::{Member, MemberSet, Members};
@@ -105,14 +107,14 @@ pub enum Output<E> {
 }
 
 /// The accepted record with its state, as durable or as about to be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Copy<E> {
     state: AcceptorState,
     entry: Option<E>,
 }
 
 /// The proposer's own vote that becomes valid with a pending change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum OwnVote<E> {
     Promise(Ballot, Report<E>),
     Accept(Ballot),
@@ -223,6 +225,15 @@ impl<E: Entry> Instance<E> {
         self.working.state.learn_chosen(ballot);
     }
 
+    /// Exchanges the handle of the entry accepted at `ballot` for another of the same entry (the caller has loaded its bytes).
+    pub fn reload(&mut self, ballot: Ballot, entry: &E) {
+        for copy in [&mut self.stable, &mut self.working] {
+            if copy.state.accepted == ballot && copy.entry.is_some() {
+                copy.entry = Some(entry.clone());
+            }
+        }
+    }
+
     /// Whether Accept may be sent at the next ballot at once (consensus.md section 3, Fast): the last record here is this very
     /// proposer's, is chosen, and nobody has raised the promise since.
     pub fn can_fast(&self, node: u32, incarnation: u32) -> bool {
@@ -238,16 +249,23 @@ impl<E: Entry> Instance<E> {
     pub fn prepare(&mut self, ballot: Ballot, floor: Ballot, out: &mut Vec<Output<E>>) {
         assert!(matches!(self.phase, Phase::Idle), "one proposal at a time");
         let holds = self.working.state.accepted;
-        self.phase =
-            Phase::Preparing(Preparing { ballot, holds, promises: Vec::new(), refused: MemberSet::EMPTY });
+        self.phase = Phase::Preparing(Preparing {
+            ballot,
+            holds,
+            promises: Vec::new(),
+            refused: MemberSet::EMPTY,
+            rival: Ballot::ZERO,
+        });
         match self.working.state.prepare(floor, ballot) {
-            Verdict::Changed => {
+            // Promised before: the own last accept pre-authorised this very ballot, and no Accept has used it, else the promise
+            // were above it. It is recorded once more, so that the own promise counts by the one rule there is.
+            Verdict::Changed | Verdict::Again => {
                 let report = self.report(holds);
                 self.persist(Recorded::Promised { ballot }, Some(OwnVote::Promise(ballot, report)), out);
                 self.resend(out);
             }
             // The ballot was not fresh: nothing left, nothing is lost but the ballot.
-            _ => self.lose(self.working.state.promised, out),
+            Verdict::Refused | Verdict::NeedBase => self.lose(self.working.state.promised, out),
         }
     }
 
@@ -289,8 +307,7 @@ impl<E: Entry> Instance<E> {
         match &self.phase {
             Phase::Preparing(p) => {
                 let (ballot, holds) = (p.ballot, p.holds);
-                let silent = others
-                    .filter(|m| !p.refused.contains(*m) && p.promises.iter().all(|(member, _)| member != m));
+                let silent = others.filter(|m| !p.refused.contains(*m) && !p.has_promise_of(*m));
                 out.extend(silent.map(|to| Output::Send { to, message: Message::Prepare { ballot, holds } }));
             }
             Phase::Accepting(a) => {
@@ -358,6 +375,9 @@ impl<E: Entry> Instance<E> {
     pub fn receive(&mut self, from: Member, message: Message<E>, floor: Ballot, out: &mut Vec<Output<E>>) {
         assert!(from != self.me && from < self.members.count(), "messages come from the other members");
         match message {
+            // As good as lost on the way: a stalled disk must not gather the world's requests.
+            Message::Prepare { .. } | Message::Accept { .. } | Message::Restamp { .. }
+                if self.pending.len() >= PENDING_MAX => {}
             Message::Prepare { ballot, holds } => self.on_prepare(from, ballot, holds, floor, out),
             Message::Accept { ballot, base, entry } => self.on_accept(from, ballot, base, entry, floor, out),
             Message::Restamp { ballot, of } => self.on_restamp(from, ballot, of, floor, out),
@@ -406,7 +426,7 @@ impl<E: Entry> Instance<E> {
         floor: Ballot,
         out: &mut Vec<Output<E>>,
     ) {
-        if ballot == self.working.state.accepted {
+        if !ballot.is_zero() && ballot == self.working.state.accepted {
             let same = self.working.entry.as_ref().is_some_and(|own| own.agrees(&entry));
             if !same {
                 out.push(Output::Corrupt { from, ballot });
@@ -452,9 +472,16 @@ impl<E: Entry> Instance<E> {
 
     /// Sends an answer, or withholds it until every change it may rest on is durable.
     fn answer(&mut self, to: Member, message: Message<E>, out: &mut Vec<Output<E>>) {
-        match self.pending.back_mut() {
-            Some(pending) => pending.withheld.push((to, message)),
-            None => out.push(Output::Send { to, message }),
+        let Some(pending) = self.pending.back_mut() else {
+            out.push(Output::Send { to, message });
+            return;
+        };
+        let withheld = &mut pending.withheld;
+        match withheld.iter().position(|(member, kept)| *member == to && kept.same_answer(&message)) {
+            Some(index) => withheld[index] = (to, message),
+            None if withheld.len() < WITHHELD_MAX => withheld.push((to, message)),
+            // As good as lost on the way.
+            None => {}
         }
     }
 
@@ -485,18 +512,16 @@ impl<E: Entry> Instance<E> {
 
     fn on_promise(&mut self, from: Member, ballot: Ballot, report: Report<E>, out: &mut Vec<Output<E>>) {
         let Phase::Preparing(preparing) = &mut self.phase else { return };
-        if preparing.ballot != ballot || preparing.promises.iter().any(|(member, _)| *member == from) {
+        if preparing.ballot != ballot || preparing.has_promise_of(from) {
             return;
         }
         preparing.promises.push((from, report));
         let own = (self.working.state.accepted, self.working.entry.as_ref());
-        match preparing.weigh(self.members, own, self.working.state.chosen_to) {
+        match preparing.weigh(self.members, self.me, own, self.working.state.chosen_to) {
             Phase1::Wait => {}
             Phase1::Behind => self.lose(Ballot::ZERO, out),
             Phase1::Found { ballot: found, entry, chosen, holders } => {
-                if chosen {
-                    self.working.state.learn_chosen(found);
-                }
+                self.mark_chosen(found, chosen);
                 self.phase = Phase::Prepared { ballot, found, chosen, entry: entry.clone(), holders };
                 let found = entry.map(|entry| Found { ballot: found, entry, chosen });
                 out.push(Output::Prepared { found });
@@ -516,7 +541,9 @@ impl<E: Entry> Instance<E> {
         out: &mut Vec<Output<E>>,
     ) -> bool {
         if self.working.state.accept(floor, ballot, base) != Verdict::Changed {
-            self.lose(self.working.state.promised, out);
+            let rival = self.working.state.promised;
+            self.phase = Phase::Idle;
+            out.push(Output::Lost(Lost { ballot, accept_sent: false, rival }));
             return false;
         }
         self.working.entry = Some(entry.clone());
@@ -528,6 +555,7 @@ impl<E: Entry> Instance<E> {
             holders,
             acks: MemberSet::EMPTY,
             refused: MemberSet::EMPTY,
+            rival: Ballot::ZERO,
         };
         self.phase = Phase::Accepting(accepting);
         // The peers write while the own record is being written; a crash in between is harmless, because the incarnation in
@@ -552,17 +580,20 @@ impl<E: Entry> Instance<E> {
     }
 
     fn on_reject(&mut self, from: Member, ballot: Ballot, promised: Ballot, out: &mut Vec<Output<E>>) {
-        let (current, refused) = match &mut self.phase {
-            Phase::Preparing(p) => (p.ballot, &mut p.refused),
-            Phase::Accepting(a) => (a.ballot, &mut a.refused),
+        let (current, granted, refused, rival) = match &mut self.phase {
+            Phase::Preparing(p) => (p.ballot, p.has_promise_of(from), &mut p.refused, &mut p.rival),
+            Phase::Accepting(a) => (a.ballot, a.acks.contains(from), &mut a.refused, &mut a.rival),
             _ => return,
         };
-        if current != ballot {
+        // What was granted stays granted: a repeated question that meets a later promise takes nothing back.
+        if current != ballot || granted {
             return;
         }
         refused.insert(from);
+        *rival = promised.max(*rival);
+        let rival = *rival;
         if hopeless(self.members, *refused) {
-            self.lose(promised, out);
+            self.lose(rival, out);
         }
     }
 
@@ -573,6 +604,14 @@ impl<E: Entry> Instance<E> {
             let Accepting { base, ref entry, .. } = *accepting;
             let message = Message::Accept { ballot, base, entry: entry.clone() };
             out.push(Output::Send { to: from, message });
+        }
+    }
+
+    /// Takes note that the record found is chosen, if it is the one held here. Of a record that is not held nothing is kept: it
+    /// may be a tombstone that all others drop, and then nobody could ever show it again.
+    fn mark_chosen(&mut self, ballot: Ballot, chosen: bool) {
+        if chosen && self.working.state.accepted == ballot {
+            self.working.state.learn_chosen(ballot);
         }
     }
 
@@ -600,13 +639,22 @@ impl<E: Entry> Instance<E> {
         let Some(outcome) = round.weigh(self.members, &self.working.state, stable, last) else { return };
         let id = round.id;
         self.read = None;
-        match &outcome {
-            ReadOutcome::Local { ballot } | ReadOutcome::Remote { ballot, .. } => {
-                self.working.state.learn_chosen(*ballot);
-            }
-            ReadOutcome::Conflict => {}
+        if let ReadOutcome::Local { ballot } = &outcome {
+            self.mark_chosen(*ballot, true);
         }
         out.push(Output::Read { id, outcome });
+    }
+}
+
+/// Tokens are left out: they only grow, and instances that differ in nothing else behave alike. Exploration lives on this.
+impl<E: Hash> Hash for Instance<E> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (self.me, self.members, &self.stable, &self.working).hash(hasher);
+        (&self.phase, &self.read).hash(hasher);
+        self.pending.len().hash(hasher);
+        for pending in &self.pending {
+            (&pending.copy, &pending.withheld, &pending.own_vote).hash(hasher);
+        }
     }
 }
 

@@ -20,9 +20,12 @@
 //!
 //! # Invariants
 //!
-//! 1. A ballot carries one entry, ever. 2. `promised` never goes down. 3. No answer leaves before the state it reports is
-//! durable; a [`Message::Query`] is answered from the last durable state. 4. The proposer counts itself only when its
-//! own record is durable, and no peer ever counts it on its behalf. 5. After anything but success there is no fast path.
+//! 1. A ballot carries one entry, ever.
+//! 2. `promised` never goes down.
+//! 3. No answer leaves before the state it reports is durable; a [`Message::Query`] is answered from the last durable state.
+//! 4. The proposer counts itself only when its own record is durable, and no peer ever counts it on its behalf.
+//! 5. After anything but success there is no fast path.
+//! 6. What waits for the disk is bounded ([`limits`]); beyond it a request is dropped, as if the network had lost it.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -32,6 +35,7 @@ extern crate alloc;
 pub mod acceptor;
 pub mod ballot;
 pub mod instance;
+pub mod limits;
 pub mod message;
 pub mod proposer;
 pub mod quorum;

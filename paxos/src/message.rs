@@ -3,7 +3,7 @@
 use crate::ballot::Ballot;
 
 /// What a replica says of its record in a Promise or a State.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Report<E> {
     /// The ballot of its accepted record; ZERO when it has none.
     pub accepted: Ballot,
@@ -16,7 +16,7 @@ pub struct Report<E> {
 }
 
 /// A protocol message of consensus.md sections 2 and 4 (Agreed read).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message<E> {
     /// Phase 1: asks for a promise at `ballot`. The entry accepted at `holds` need not be sent.
     Prepare {
@@ -88,6 +88,17 @@ pub enum Message<E> {
 }
 
 impl<E> Message<E> {
+    /// Whether `later` is the same answer to the same question, so that this one need not be kept beside it.
+    pub(crate) fn same_answer(&self, later: &Message<E>) -> bool {
+        match (self, later) {
+            (Message::Promise { ballot: a, .. }, Message::Promise { ballot: b, .. })
+            | (Message::Accepted { ballot: a }, Message::Accepted { ballot: b })
+            | (Message::Reject { ballot: a, .. }, Message::Reject { ballot: b, .. })
+            | (Message::NeedBase { ballot: a }, Message::NeedBase { ballot: b }) => a == b,
+            _ => false,
+        }
+    }
+
     /// The highest round named in the message, for the receiver's Lamport counter.
     pub fn round_max(&self) -> u64 {
         let report = |r: &Report<E>| r.accepted.round.max(r.chosen_to.round);

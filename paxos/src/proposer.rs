@@ -9,7 +9,7 @@ use crate::message::Report;
 use crate::quorum::{Member, MemberSet, Members};
 
 /// Where the current ballot stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Phase<E> {
     /// No proposal under way.
     Idle,
@@ -22,16 +22,18 @@ pub(crate) enum Phase<E> {
 }
 
 /// Phase 1 under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Preparing<E> {
     pub ballot: Ballot,
     pub holds: Ballot,
     pub promises: Vec<(Member, Report<E>)>,
     pub refused: MemberSet,
+    /// The highest promise that was named against the ballot.
+    pub rival: Ballot,
 }
 
 /// Phase 2 under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Accepting<E> {
     pub ballot: Ballot,
     pub base: Ballot,
@@ -41,6 +43,7 @@ pub(crate) struct Accepting<E> {
     pub holders: MemberSet,
     pub acks: MemberSet,
     pub refused: MemberSet,
+    pub rival: Ballot,
 }
 
 /// What a majority of promises says of the entity.
@@ -55,9 +58,20 @@ pub(crate) enum Phase1<E> {
 }
 
 impl<E: Clone> Preparing<E> {
-    /// Weighs the promises so far. `own` is the proposer's own record, for when that is the highest; `chosen_to` is what the
-    /// proposer itself knows.
-    pub fn weigh(&self, members: Members, own: (Ballot, Option<&E>), chosen_to: Ballot) -> Phase1<E> {
+    /// Whether the member has promised.
+    pub fn has_promise_of(&self, member: Member) -> bool {
+        self.promises.iter().any(|(from, _)| *from == member)
+    }
+
+    /// Weighs the promises so far. `own` is the record of the proposer, `me`, for when that is the highest; `chosen_to` is what
+    /// the proposer itself knows.
+    pub fn weigh(
+        &self,
+        members: Members,
+        me: Member,
+        own: (Ballot, Option<&E>),
+        chosen_to: Ballot,
+    ) -> Phase1<E> {
         if self.promises.len() < usize::from(members.majority()) {
             return Phase1::Wait;
         }
@@ -85,6 +99,9 @@ impl<E: Clone> Preparing<E> {
                 chosen: known == top || votes >= members.majority(),
                 holders,
             },
+            // The peers left out what they believed to be known here, and hold less than this replica: its own promise, still
+            // on its way to stable storage, will bring the higher record.
+            None if top < self.holds && !self.has_promise_of(me) => Phase1::Wait,
             // Only a peer that breaks the protocol reports a record without its entry: as good as no promise.
             None => Phase1::Behind,
         }

@@ -4,7 +4,7 @@
 pub type Member = u8;
 
 /// The size of a member set: 1, 3 or 5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Members(u8);
 
 impl Members {
@@ -36,7 +36,7 @@ impl Members {
 }
 
 /// A set of members, as bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MemberSet(u8);
 
 impl MemberSet {

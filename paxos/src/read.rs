@@ -27,7 +27,7 @@ pub enum ReadOutcome<E> {
 }
 
 /// A question that is out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct ReadRound<E> {
     pub id: u64,
     pub holds: Ballot,
