@@ -1,0 +1,207 @@
+//! Commands between hosts: the argument list, which the receiver reads again.
+//!
+//! So there is one parser, a forwarded command is checked as a client's is, and a new option needs no new format. The
+//! list is the canonical spelling of what was parsed: SETEX travels as SET … PX.
+//!
+//! Layout: number of arguments, then each one behind its length; numbers as in bytes.rs.
+
+use super::bytes::{put_bytes, put_varint, DecodeError, Reader};
+use super::limits::ARGUMENTS_MAX;
+use super::strings::{Condition, Given, Set};
+use super::{Command, ExpireIf, Expiry, Gather, KeyCommand, Keyspace, Limits, Moment, Op, Split};
+
+/// Collects arguments.
+struct Arguments<'a> {
+    out: &'a mut Vec<u8>,
+    count: u64,
+}
+
+impl Arguments<'_> {
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        put_bytes(self.out, bytes);
+        self.count += 1;
+        self
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
+    }
+
+    fn number(&mut self, number: impl ToString) -> &mut Self {
+        self.text(&number.to_string())
+    }
+}
+
+impl Command {
+    /// Appends the command; [`Command::decode`] reads it. The caller frames it and versions the frame.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let mut list = Vec::new();
+        let mut arguments = Arguments { out: &mut list, count: 0 };
+        match self {
+            Command::Key(command) => one_key(command, &mut arguments),
+            Command::Many(split) => many(split, &mut arguments),
+            Command::Keyspace(command) => keyspace(command, &mut arguments),
+        }
+        put_varint(out, arguments.count);
+        out.extend_from_slice(&list);
+    }
+
+    /// Reads what [`Command::encode`] wrote, and nothing else: all bytes must belong to the command. The lengths are
+    /// bounded by the bytes; the limits were checked where the client's bytes were parsed.
+    pub fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let count = reader.count()?;
+        if count > ARGUMENTS_MAX {
+            return Err(DecodeError::Malformed);
+        }
+        let mut arguments = Vec::new();
+        for _ in 0..count {
+            arguments.push(reader.bytes()?);
+        }
+        reader.end()?;
+        Command::parse(&arguments, &Limits::WIRE).map_err(|_| DecodeError::Malformed)
+    }
+}
+
+fn one_key(command: &KeyCommand, to: &mut Arguments<'_>) {
+    let key = &command.key;
+    match &command.op {
+        Op::Get => to.text("GET").bytes(key),
+        Op::GetVersioned => to.text("GETV").bytes(key),
+        Op::GetDelete => to.text("GETDEL").bytes(key),
+        Op::GetExpire(expiry) => {
+            to.text("GETEX").bytes(key);
+            match expiry {
+                Expiry::Keep => to,
+                Expiry::Never => to.text("PERSIST"),
+                Expiry::Set(moment) => time(*moment, to),
+            }
+        }
+        Op::Length => to.text("STRLEN").bytes(key),
+        Op::GetRange(first, last) => to.text("GETRANGE").bytes(key).number(first).number(last),
+        Op::Digest => to.text("DIGEST").bytes(key),
+        Op::Set(set) => self::set(key, set, to),
+        Op::Add(by) => to.text("INCRBY").bytes(key).number(by),
+        Op::AddFloat(by) => to.text("INCRBYFLOAT").bytes(key).bytes(by),
+        Op::Append(value) => to.text("APPEND").bytes(key).bytes(value),
+        Op::SetRange(offset, value) => to.text("SETRANGE").bytes(key).number(offset).bytes(value),
+        Op::Delete(None) => to.text("DEL").bytes(key),
+        Op::Delete(Some(condition)) => self::condition(condition, to.text("DELEX").bytes(key)),
+        Op::Exists => to.text("EXISTS").bytes(key),
+        Op::Type => to.text("TYPE").bytes(key),
+        Op::ExpiresAt { in_ms, absolute } => {
+            let name = match (in_ms, absolute) {
+                (false, false) => "TTL",
+                (true, false) => "PTTL",
+                (false, true) => "EXPIRETIME",
+                (true, true) => "PEXPIRETIME",
+            };
+            to.text(name).bytes(key)
+        }
+        Op::Expire(moment, only_if) => expire(key, *moment, *only_if, to),
+        Op::Persist => to.text("PERSIST").bytes(key),
+        Op::Encoding => to.text("OBJECT").text("ENCODING").bytes(key),
+        Op::Frequency => to.text("OBJECT").text("FREQ").bytes(key),
+        Op::IdleTime => to.text("OBJECT").text("IDLETIME").bytes(key),
+        Op::ReferenceCount => to.text("OBJECT").text("REFCOUNT").bytes(key),
+    };
+}
+
+/// Options of SET and GETEX.
+fn time<'a, 'b>(moment: Moment, to: &'a mut Arguments<'b>) -> &'a mut Arguments<'b> {
+    match moment {
+        Moment::In(ms) => to.text("PX").number(ms),
+        Moment::At(ms) => to.text("PXAT").number(ms),
+    }
+}
+
+fn condition<'a, 'b>(condition: &Condition, to: &'a mut Arguments<'b>) -> &'a mut Arguments<'b> {
+    match condition {
+        Condition::Absent => to.text("NX"),
+        Condition::Present => to.text("XX"),
+        Condition::Equals(value) => to.text("IFEQ").bytes(value),
+        Condition::Differs(value) => to.text("IFNE").bytes(value),
+        Condition::DigestEquals(digest) => to.text("IFDEQ").text(&format!("{digest:016x}")),
+        Condition::DigestDiffers(digest) => to.text("IFDNE").text(&format!("{digest:016x}")),
+        // Not an option but the second argument of SETV, which has no other condition.
+        Condition::Version(version) => to.number(version),
+    }
+}
+
+fn set<'a, 'b>(key: &[u8], set: &Set, to: &'a mut Arguments<'b>) -> &'a mut Arguments<'b> {
+    match (set.given, &set.condition) {
+        (Given::Flag, _) => return to.text("SETNX").bytes(key).bytes(&set.value),
+        (Given::Version, Some(version)) => condition(version, to.text("SETV").bytes(key)).bytes(&set.value),
+        (_, None) => to.text("SET").bytes(key).bytes(&set.value),
+        (_, Some(other)) => condition(other, to.text("SET").bytes(key).bytes(&set.value)),
+    };
+    if set.given == Given::Old {
+        to.text("GET");
+    }
+    match set.expiry {
+        Expiry::Keep => to.text("KEEPTTL"),
+        Expiry::Never => to,
+        Expiry::Set(moment) => time(moment, to),
+    }
+}
+
+fn expire<'a, 'b>(
+    key: &[u8],
+    moment: Moment,
+    only_if: ExpireIf,
+    to: &'a mut Arguments<'b>,
+) -> &'a mut Arguments<'b> {
+    match moment {
+        Moment::In(ms) => to.text("PEXPIRE").bytes(key).number(ms),
+        Moment::At(ms) => to.text("PEXPIREAT").bytes(key).number(ms),
+    };
+    let ExpireIf { absent, present, later, earlier } = only_if;
+    for (name, set) in [("NX", absent), ("XX", present), ("GT", later), ("LT", earlier)] {
+        if set {
+            to.text(name);
+        }
+    }
+    to
+}
+
+/// A command on many keys is spelt by its parts: all of them do the same.
+fn many(split: &Split, to: &mut Arguments<'_>) {
+    let ops = || {
+        split.parts.iter().filter_map(|part| if let Command::Key(part) = part { Some(part) } else { None })
+    };
+    let name = match (split.gather, ops().next().map(|part| &part.op)) {
+        (Gather::AllOk, _) => "MSET",
+        (Gather::Sum, Some(Op::Delete(_))) => "DEL",
+        (Gather::Sum, _) => "EXISTS",
+        (Gather::List | Gather::One, _) => "MGET",
+    };
+    to.text(name);
+    for part in ops() {
+        to.bytes(&part.key);
+        if let Op::Set(set) = &part.op {
+            to.bytes(&set.value);
+        }
+    }
+}
+
+fn keyspace(command: &Keyspace, to: &mut Arguments<'_>) {
+    match command {
+        Keyspace::Size => to.text("DBSIZE"),
+        Keyspace::Keys(pattern) => to.text("KEYS").bytes(pattern),
+        Keyspace::Scan { cursor, pattern, count, kind } => {
+            to.text("SCAN").number(cursor).text("COUNT").number(count);
+            for (name, value) in [("MATCH", pattern), ("TYPE", kind)] {
+                if let Some(value) = value {
+                    to.text(name).bytes(value);
+                }
+            }
+            to
+        }
+        Keyspace::Random => to.text("RANDOMKEY"),
+        Keyspace::Flush => to.text("FLUSHALL"),
+        Keyspace::CountInSlot(slot) => to.text("CLUSTER").text("COUNTKEYSINSLOT").number(slot),
+        Keyspace::KeysInSlot { slot, count } => {
+            to.text("CLUSTER").text("GETKEYSINSLOT").number(slot).number(count)
+        }
+    };
+}

@@ -1,0 +1,146 @@
+//! The exact texts of Redis 7.4, which clients compare with, and the few of our own.
+
+use super::limits::{Limits, ERROR_ARGUMENT_BYTES_MAX};
+use crate::reply::Reply;
+
+/// Options that do not go together, or an option without its argument.
+pub const SYNTAX: Reply = Reply::error("ERR syntax error");
+/// An argument or a value that should be a 64-bit integer and is not.
+pub const NOT_AN_INTEGER: Reply = Reply::error("ERR value is not an integer or out of range");
+/// An argument or a value that should be a float and is not.
+pub const NOT_A_FLOAT: Reply = Reply::error("ERR value is not a valid float");
+/// INCR and its kin past the end of the 64-bit integers.
+pub const OVERFLOW: Reply = Reply::error("ERR increment or decrement would overflow");
+/// DECRBY by the one number that has no negative.
+pub const DECREMENT_OVERFLOW: Reply = Reply::error("ERR decrement would overflow");
+/// INCRBYFLOAT past the largest float.
+pub const NOT_FINITE: Reply = Reply::error("ERR increment would produce NaN or Infinity");
+/// SETRANGE at a negative offset.
+pub const OFFSET: Reply = Reply::error("ERR offset is out of range");
+/// SCAN with a cursor that is no number.
+pub const CURSOR: Reply = Reply::error("ERR invalid cursor");
+/// EXPIRE with NX and any other condition.
+pub const EXPIRE_NX: Reply =
+    Reply::error("ERR NX and XX, GT or LT options at the same time are not compatible");
+/// EXPIRE with both GT and LT.
+pub const EXPIRE_GT_LT: Reply = Reply::error("ERR GT and LT options at the same time are not compatible");
+/// CLUSTER COUNTKEYSINSLOT with a slot that does not exist.
+pub const SLOT: Reply = Reply::error("ERR Invalid slot");
+/// CLUSTER GETKEYSINSLOT with a slot that does not exist, or a negative count.
+pub const SLOT_OR_COUNT: Reply = Reply::error("ERR Invalid slot or number of keys");
+/// IFDEQ and IFDNE with what is no digest (Redis 8.4).
+pub const DIGEST: Reply = Reply::error("ERR digest must be exactly 16 hexadecimal characters");
+/// SETV with a version that is no number. Ours: Redis has no SETV.
+pub const VERSION: Reply = Reply::error("ERR version is not an integer or out of range");
+/// OBJECT FREQ without an LFU policy: we never evict.
+pub const NO_LFU: Reply = Reply::error(
+    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching \
+     between policies at runtime LRU and LFU data will take some time to adjust.",
+);
+/// A command that concerns many keys, or the keyspace, given to [`super::execute`].
+pub const NOT_ONE_KEY: Reply = Reply::error("ERR this command must be split before it is executed");
+/// A command of the host, given to the shard.
+pub const NOT_DATA: Reply = Reply::error("ERR this command is answered by the host, not by a shard");
+
+/// The arity error. `name` as COMMAND has it, such as `object|encoding`.
+pub fn arity(name: &str) -> Reply {
+    Reply::Error(format!("ERR wrong number of arguments for '{name}' command").into())
+}
+
+/// An expiry that is not positive, or lies past the end of time.
+pub fn expire_time(name: &str) -> Reply {
+    Reply::Error(format!("ERR invalid expire time in '{name}' command").into())
+}
+
+/// An option that EXPIRE does not know.
+pub fn expire_option(option: &[u8]) -> Reply {
+    Reply::Error(one_line(format!("ERR Unsupported option {}", String::from_utf8_lossy(option))).into())
+}
+
+/// A name that is not in the table, with the beginning of its arguments.
+pub fn unknown_command(args: &[&[u8]]) -> Reply {
+    let (name, rest) = args.split_first().map_or((&[][..], args), |(name, rest)| (*name, rest));
+    let mut quoted: Vec<u8> = Vec::new();
+    for arg in rest {
+        let Some(room) = ERROR_ARGUMENT_BYTES_MAX.checked_sub(quoted.len()).filter(|room| *room > 0) else {
+            break;
+        };
+        quoted.push(b'\'');
+        quoted.extend_from_slice(arg.get(..room).unwrap_or(arg));
+        quoted.extend_from_slice(b"' ");
+    }
+    Reply::Error(
+        one_line(format!(
+            "ERR unknown command '{}', with args beginning with: {}",
+            shown(name),
+            String::from_utf8_lossy(&quoted)
+        ))
+        .into(),
+    )
+}
+
+/// A subcommand that the table does not have.
+pub fn unknown_subcommand(container: &str, sub: &[u8]) -> Reply {
+    let container = container.to_ascii_uppercase();
+    Reply::Error(one_line(format!("ERR unknown subcommand '{}'. Try {container} HELP.", shown(sub))).into())
+}
+
+/// A value that is, or would become, longer than the limit.
+pub fn value_too_long(limits: &Limits) -> Reply {
+    let bytes = limits.value_bytes_max;
+    Reply::Error(format!("ERR string exceeds maximum allowed size (value_bytes_max {bytes})").into())
+}
+
+/// A key that is longer than the limit.
+pub fn key_too_long(limits: &Limits) -> Reply {
+    let bytes = limits.key_bytes_max;
+    Reply::Error(format!("ERR key exceeds maximum allowed size (key_bytes_max {bytes})").into())
+}
+
+/// SETV that lost: the key has moved on. The text tells both versions.
+pub fn version_mismatch(is: u64, expected: u64) -> Reply {
+    Reply::Error(format!("ERR version mismatch: the key is at version {is}, not {expected}").into())
+}
+
+/// At most 128 bytes of a name, as Redis shows it.
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name.get(..ERROR_ARGUMENT_BYTES_MAX).unwrap_or(name)).into_owned()
+}
+
+/// Line breaks become spaces: an error is one line of RESP.
+fn one_line(text: String) -> String {
+    text.replace(['\r', '\n'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(reply: Reply) -> String {
+        match reply {
+            Reply::Error(text) => text.into_owned(),
+            other => panic!("not an error: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn unknown_commands_read_as_in_redis() {
+        let table: [(&[&[u8]], &str); 4] = [
+            (&[b"foo", b"bar", b"baz"], "ERR unknown command 'foo', with args beginning with: 'bar' 'baz' "),
+            (&[b"foo"], "ERR unknown command 'foo', with args beginning with: "),
+            (&[b"a\r\nb", b"c\nd"], "ERR unknown command 'a  b', with args beginning with: 'c d' "),
+            (&[], "ERR unknown command '', with args beginning with: "),
+        ];
+        for (args, want) in table {
+            assert_eq!(text(unknown_command(args)), want);
+        }
+    }
+
+    #[test]
+    fn a_huge_unknown_command_gets_a_short_error() {
+        let big = vec![b'x'; 1_000_000];
+        let args: Vec<&[u8]> = vec![&big; 50];
+        assert!(text(unknown_command(&args)).len() < 400);
+        assert!(text(unknown_subcommand("object", &big)).len() < 400);
+    }
+}

@@ -1,0 +1,65 @@
+//! What can be done with a key of any type.
+
+use super::numbers;
+use super::parse::Args;
+use super::strings::{string, Condition};
+use super::{Command, Op};
+use crate::reply::Reply;
+use crate::state::State;
+
+/// Longest string that Redis keeps in one allocation with its header (`embstr`).
+const EMBEDDED_BYTES_MAX: usize = 44;
+
+pub(super) fn delete(state: &mut State, condition: Option<&Condition>) -> Reply {
+    let holds = condition.is_none_or(|condition| condition.holds(state));
+    Reply::Int((holds && state.delete()).into())
+}
+
+pub(super) fn type_of(state: &State) -> Reply {
+    Reply::Simple(if state.value.is_some() { "string" } else { "none" }.into())
+}
+
+/// What Redis would say of a value freshly set.
+pub(super) fn encoding(state: &State) -> Reply {
+    string(state).map_or(Reply::Nil, |value| {
+        Reply::bulk(match value {
+            value if numbers::integer(value).is_some() => "int",
+            value if value.len() <= EMBEDDED_BYTES_MAX => "embstr",
+            _ => "raw",
+        })
+    })
+}
+
+/// The same answer for every key that is present.
+pub(super) fn of_present(state: &State, reply: Reply) -> Reply {
+    if state.value.is_some() {
+        reply
+    } else {
+        Reply::Nil
+    }
+}
+
+/// TYPE key.
+pub(super) fn parse_type(args: &Args<'_>) -> Result<Command, Reply> {
+    args.on_key(Op::Type)
+}
+
+/// OBJECT ENCODING key.
+pub(super) fn parse_encoding(args: &Args<'_>) -> Result<Command, Reply> {
+    args.on_key(Op::Encoding)
+}
+
+/// OBJECT FREQ key.
+pub(super) fn parse_frequency(args: &Args<'_>) -> Result<Command, Reply> {
+    args.on_key(Op::Frequency)
+}
+
+/// OBJECT IDLETIME key.
+pub(super) fn parse_idle_time(args: &Args<'_>) -> Result<Command, Reply> {
+    args.on_key(Op::IdleTime)
+}
+
+/// OBJECT REFCOUNT key.
+pub(super) fn parse_reference_count(args: &Args<'_>) -> Result<Command, Reply> {
+    args.on_key(Op::ReferenceCount)
+}

@@ -1,0 +1,52 @@
+//! Bounds of the command layer.
+
+/// Bounds that an operator may set. Every host of a set should use the same ones: arguments are checked by the host
+/// that parses a client's bytes, growth by APPEND and SETRANGE by the one that executes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest value in bytes, as an argument or as the result of APPEND and SETRANGE.
+    pub value_bytes_max: usize,
+    /// Longest key in bytes.
+    pub key_bytes_max: usize,
+}
+
+/// Default of [`Limits::value_bytes_max`]: 20 MB. A value, its key and its headers must fit into one peer message.
+pub const VALUE_BYTES_MAX: usize = 20 * 1024 * 1024;
+
+/// Default of [`Limits::key_bytes_max`]: 64 KiB. A key is part of every record and of every message about it.
+pub const KEY_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of the longest peer message (netbatch): the ceiling for whatever an operator sets.
+pub const MESSAGE_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// Arguments of one command: as Redis' default of `proto-max-multibulk-len` for clients, and far above what fits
+/// usefully into a peer message.
+pub const ARGUMENTS_MAX: usize = 1024 * 1024;
+
+/// Largest relative expiry in milliseconds: what is left of an i64 above every wall clock before the year 10889.
+/// Redis' bound is `i64::MAX - now`; a fixed one can be checked without a clock and differs by some thousand years in
+/// 292 million.
+pub const RELATIVE_MS_MAX: i64 = i64::MAX - (1 << 48);
+
+/// Deepest nesting of a decoded reply. The deepest one that a shard makes has two levels (SCAN); the bound keeps hostile
+/// bytes from exhausting the stack.
+pub const REPLY_DEPTH_MAX: usize = 8;
+
+/// Bytes of arguments that an unknown-command error repeats, as Redis has it.
+pub const ERROR_ARGUMENT_BYTES_MAX: usize = 128;
+
+const _: () = assert!(VALUE_BYTES_MAX + KEY_BYTES_MAX < MESSAGE_BYTES_MAX, "a record fits one message");
+const _: () = assert!(KEY_BYTES_MAX < VALUE_BYTES_MAX, "a key is no longer than a value");
+const _: () = assert!(RELATIVE_MS_MAX > 0 && REPLY_DEPTH_MAX >= 2, "room for what Redis clients send");
+
+impl Limits {
+    /// What a command that comes from another host is parsed with: the message bounds it, and its first host has
+    /// checked it against the operator's limits.
+    pub const WIRE: Limits = Limits { value_bytes_max: MESSAGE_BYTES_MAX, key_bytes_max: MESSAGE_BYTES_MAX };
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { value_bytes_max: VALUE_BYTES_MAX, key_bytes_max: KEY_BYTES_MAX }
+    }
+}

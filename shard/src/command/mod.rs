@@ -1,0 +1,241 @@
+//! Commands: what clients ask for, as pure functions of arguments, state and clock.
+//!
+//! A command goes through five steps, each of them apart: [`Command::parse`] reads an argument list and answers
+//! every error that can be told without a key's state; [`Command::split`] makes single-key commands of what
+//! concerns many keys, and says how their replies are put together; [`Command::encode`] and [`Command::decode`]
+//! carry a command from host to host; [`execute`] runs it on the state of one key. [`table`] names them all,
+//! host-level commands (PING, HELLO, …) included, for COMMAND, ACL and routing.
+//!
+//! Semantics and texts are those of Redis 7.4, with the conditions of Redis 8.4 (SET … IFEQ, DELEX, DIGEST), and with
+//! two commands of our own: GETV key answers [version, value], SETV key version value sets the value only if the key
+//! is still at that version (0 = absent) and answers the new version.
+//!
+//! What differs from Redis, and why:
+//! * MGET, MSET, DEL, EXISTS, UNLINK and TOUCH of many keys are split and not atomic across them.
+//! * MSETNX, RENAME, RENAMENX and COPY are absent (unknown command): over two entities they cannot be atomic yet.
+//! * DUMP and RESTORE are absent: they carry Redis' own file format.
+//! * OBJECT ENCODING is derived from the value alone, so a short value after APPEND is `embstr` or `int`, not `raw`.
+//!   OBJECT IDLETIME is 0 and OBJECT REFCOUNT 1: neither is tracked.
+//! * INCRBYFLOAT adds exact decimals, not 80-bit floats (numbers.rs).
+//! * An expiry argument is checked before the key is looked at, where Redis' GETEX looks first.
+//! * An APPEND of nothing to a present key changes nothing, and so is no write.
+//!
+//! Invariants: parsing and executing never panic, whatever the bytes; a command that is [`Command::is_read`] changes
+//! a state only by dropping what has expired; the version of a key never goes down in a batch.
+
+mod bytes;
+mod codec;
+mod errors;
+mod expiry;
+mod glob;
+mod keys;
+mod keyspace;
+pub mod limits;
+mod numbers;
+mod parse;
+mod rows_data;
+mod rows_host;
+mod split;
+mod strings;
+pub mod table;
+
+pub use bytes::DecodeError;
+pub(crate) use bytes::{put_bytes, put_varint, Reader};
+pub use expiry::{ExpireIf, Expiry, Moment};
+pub use glob::glob;
+pub use keyspace::Keyspace;
+pub use limits::Limits;
+pub use split::{Gather, Split};
+pub use strings::{Condition, Given, Set};
+
+use crate::reply::Reply;
+use crate::state::State;
+
+/// One command, owned and sendable between cores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Concerns one key: what a shard executes.
+    Key(KeyCommand),
+    /// Concerns many keys, each on its own: to be split.
+    Many(Split),
+    /// Concerns the keys of a host or of a slot: executed by who holds the directory.
+    Keyspace(Keyspace),
+}
+
+/// An operation on one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyCommand {
+    /// The key.
+    pub key: Box<[u8]>,
+    /// What to do with it.
+    pub op: Op,
+}
+
+/// What can be done with one key. Several names may mean one operation: SETEX is a SET with an expiry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// GET.
+    Get,
+    /// GETV: [version, value].
+    GetVersioned,
+    /// GETDEL.
+    GetDelete,
+    /// GETEX, with what becomes of the expiry.
+    GetExpire(Expiry),
+    /// STRLEN.
+    Length,
+    /// GETRANGE, SUBSTR: first and last byte, negative from the end.
+    GetRange(i64, i64),
+    /// DIGEST: XXH3 of the value, in hexadecimal.
+    Digest,
+    /// SET and its variants.
+    Set(Set),
+    /// INCR, INCRBY, DECR, DECRBY.
+    Add(i64),
+    /// INCRBYFLOAT, by an argument that is known to be a float.
+    AddFloat(Box<[u8]>),
+    /// APPEND.
+    Append(Box<[u8]>),
+    /// SETRANGE: offset in bytes, value.
+    SetRange(u64, Box<[u8]>),
+    /// DEL, UNLINK, DELEX.
+    Delete(Option<Condition>),
+    /// EXISTS, TOUCH.
+    Exists,
+    /// TYPE.
+    Type,
+    /// TTL, PTTL, EXPIRETIME, PEXPIRETIME.
+    ExpiresAt {
+        /// Milliseconds rather than seconds.
+        in_ms: bool,
+        /// Since 1970 rather than from now.
+        absolute: bool,
+    },
+    /// EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, with their condition.
+    Expire(Moment, ExpireIf),
+    /// PERSIST.
+    Persist,
+    /// OBJECT ENCODING.
+    Encoding,
+    /// OBJECT FREQ, an error on every key that is present.
+    Frequency,
+    /// OBJECT IDLETIME: a constant, not tracked.
+    IdleTime,
+    /// OBJECT REFCOUNT: a constant.
+    ReferenceCount,
+}
+
+impl Command {
+    /// Reads an argument list, the name first. The error is the reply to the client. Commands that the host answers
+    /// itself (level [`table::Level::Host`]) are refused: look them up in the [`table`] first.
+    pub fn parse(args: &[&[u8]], limits: &Limits) -> Result<Command, Reply> {
+        let row = table::resolve(args)?;
+        parse::parse(row, args, limits)
+    }
+
+    /// As [`Command::parse`], for a row already found by [`table::resolve`] with the same arguments.
+    pub fn parse_row(row: &'static table::Row, args: &[&[u8]], limits: &Limits) -> Result<Command, Reply> {
+        parse::parse(row, args, limits)
+    }
+
+    /// The key, if there is exactly one.
+    pub fn key(&self) -> Option<&[u8]> {
+        match self {
+            Command::Key(command) => Some(&command.key),
+            Command::Many(_) | Command::Keyspace(_) => None,
+        }
+    }
+
+    /// Whether the command leaves everything as it is, apart from dropping what has expired. A command that is no
+    /// read may still turn out to change nothing: only [`State::changed`] tells.
+    pub fn is_read(&self) -> bool {
+        match self {
+            Command::Key(command) => command.op.is_read(),
+            Command::Many(split) => split.parts.iter().all(Command::is_read),
+            Command::Keyspace(command) => !matches!(command, Keyspace::Flush),
+        }
+    }
+
+    /// The opposite of [`Command::is_read`].
+    pub fn is_write(&self) -> bool {
+        !self.is_read()
+    }
+}
+
+impl Op {
+    fn is_read(&self) -> bool {
+        match self {
+            Op::Get
+            | Op::GetVersioned
+            | Op::GetExpire(Expiry::Keep)
+            | Op::Length
+            | Op::GetRange(..)
+            | Op::Digest
+            | Op::Exists
+            | Op::Type
+            | Op::ExpiresAt { .. }
+            | Op::Encoding
+            | Op::Frequency
+            | Op::IdleTime
+            | Op::ReferenceCount => true,
+            Op::GetDelete
+            | Op::GetExpire(_)
+            | Op::Set(_)
+            | Op::Add(_)
+            | Op::AddFloat(_)
+            | Op::Append(_)
+            | Op::SetRange(..)
+            | Op::Delete(_)
+            | Op::Expire(..)
+            | Op::Persist => false,
+        }
+    }
+}
+
+/// Runs a command on the state of its key at a wall-clock time in milliseconds since 1970. What has expired is dropped
+/// first, which counts as a change: expiry is a write. [`State::changed`] is set if anything changed, and is never
+/// cleared. A command that does not concern one key gets an error and changes nothing.
+pub fn execute(command: &Command, state: &mut State, now_wall_ms: u64, limits: &Limits) -> Reply {
+    let Command::Key(command) = command else {
+        return errors::NOT_ONE_KEY;
+    };
+    let (before, read) = (state.version, command.op.is_read());
+    let expired = state.expire(now_wall_ms);
+    let changed_before = std::mem::replace(&mut state.changed, expired);
+    let reply = run(&command.op, state, now_wall_ms, limits);
+    assert!(!read || state.changed == expired, "a read changed the state: {:?}", command.op);
+    assert!(
+        state.version > before || (!state.changed && state.version == before),
+        "a change has its own version"
+    );
+    assert!(state.value.is_some() || state.expires_at_ms == 0, "an absent key does not expire");
+    state.changed |= changed_before;
+    reply
+}
+
+fn run(op: &Op, state: &mut State, now_ms: u64, limits: &Limits) -> Reply {
+    match op {
+        Op::Get => strings::get(state),
+        Op::GetVersioned => strings::get_versioned(state),
+        Op::GetDelete => strings::get_delete(state),
+        Op::GetExpire(expiry) => strings::get_expire(state, *expiry, now_ms),
+        Op::Length => strings::length(state),
+        Op::GetRange(first, last) => strings::get_range(state, *first, *last),
+        Op::Digest => strings::digest(state),
+        Op::Set(set) => strings::set(state, set, now_ms),
+        Op::Add(by) => strings::add(state, *by),
+        Op::AddFloat(by) => strings::add_float(state, by),
+        Op::Append(bytes) => strings::append(state, bytes, limits),
+        Op::SetRange(offset, bytes) => strings::set_range(state, *offset, bytes, limits),
+        Op::Delete(condition) => keys::delete(state, condition.as_ref()),
+        Op::Exists => Reply::Int(state.value.is_some().into()),
+        Op::Type => keys::type_of(state),
+        Op::ExpiresAt { in_ms, absolute } => expiry::expires_at(state, *in_ms, *absolute, now_ms),
+        Op::Expire(moment, only_if) => expiry::expire(state, *moment, *only_if, now_ms),
+        Op::Persist => expiry::persist(state),
+        Op::Encoding => keys::encoding(state),
+        Op::Frequency => keys::of_present(state, errors::NO_LFU),
+        Op::IdleTime => keys::of_present(state, Reply::Int(0)),
+        Op::ReferenceCount => keys::of_present(state, Reply::Int(1)),
+    }
+}

@@ -1,0 +1,258 @@
+//! The table of all commands: what COMMAND answers, what routing and ACL go by, and where parsing starts.
+//!
+//! A name that is not here is an unknown command, to the shard and to the host alike. The rows themselves are data:
+//! rows_data.rs has what concerns keys, rows_host.rs what a host answers by itself.
+
+use super::parse::Args;
+use super::{errors, rows_data, rows_host, Command};
+use crate::reply::Reply;
+
+/// Reads the arguments of one command; opaque outside this module.
+#[derive(Clone, Copy, Debug)]
+pub struct Parse(pub(super) ParseFn);
+
+type ParseFn = fn(&Args<'_>) -> Result<Command, Reply>;
+
+/// Who answers a command.
+#[derive(Clone, Copy, Debug)]
+pub enum Level {
+    /// The shard that holds the key, or the shards that hold the keys after a split.
+    Key(Parse),
+    /// Whoever holds the key directories, gathered over cores.
+    Keyspace(Parse),
+    /// The host, without any key: connection, cluster map, configuration.
+    Host,
+}
+
+/// Where the keys of a command are in its arguments, as COMMAND has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Index of the first key; 0 = there is none.
+    pub first: i8,
+    /// Index of the last key; negative from the end, -1 being the last argument.
+    pub last: i8,
+    /// Distance between keys; 0 = there is none.
+    pub step: i8,
+}
+
+/// One command, or one subcommand.
+#[derive(Debug)]
+pub struct Row {
+    /// Lower case; a subcommand as `object|encoding`.
+    pub name: &'static str,
+    /// Number of arguments, the name (and subcommand) included; negative: at least so many.
+    pub arity: i8,
+    /// Flags as COMMAND has them: `write`, `readonly`, `fast`, …
+    pub flags: &'static [&'static str],
+    /// Where the keys are.
+    pub keys: Keys,
+    /// ACL categories, without the `@`.
+    pub categories: &'static [&'static str],
+    /// Group of the documentation: `string`, `generic`, …
+    pub group: &'static str,
+    /// The version of Redis that first had it; `synod` for our own.
+    pub since: &'static str,
+    /// One sentence for COMMAND DOCS and HELP.
+    pub summary: &'static str,
+    /// Who answers it.
+    pub level: Level,
+    /// Subcommands, if it has any.
+    pub subcommands: &'static [Row],
+}
+
+/// A row of a command that the host answers and that has no keys; the other calls say what is different.
+pub(super) const fn row(
+    name: &'static str,
+    arity: i8,
+    group: &'static str,
+    since: &'static str,
+    summary: &'static str,
+) -> Row {
+    let keys = Keys { first: 0, last: 0, step: 0 };
+    let level = Level::Host;
+    Row { name, arity, flags: &[], keys, categories: &[], group, since, summary, level, subcommands: &[] }
+}
+
+impl Row {
+    pub(super) const fn flags(
+        self,
+        flags: &'static [&'static str],
+        categories: &'static [&'static str],
+    ) -> Row {
+        Row { flags, categories, ..self }
+    }
+
+    pub(super) const fn on_key(self, parse: ParseFn) -> Row {
+        Row { level: Level::Key(Parse(parse)), ..self }
+    }
+
+    pub(super) const fn on_keyspace(self, parse: ParseFn) -> Row {
+        Row { level: Level::Keyspace(Parse(parse)), ..self }
+    }
+
+    pub(super) const fn keys(self, keys: Keys) -> Row {
+        Row { keys, ..self }
+    }
+
+    pub(super) const fn subcommands(self, subcommands: &'static [Row]) -> Row {
+        Row { subcommands, ..self }
+    }
+
+    /// Whether so many arguments, the name included, fit.
+    pub fn takes(&self, arguments: usize) -> bool {
+        let least = usize::from(self.arity.unsigned_abs());
+        if self.arity >= 0 {
+            arguments == least
+        } else {
+            arguments >= least
+        }
+    }
+
+    /// Whether it has a flag.
+    pub fn has_flag(&self, flag: &str) -> bool {
+        self.flags.contains(&flag)
+    }
+
+    /// Whether it may change data.
+    pub fn is_write(&self) -> bool {
+        self.has_flag("write")
+    }
+
+    /// The keys in an argument list, in order.
+    pub fn keys_of<'a>(&self, args: &'a [&'a [u8]]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let count = args.len();
+        let first = usize::try_from(self.keys.first).unwrap_or(0);
+        let end = match usize::try_from(self.keys.last) {
+            Ok(last) => last.saturating_add(1),
+            Err(_) => (count + 1).saturating_sub(usize::from(self.keys.last.unsigned_abs())),
+        };
+        let step = usize::try_from(self.keys.step).unwrap_or(1).max(1);
+        let none = self.keys.first == 0;
+        let end = if none { 0 } else { end.min(count) };
+        args.get(first..end.max(first)).unwrap_or_default().iter().step_by(step).copied()
+    }
+}
+
+/// All commands, those on data first. Subcommands are inside their containers.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    rows_data::ROWS.iter().chain(rows_host::ROWS)
+}
+
+/// The row of a command's name, in any case.
+pub fn find(name: &[u8]) -> Option<&'static Row> {
+    let mut at = hash(name) % INDEX_LEN;
+    loop {
+        let row = nth(INDEX[at].checked_sub(1)?)?;
+        if row.name.as_bytes().eq_ignore_ascii_case(name) {
+            return Some(row);
+        }
+        at = (at + 1) % INDEX_LEN;
+    }
+}
+
+/// The row of an argument list, subcommand included, with its arity checked; or what to answer the client.
+pub fn resolve(args: &[&[u8]]) -> Result<&'static Row, Reply> {
+    let (name, rest) = args.split_first().ok_or_else(|| errors::unknown_command(args))?;
+    let row = find(name).ok_or_else(|| errors::unknown_command(args))?;
+    let row = match rest.first() {
+        Some(sub) if !row.subcommands.is_empty() => {
+            subcommand(row, sub).ok_or_else(|| errors::unknown_subcommand(row.name, sub))?
+        }
+        _ => row,
+    };
+    if row.takes(args.len()) {
+        Ok(row)
+    } else {
+        Err(errors::arity(row.name))
+    }
+}
+
+/// The row of a subcommand, in any case.
+pub fn subcommand(container: &Row, name: &[u8]) -> Option<&'static Row> {
+    container.subcommands.iter().find(|row| {
+        let own = row.name.split_once('|').map_or(row.name, |(_, own)| own);
+        own.as_bytes().eq_ignore_ascii_case(name)
+    })
+}
+
+/// Places of the index: sparse, so that most names are found at the first look.
+const INDEX_LEN: usize = 512;
+
+/// An open-addressed index by name: 0 = free, else the number of the row plus one.
+static INDEX: [u8; INDEX_LEN] = {
+    let mut index = [0; INDEX_LEN];
+    let count = rows_data::ROWS.len() + rows_host::ROWS.len();
+    assert!(count < 255 && count * 3 < INDEX_LEN, "the index is sparse and its entries are bytes");
+    let mut number = 0;
+    while number < count {
+        let name = if number < rows_data::ROWS.len() {
+            rows_data::ROWS[number].name
+        } else {
+            rows_host::ROWS[number - rows_data::ROWS.len()].name
+        };
+        let mut at = hash(name.as_bytes()) % INDEX_LEN;
+        while index[at] != 0 {
+            at = (at + 1) % INDEX_LEN;
+        }
+        index[at] = number as u8 + 1;
+        number += 1;
+    }
+    index
+};
+
+fn nth(number: u8) -> Option<&'static Row> {
+    let number = usize::from(number);
+    rows_data::ROWS.get(number).or_else(|| rows_host::ROWS.get(number.checked_sub(rows_data::ROWS.len())?))
+}
+
+/// FNV-1a over the lower-case name, cut at 32 bytes: no name is longer, and a client's may be.
+const fn hash(name: &[u8]) -> usize {
+    let mut hash = 0x811C_9DC5_u32;
+    let mut at = 0;
+    while at < name.len() && at < 32 {
+        hash = (hash ^ name[at].to_ascii_lowercase() as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    (hash ^ (hash >> 15)) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_any_case_and_are_unique() {
+        for row in rows() {
+            assert!(
+                std::ptr::eq(find(row.name.as_bytes()).expect(row.name), row),
+                "{} is there twice",
+                row.name
+            );
+            let upper = row.name.to_ascii_uppercase();
+            assert!(std::ptr::eq(find(upper.as_bytes()).expect(row.name), row));
+        }
+        for name in ["", "getx", "ge", "object|encoding", "get\0"] {
+            assert!(find(name.as_bytes()).is_none(), "{name}");
+        }
+        assert!(find(&[b'x'; 100_000]).is_none());
+    }
+
+    #[test]
+    fn key_positions() {
+        let table: [(&[&str], &[&str]); 7] = [
+            (&["get", "a"], &["a"]),
+            (&["mset", "a", "1", "b", "2"], &["a", "b"]),
+            (&["del", "a", "b", "c"], &["a", "b", "c"]),
+            (&["object", "encoding", "a"], &["a"]),
+            (&["ping"], &[]),
+            (&["scan", "0"], &[]),
+            (&["setex", "a", "1", "b"], &["a"]),
+        ];
+        for (args, want) in table {
+            let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();
+            let keys: Vec<&[u8]> = resolve(&args).expect("in the table").keys_of(&args).collect();
+            let want: Vec<&[u8]> = want.iter().map(|key| key.as_bytes()).collect();
+            assert_eq!(keys, want);
+        }
+    }
+}

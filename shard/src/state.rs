@@ -1,0 +1,56 @@
+//! The state of one entity as commands see it.
+
+/// A typed value. Strings alone so far; the tag is part of the record format (docs/formats/record.md).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A Redis string.
+    Str(Vec<u8>),
+}
+
+/// What commands of one batch read and change, in order. A batch that leaves `changed` false is a read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The value; None when the key is absent, deleted or expired.
+    pub value: Option<Value>,
+    /// Wall-clock milliseconds since 1970 at which the value ends; 0 = never.
+    pub expires_at_ms: u64,
+    /// The version of the entry last chosen, 0 when there never was one; raised by every change of the batch, so that
+    /// what two commands of one batch wrote never has the same version (GETV, SETV).
+    pub version: u64,
+    /// What the next change's version is at least. The caller sets it from the round of the ballot that the batch is
+    /// to be proposed at; left at 0, versions go up by one.
+    pub version_floor: u64,
+    /// Whether a command changed anything, so that a new entry must be chosen before its reply may leave.
+    pub changed: bool,
+}
+
+impl State {
+    /// Notes a change, and gives it a version above all before.
+    pub(crate) fn touch(&mut self) {
+        let next = self.version.checked_add(1).expect("versions derive from rounds, whose jumps are capped");
+        self.version = next.max(self.version_floor);
+        self.changed = true;
+    }
+
+    /// Sets value and expiry (0 = never).
+    pub(crate) fn put(&mut self, value: Value, expires_at_ms: u64) {
+        self.value = Some(value);
+        self.expires_at_ms = expires_at_ms;
+        self.touch();
+    }
+
+    /// Removes the value if there is one; says whether there was.
+    pub(crate) fn delete(&mut self) -> bool {
+        let present = self.value.take().is_some();
+        self.expires_at_ms = 0;
+        if present {
+            self.touch();
+        }
+        present
+    }
+
+    /// Drops the value if its time has come; says whether it had. Expiry is a write like any other.
+    pub fn expire(&mut self, now_wall_ms: u64) -> bool {
+        self.expires_at_ms != 0 && self.expires_at_ms <= now_wall_ms && self.delete()
+    }
+}

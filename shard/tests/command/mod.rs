@@ -1,0 +1,89 @@
+//! The command layer from outside: golden scripts, the table, and the way between hosts.
+
+mod codec;
+mod scripts;
+mod table;
+
+use shard::command::{execute, Command, Limits};
+use shard::reply::Reply;
+use shard::state::State;
+use std::collections::BTreeMap;
+
+/// The plainest host there is: a map of states and a clock, one command after the other.
+pub struct Host {
+    pub states: BTreeMap<Vec<u8>, State>,
+    pub now_ms: u64,
+    pub limits: Limits,
+    /// Whether the last command changed anything.
+    pub changed: bool,
+}
+
+impl Host {
+    pub fn new() -> Host {
+        Host { states: BTreeMap::new(), now_ms: 1_000_000, limits: Limits::default(), changed: false }
+    }
+
+    /// Parses, splits, executes and gathers. Each part goes over the wire first, so that both ways are the same.
+    pub fn run(&mut self, args: &[&[u8]]) -> Reply {
+        self.changed = false;
+        let command = match Command::parse(args, &self.limits) {
+            Ok(command) => command,
+            Err(error) => return error,
+        };
+        let split = command.split();
+        let replies = split.parts.iter().map(|part| self.run_one(part)).collect();
+        split.gather.join(replies)
+    }
+
+    fn run_one(&mut self, command: &Command) -> Reply {
+        let mut wire = Vec::new();
+        command.encode(&mut wire);
+        assert_eq!(Command::decode(&wire).as_ref(), Ok(command), "a command is the same on the other host");
+        let Some(key) = command.key() else {
+            return Reply::Simple(format!("{command:?}").into());
+        };
+        let state = self.states.entry(key.to_vec()).or_default();
+        state.changed = false;
+        let reply = execute(command, state, self.now_ms, &self.limits);
+        self.changed |= state.changed;
+        reply
+    }
+}
+
+/// Splits a line into arguments: blanks between them, "quotes" with \xHH, \r, \n, \t and \" inside.
+pub fn words(line: &str) -> Vec<Vec<u8>> {
+    let (mut words, mut bytes) = (Vec::new(), line.bytes().peekable());
+    while let Some(byte) = bytes.next() {
+        let mut word = Vec::new();
+        match byte {
+            b' ' => continue,
+            b'"' => {
+                while let Some(byte) = bytes.next().filter(|byte| *byte != b'"') {
+                    word.push(if byte == b'\\' { escaped(&mut bytes) } else { byte });
+                }
+            }
+            byte => {
+                word.push(byte);
+                while let Some(byte) = bytes.next_if(|byte| *byte != b' ') {
+                    word.push(byte);
+                }
+            }
+        }
+        words.push(word);
+    }
+    words
+}
+
+fn escaped(bytes: &mut impl Iterator<Item = u8>) -> u8 {
+    match bytes.next() {
+        Some(b'r') => b'\r',
+        Some(b'n') => b'\n',
+        Some(b't') => b'\t',
+        Some(b'x') => {
+            let digits: String = bytes.take(2).map(char::from).collect();
+            u8::from_str_radix(&digits, 16).expect("two hexadecimal digits")
+        }
+        Some(other) => other,
+        None => panic!("a backslash ends the line"),
+    }
+}

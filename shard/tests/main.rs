@@ -1,0 +1,3 @@
+//! Tests of the shard.
+
+mod command;
