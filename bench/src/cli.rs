@@ -1,0 +1,188 @@
+//! The command line: options in, tables and exit codes out.
+//!
+//! Exit codes: 0 good, 1 what was checked does not hold (writes lost, history not linearizable, nothing answered),
+//! 2 wrong options (by clap), 3 the harness could not do its work.
+
+use std::io::{IsTerminal, Write as _};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::BenchError;
+use crate::load::keys::Distribution;
+use crate::load::{self, Plan};
+
+/// Exit code: what was checked does not hold.
+const BAD: u8 = 1;
+
+/// Exit code: the harness could not do its work.
+const BROKEN: u8 = 3;
+
+/// Load harness, kill drill and history checker for Synod, Redis and Valkey.
+#[derive(Debug, Parser)]
+#[command(name = "synod-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Load servers at full speed, or at a fixed rate with --rate, and measure.
+    Load(LoadArgs),
+}
+
+/// Servers, and how to get in.
+#[derive(Debug, Args)]
+struct Servers {
+    /// Servers, as ip:port,ip:port.
+    #[arg(long, value_delimiter = ',', default_value = "127.0.0.1:6379", value_parser = host)]
+    hosts: Vec<SocketAddr>,
+    /// Password, sent with AUTH.
+    #[arg(long, env = "SYNOD_BENCH_PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct LoadArgs {
+    #[command(flatten)]
+    servers: Servers,
+    /// Cluster mode: read CLUSTER SLOTS from --hosts, route by slot, follow MOVED and ASK.
+    #[arg(long)]
+    cluster: bool,
+    /// Clients; each has one connection, in cluster mode one per node.
+    #[arg(short = 'c', long, default_value_t = 50)]
+    connections: usize,
+    /// Operations in flight per client.
+    #[arg(short = 'P', long, default_value_t = 1)]
+    pipeline: usize,
+    /// Parts of GET and SET.
+    #[arg(long, default_value = "1:1", value_parser = mix)]
+    mix: (u32, u32),
+    /// Number of keys.
+    #[arg(long, default_value_t = 100_000)]
+    keys: u64,
+    /// Draw keys by a Zipf distribution with this exponent (YCSB: 0.99) instead of uniformly.
+    #[arg(long, num_args = 0..=1, default_missing_value = "0.99", value_name = "EXPONENT")]
+    zipf: Option<f64>,
+    /// What stands before the twelve digits of a key; may hold a {tag}.
+    #[arg(long, default_value = "key:")]
+    key_prefix: String,
+    /// Bytes per value.
+    #[arg(long, default_value_t = 64)]
+    value_bytes: usize,
+    /// SET every key once before measuring.
+    #[arg(long)]
+    preload: bool,
+    /// Measured seconds.
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    seconds: f64,
+    /// Seconds of the same load before that, not measured.
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    warmup: f64,
+    /// Threads of the harness.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Open loop: operations per second, all threads together. Latency counts from when an operation was due.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Drop a connection that owes a reply for so long.
+    #[arg(long, default_value_t = 5_000)]
+    timeout_ms: u64,
+    /// Seed of keys, mix and values.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Server processes whose CPU time is measured; found by their listening ports if not given.
+    #[arg(long, value_delimiter = ',')]
+    pids: Vec<u32>,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the latencies as an HDR interval log (ns, one histogram per second and command).
+    #[arg(long, value_name = "FILE")]
+    hdr: Option<PathBuf>,
+    /// No progress bar.
+    #[arg(long)]
+    quiet: bool,
+}
+
+fn host(text: &str) -> Result<SocketAddr, String> {
+    let mut found = text.to_socket_addrs().map_err(|error| format!("{error}; write ip:port"))?;
+    found.next().ok_or_else(|| "no address of that name".to_owned())
+}
+
+fn mix(text: &str) -> Result<(u32, u32), String> {
+    let (get, set) = text.split_once(':').ok_or("write GET:SET, such as 9:1")?;
+    let part = |part: &str| part.parse::<u32>().map_err(|error| format!("{part}: {error}"));
+    Ok((part(get)?, part(set)?))
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    let fits = (0.0..=1e6).contains(&seconds);
+    fits.then_some(seconds).ok_or_else(|| "0 to 1,000,000 seconds".to_owned())
+}
+
+impl LoadArgs {
+    fn plan(&self) -> Plan {
+        Plan {
+            hosts: self.servers.hosts.clone(),
+            cluster: self.cluster,
+            connections: self.connections,
+            pipeline: self.pipeline,
+            mix: self.mix,
+            keys: self.keys,
+            distribution: self.zipf.map_or(Distribution::Uniform, |exponent| Distribution::Zipf { exponent }),
+            key_prefix: self.key_prefix.clone(),
+            value_bytes: self.value_bytes,
+            preload: self.preload,
+            seconds: Duration::from_secs_f64(self.seconds),
+            warmup: Duration::from_secs_f64(self.warmup),
+            threads: self.threads,
+            rate: self.rate,
+            password: self.servers.password.clone(),
+            seed: self.seed,
+            timeout: Duration::from_millis(self.timeout_ms),
+            pids: self.pids.clone(),
+            progress: !self.quiet && std::io::stderr().is_terminal(),
+        }
+    }
+}
+
+/// Reads the command line of this process, does what it says and gives the exit code.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Load(args) => run_load(&args),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(BAD),
+        Err(error) => {
+            eprintln!("synod-bench: {error}");
+            ExitCode::from(BROKEN)
+        }
+    }
+}
+
+/// Prints to standard output; a reader that went away ends nothing but the printing.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn run_load(args: &LoadArgs) -> Result<bool, BenchError> {
+    let report = load::run(&args.plan())?;
+    print(&report.table());
+    if let Some(path) = &args.json {
+        report.write_json(path)?;
+    }
+    if let Some(path) = &args.hdr {
+        report.write_hdr(path)?;
+    }
+    if report.all.operations == 0 {
+        eprintln!("synod-bench: no operation was answered");
+    }
+    Ok(report.all.operations > 0)
+}
