@@ -15,7 +15,8 @@ pub struct State {
     /// Wall-clock milliseconds since 1970 at which the value ends; 0 = never.
     pub expires_at_ms: u64,
     /// The version of the entry last chosen, 0 when there never was one; raised by every change of the batch, so that
-    /// what two commands of one batch wrote never has the same version (GETV, SETV).
+    /// what two commands of one batch wrote never has the same version (GETV, SETV). The entry that the batch leads to
+    /// has the version that is here after its last command.
     pub version: u64,
     /// What the next change's version is at least. The caller sets it from the round of the ballot that the batch is
     /// to be proposed at; left at 0, versions go up by one.
@@ -52,5 +53,36 @@ impl State {
     /// Drops the value if its time has come; says whether it had. Expiry is a write like any other.
     pub fn expire(&mut self, now_wall_ms: u64) -> bool {
         self.expires_at_ms != 0 && self.expires_at_ms <= now_wall_ms && self.delete()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_rise_from_the_floor() {
+        let mut state = State { version: 7, version_floor: 3 << 8, ..State::default() };
+        state.put(Value::Str(vec![1]), 0);
+        assert_eq!(state.version, 768);
+        state.put(Value::Str(vec![2]), 0);
+        assert_eq!(state.version, 769);
+        // A floor below what is there does not lower it.
+        state.version_floor = 5;
+        assert!(state.delete());
+        assert_eq!(state.version, 770);
+        // What changes nothing has no version of its own.
+        assert!(!state.delete() && !state.expire(u64::MAX));
+        assert_eq!(state.version, 770);
+    }
+
+    #[test]
+    fn a_value_ends_at_its_millisecond() {
+        let new = || State { value: Some(Value::Str(vec![])), expires_at_ms: 10, ..State::default() };
+        let mut state = new();
+        assert!(!state.expire(9));
+        assert_eq!(state, new());
+        assert!(state.expire(10));
+        assert_eq!(state, State { version: 1, changed: true, ..State::default() });
     }
 }

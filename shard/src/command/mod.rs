@@ -18,6 +18,7 @@
 //!   OBJECT IDLETIME is 0 and OBJECT REFCOUNT 1: neither is tracked.
 //! * INCRBYFLOAT adds exact decimals, not 80-bit floats (numbers.rs).
 //! * An expiry argument is checked before the key is looked at, where Redis' GETEX looks first.
+//! * SCAN's cursor is a number without sign; Redis also takes what C's strtoul takes.
 //! * An APPEND of nothing to a present key changes nothing, and so is no write.
 //!
 //! Invariants: parsing and executing never panic, whatever the bytes; a command that is [`Command::is_read`] changes
@@ -199,6 +200,10 @@ pub fn execute(command: &Command, state: &mut State, now_wall_ms: u64, limits: &
     let Command::Key(command) = command else {
         return errors::NOT_ONE_KEY;
     };
+    if state.value.is_none() {
+        // The expiry of what is gone says nothing, whoever left it there.
+        state.expires_at_ms = 0;
+    }
     let (before, read) = (state.version, command.op.is_read());
     let expired = state.expire(now_wall_ms);
     let changed_before = std::mem::replace(&mut state.changed, expired);

@@ -93,7 +93,10 @@ impl<'a> Options<'a> {
         while let Some(option) = from.next() {
             let fits = if let Some((in_ms, absolute)) = unit(option) {
                 let time = from.next().ok_or(errors::SYNTAX)?;
-                !options.keep && !options.persist && options.time.replace((time, in_ms, absolute)).is_none()
+                // As in Redis, the same unit may come twice, and the last one counts.
+                let old = options.time.replace((time, in_ms, absolute));
+                let same = old.is_none_or(|(_, ms, since_1970)| (ms, since_1970) == (in_ms, absolute));
+                same && !options.keep && !options.persist
             } else if is(option, "KEEPTTL") && known != Known::GetExpire {
                 options.keep = true;
                 options.time.is_none()

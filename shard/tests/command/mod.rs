@@ -1,6 +1,8 @@
 //! The command layer from outside: golden scripts, the table, and the way between hosts.
 
 mod codec;
+mod random;
+mod rules;
 mod scripts;
 mod table;
 
