@@ -29,7 +29,7 @@ pub const SLOT: Reply = Reply::error("ERR Invalid slot");
 /// CLUSTER GETKEYSINSLOT with a slot that does not exist, or a negative count.
 pub const SLOT_OR_COUNT: Reply = Reply::error("ERR Invalid slot or number of keys");
 /// IFDEQ and IFDNE with what is no digest (Redis 8.4).
-pub const DIGEST: Reply = Reply::error("ERR digest must be exactly 16 hexadecimal characters");
+pub const DIGEST: Reply = Reply::error("ERR must be exactly 16 hexadecimal characters");
 /// SETV with a version that is no number. Ours: Redis has no SETV.
 pub const VERSION: Reply = Reply::error("ERR version is not an integer or out of range");
 /// OBJECT FREQ without an LFU policy: we never evict.
