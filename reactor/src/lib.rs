@@ -10,6 +10,8 @@ pub mod disk;
 pub mod frame;
 pub mod rng;
 pub mod sim;
+#[cfg(feature = "uring")]
+pub mod uring;
 
 pub use buffer::{AlignedBuf, BLOCK_BYTES};
 pub use clock::Nanos;
