@@ -1,0 +1,227 @@
+//! Commands that concern many keys or many cores: how they are spread, and how the replies are put together.
+//!
+//! The parts of a spread command run apart, on their own cores; none waits for another, and others may come in between. So
+//! a spread command is not atomic, and where a part fails the whole answers with the first error, though other parts may
+//! have been applied.
+//!
+//! Keys are spread by `shard` ([`shard::command::Split`]); this file spreads commands on the keyspace over slices, with the
+//! cursor of SCAN telling the slice.
+
+use shard::command::{Command, Gather, Keyspace};
+use shard::reply::Reply;
+
+use crate::cluster::{ClusterMap, Port};
+use crate::server::slowlog;
+
+/// How the replies of the parts make the reply of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// As the command on keys says.
+    Keys(Gather),
+    /// One part, whose reply is the reply.
+    One,
+    /// The sum of integers.
+    Sum,
+    /// OK if all say so.
+    AllOk,
+    /// Lists, one behind the other.
+    Concat,
+    /// Texts, one behind the other.
+    Text,
+    /// The first that is not nil, from this part on.
+    AnyFrom(usize),
+    /// Slow commands by time, up to so many.
+    Slowlog(usize),
+    /// OK if any closed something: CLIENT KILL address.
+    Killed,
+    /// A page of SCAN by this slice; `next` is the slice that follows.
+    Scan {
+        /// The slice that was asked.
+        slice: u16,
+        /// The one to go on with when it is through.
+        next: Option<u16>,
+    },
+}
+
+/// Slots that a command on the keyspace is about, first and last of each run. None: all that the slice has.
+pub type Scope = Option<Box<[(u16, u16)]>>;
+
+/// A command on the keyspace for one slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlicePart {
+    /// The slice, on this host.
+    pub slice: u16,
+    /// What it is asked.
+    pub command: Keyspace,
+    /// Which of its slots.
+    pub scope: Scope,
+}
+
+/// Bits of a cursor that tell the slice.
+const SLICE_BITS: u32 = 8;
+
+const _: () = assert!(crate::session::limits::CORES_MAX <= 1 << SLICE_BITS);
+
+/// The answer of a SCAN that is through.
+fn end_of_scan() -> Reply {
+    Reply::Array(vec![Reply::bulk("0"), Reply::Array(vec![])])
+}
+
+/// Spreads a command on the keyspace for a client of `port`; `turn` varies which part RANDOMKEY prefers. The error is the
+/// reply.
+pub fn spread(
+    command: Keyspace,
+    map: &ClusterMap,
+    port: Port,
+    turn: u64,
+) -> Result<(Vec<SlicePart>, Join), Reply> {
+    let places = scopes(map, port);
+    let join = match &command {
+        Keyspace::Size => Join::Sum,
+        Keyspace::Keys(_) => Join::Concat,
+        Keyspace::Random => Join::AnyFrom((turn % places.len().max(1) as u64) as usize),
+        Keyspace::Flush => Join::AllOk,
+        Keyspace::CountInSlot(slot) | Keyspace::KeysInSlot { slot, .. } => {
+            let slice = map.slice(*slot);
+            return Ok((vec![SlicePart { slice, command, scope: None }], Join::One));
+        }
+        Keyspace::Scan { .. } => return scan(command, places),
+    };
+    let part = |(slice, scope)| SlicePart { slice, command: command.clone(), scope };
+    Ok((places.into_iter().map(part).collect(), join))
+}
+
+/// The slices that a port speaks for, and which of their slots.
+fn scopes(map: &ClusterMap, port: Port) -> Vec<(u16, Scope)> {
+    match port {
+        Port::Plain => (0..map.layout().slices()).map(|slice| (slice, None)).collect(),
+        Port::Core(_) => map
+            .scope(port)
+            .into_iter()
+            .map(|(slice, ranges)| (slice, Some(ranges.into_boxed_slice())))
+            .collect(),
+    }
+}
+
+fn scan(command: Keyspace, places: Vec<(u16, Scope)>) -> Result<(Vec<SlicePart>, Join), Reply> {
+    let Keyspace::Scan { cursor, pattern, count, kind } = command else {
+        return Err(Reply::error("ERR syntax error"));
+    };
+    // Zero is the start, whatever the first slice is.
+    let at = if cursor == 0 {
+        Some(0)
+    } else {
+        places.iter().position(|(slice, _)| u64::from(*slice) == cursor & ((1 << SLICE_BITS) - 1))
+    };
+    // A cursor of a port that shows other slots: as in Redis, a cursor from elsewhere finds nothing and ends.
+    let Some((slice, scope)) = at.and_then(|at| places.get(at)) else { return Err(end_of_scan()) };
+    let next = at.and_then(|at| places.get(at + 1)).map(|place| place.0);
+    let inner = Keyspace::Scan { cursor: cursor >> SLICE_BITS, pattern, count, kind };
+    let part = SlicePart { slice: *slice, command: inner, scope: scope.clone() };
+    Ok((vec![part], Join::Scan { slice: *slice, next }))
+}
+
+impl From<SlicePart> for (u16, Command, Scope) {
+    fn from(part: SlicePart) -> Self {
+        (part.slice, Command::Keyspace(part.command), part.scope)
+    }
+}
+
+/// The replies of the parts of one command, as they come.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    replies: Vec<Option<Reply>>,
+    missing: usize,
+    join: Join,
+}
+
+impl Parts {
+    /// Waits for `count` replies: at least one.
+    pub fn new(count: usize, join: Join) -> Parts {
+        assert!(count > 0, "a spread command has a part");
+        Parts { replies: vec![None; count], missing: count, join }
+    }
+
+    /// Notes the reply of a part; returns the whole once all are there. A second reply of a part is a broken invariant.
+    pub fn put(&mut self, part: usize, reply: Reply) -> Option<Reply> {
+        let place = self.replies.get_mut(part).expect("a part that was asked");
+        assert!(place.is_none(), "part {part} was answered twice");
+        *place = Some(reply);
+        self.missing -= 1;
+        (self.missing == 0).then(|| {
+            let replies = std::mem::take(&mut self.replies).into_iter().flatten().collect();
+            join(self.join, replies)
+        })
+    }
+}
+
+fn join(how: Join, replies: Vec<Reply>) -> Reply {
+    if let Join::Keys(gather) = how {
+        return gather.join(replies);
+    }
+    if let Some(error) = replies.iter().find(|reply| reply.is_error()) {
+        return error.clone();
+    }
+    match how {
+        Join::Keys(gather) => gather.join(replies),
+        Join::One => replies.into_iter().next().unwrap_or(Reply::Nil),
+        Join::Sum => Reply::Int(sum(&replies)),
+        Join::AllOk => Reply::OK,
+        Join::Killed if sum(&replies) > 0 => Reply::OK,
+        Join::Killed => Reply::error("ERR No such client"),
+        Join::Concat => Reply::Array(replies.into_iter().flat_map(items).collect()),
+        Join::Text => Reply::Verbatim(replies.iter().map(text).collect()),
+        Join::AnyFrom(first) => {
+            let (before, from) = replies.split_at(first.min(replies.len()));
+            from.iter().chain(before).find(|reply| **reply != Reply::Nil).cloned().unwrap_or(Reply::Nil)
+        }
+        Join::Slowlog(count) => slowlog::join(replies, count),
+        Join::Scan { slice, next } => {
+            replies.into_iter().next().map_or_else(end_of_scan, |page| turn(page, slice, next))
+        }
+    }
+}
+
+fn sum(replies: &[Reply]) -> i64 {
+    replies.iter().map(|reply| if let Reply::Int(count) = reply { *count } else { 0 }).sum()
+}
+
+fn items(reply: Reply) -> Vec<Reply> {
+    match reply {
+        Reply::Array(items) | Reply::Set(items) => items,
+        _ => Vec::new(),
+    }
+}
+
+fn text(reply: &Reply) -> &str {
+    match reply {
+        Reply::Verbatim(text) => text,
+        _ => "",
+    }
+}
+
+/// A page of SCAN with the cursor of its slice turned into one of the host.
+fn turn(page: Reply, slice: u16, next: Option<u16>) -> Reply {
+    let Reply::Array(mut fields) = page else { return page };
+    let inner = match fields.first() {
+        Some(Reply::Bulk(digits)) => {
+            std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u64>().ok())
+        }
+        _ => None,
+    };
+    let outer = match (inner, next) {
+        (Some(0), None) => Some(0),
+        (Some(0), Some(next)) => Some(u64::from(next)),
+        (Some(inner), _) if inner >> (u64::BITS - SLICE_BITS) == 0 => {
+            Some(inner << SLICE_BITS | u64::from(slice))
+        }
+        _ => None,
+    };
+    match (outer, fields.first_mut()) {
+        (Some(outer), Some(cursor)) => {
+            *cursor = Reply::bulk(outer.to_string());
+            Reply::Array(fields)
+        }
+        _ => Reply::error("ERR the cursor of this slice does not fit: scan by a core port"),
+    }
+}

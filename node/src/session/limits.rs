@@ -1,0 +1,32 @@
+//! Bounds of a client connection. Those that an operator may change are defaults of settings.
+
+/// Most cores of a host: a SCAN cursor has eight bits for the core, and a client id too.
+pub const CORES_MAX: usize = 256;
+
+/// Requests of one connection that may wait for their replies. At this many the session reads no more until half of
+/// them are answered; deep pipelines lose nothing, as a core keeps that many in flight anyway.
+pub const PIPELINE_DEPTH_MAX: usize = 1024;
+
+/// Parts (keys, or cores) that one command may be split into.
+pub const PARTS_MAX: usize = 65_536;
+
+/// Bytes of replies that one connection may leave unread, in the session and in its socket's queue. A slow reader is
+/// closed above it.
+pub const OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Input buffer that an idle session keeps.
+pub const INPUT_BYTES_KEPT: usize = 16 * 1024;
+
+/// Output buffer that an idle session keeps.
+pub const OUTPUT_BYTES_KEPT: usize = 16 * 1024;
+
+/// Longest client name and library name, in bytes.
+pub const NAME_BYTES_MAX: usize = 1024;
+
+/// Clients of one host by default. Setting: `maxclients`.
+pub const CLIENTS_MAX: usize = 10_000;
+
+const _: () = assert!(PARTS_MAX <= crate::resp::limits::ARGS_MAX);
+// The largest reply to one request still fits, so that a reader that keeps up is never closed.
+const _: () = assert!(OUTPUT_BYTES_MAX > 3 * crate::resp::limits::BULK_BYTES_MAX);
+const _: () = assert!(PIPELINE_DEPTH_MAX >= 2);

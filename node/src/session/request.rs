@@ -1,0 +1,245 @@
+//! One request: may it run, who answers it, and where is it sent.
+
+use shard::command::table::{Level, Row};
+use shard::command::{Command, KeyCommand, Split};
+use shard::reply::Reply;
+use shard::slot::slot;
+
+use super::{limits, Action, Closing, Held, Session, Ticket};
+use crate::cluster::{Port, Route};
+use crate::gather::{self, Join, SlicePart};
+use crate::server::slowlog::Brief;
+use crate::server::{catalog, execute, text, CoreAsk, Now, Outcome, Replies, Server};
+
+impl Session {
+    /// Runs one request. `behind`: bytes that arrived behind it. False: it has to wait, and was not run.
+    pub(super) fn request(
+        &mut self,
+        args: &[&[u8]],
+        behind: usize,
+        server: &mut Server,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let row = match catalog::resolve(args) {
+            Ok(row) if server.holds(row, now) => return false,
+            Ok(row) => Ok(row),
+            Err(_) if is_http(args) => {
+                tracing::warn!(client = self.client.id, peer = %self.client.peer, "closed a client that speaks HTTP");
+                self.close(Closing::Http);
+                return true;
+            }
+            Err(error) => Err(error),
+        };
+        let asking = std::mem::take(&mut self.client.asking);
+        self.client.last = now;
+        self.client.commands += 1;
+        let silent = self.is_silent();
+        match row {
+            Err(error) => self.refuse(None, silent, error, server),
+            Ok(row) if !self.client.authenticated && !row.has_flag("no_auth") => {
+                self.refuse(Some(row), silent, Reply::error(text::NOAUTH), server);
+            }
+            Ok(row) => {
+                self.client.last_command = row.name;
+                let brief = Some((Brief::new(row.name, args), now));
+                let seq = self.order.open(self.client.protocol, silent, brief);
+                match row.level {
+                    Level::Host => self.host_command(row, args, (seq, behind), server, now, actions),
+                    _ => match Command::parse_row(row, args, &server.command_limits) {
+                        Ok(command) => self.data_command(seq, command, asking, server, now, actions),
+                        Err(error) => self.finish(seq, error, server, now),
+                    },
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether the reply to the next request is dropped.
+    fn is_silent(&mut self) -> bool {
+        match self.client.replies {
+            Replies::On => false,
+            Replies::Off => true,
+            Replies::SkipNext => {
+                self.client.replies = Replies::On;
+                true
+            }
+        }
+    }
+
+    fn refuse(&mut self, row: Option<&'static Row>, silent: bool, error: Reply, server: &mut Server) {
+        server.stats.rejected(row.map(|row| row.name), &error);
+        let seq = self.order.open(self.client.protocol, silent, None);
+        self.settle(Ticket { seq, part: 0 }, error);
+    }
+
+    fn host_command(
+        &mut self,
+        row: &'static Row,
+        args: &[&[u8]],
+        (seq, behind): (u64, usize),
+        server: &mut Server,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let pending = (behind, self.out.len() + self.order.held_bytes());
+        let outcome = execute(row, args, &mut self.client, server, pending, now);
+        let ticket = Ticket { seq, part: 0 };
+        match outcome {
+            Outcome::Reply(reply) => {
+                let turned_on = row.name == "client|reply" && self.client.replies == Replies::On;
+                self.order.speak(seq, self.client.protocol, turned_on);
+                self.finish(seq, reply, server, now);
+            }
+            Outcome::Close(reply) => {
+                self.close(Closing::Quit);
+                self.finish(seq, reply, server, now);
+            }
+            Outcome::Silent => {
+                self.order.silence(seq);
+                self.finish(seq, Reply::OK, server, now);
+            }
+            Outcome::AskAll(ask, join) => self.ask_all(seq, ask, join, server, now, actions),
+            Outcome::Info(sections) => actions.push(Action::Info { ticket, sections }),
+            Outcome::Sleep(micros) => {
+                self.held = Some(Held::Until(seq));
+                actions.push(Action::Sleep { ticket, micros });
+            }
+            Outcome::Shutdown(how) => {
+                self.held = Some(Held::Until(seq));
+                actions.push(Action::Shutdown { ticket, how });
+            }
+        }
+    }
+
+    fn ask_all(
+        &mut self,
+        seq: u64,
+        ask: CoreAsk,
+        join: Join,
+        server: &mut Server,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        // What this core refuses is not tried elsewhere. The own part is asked like the others, so that the answer of
+        // each core is made in one place; setting the same value twice changes nothing.
+        if let CoreAsk::ConfigSet(pairs) = &ask {
+            if let Err(error) = server.settings.set(pairs) {
+                return self.finish(seq, error, server, now);
+            }
+        }
+        let cores = server.identity.cores;
+        self.order.gather(usize::from(cores), join);
+        // A setting decides how the next request is read, so that request waits.
+        self.held = Some(Held::Until(seq));
+        let asked =
+            |core| Action::Ask { ticket: Ticket { seq, part: u32::from(core) }, core, ask: ask.clone() };
+        actions.extend((0..cores).map(asked));
+    }
+
+    fn data_command(
+        &mut self,
+        seq: u64,
+        command: Command,
+        asking: bool,
+        server: &mut Server,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let planned = match command {
+            Command::Key(command) => self.one_key(seq, command, asking, server, actions),
+            Command::Many(split) => self.many_keys(seq, split, asking, server, actions),
+            Command::Keyspace(command) => {
+                gather::spread(command, &server.map, self.client.port, seq).map(|(parts, join)| {
+                    self.run_parts(seq, parts, join, actions);
+                })
+            }
+        };
+        if let Err(reply) = planned {
+            self.finish(seq, reply, server, now);
+        }
+    }
+
+    fn one_key(
+        &mut self,
+        seq: u64,
+        command: KeyCommand,
+        asking: bool,
+        server: &Server,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), Reply> {
+        let slot = slot(&command.key);
+        match server.map.route(slot, self.client.port, asking) {
+            Route::Moved(owner) => Err(owner.moved(slot)),
+            Route::Here(slice) => {
+                let ticket = Ticket { seq, part: 0 };
+                actions.push(Action::Run { ticket, slice, command: Command::Key(command), scope: None });
+                Ok(())
+            }
+        }
+    }
+
+    /// On the plain port the keys may be anywhere; on a core port they must be of one slot, as in Redis Cluster.
+    fn many_keys(
+        &mut self,
+        seq: u64,
+        split: Split,
+        asking: bool,
+        server: &Server,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), Reply> {
+        let map = &server.map;
+        if split.parts.len() > limits::PARTS_MAX {
+            let (keys, max) = (split.parts.len(), limits::PARTS_MAX);
+            return Err(Reply::Error(format!("ERR {keys} keys in one command, the limit is {max}").into()));
+        }
+        if self.client.port != Port::Plain {
+            let mut slots = split.parts.iter().filter_map(Command::key).map(slot);
+            let first = slots.next().unwrap_or(0);
+            if slots.any(|slot| slot != first) {
+                return Err(Reply::error(text::CROSSSLOT));
+            }
+            if let Route::Moved(owner) = map.route(first, self.client.port, asking) {
+                return Err(owner.moved(first));
+            }
+        }
+        self.order.gather(split.parts.len(), Join::Keys(split.gather));
+        for (part, command) in split.parts.into_iter().enumerate() {
+            let slice = map.slice(slot(command.key().unwrap_or_default()));
+            let ticket = Ticket { seq, part: part as u32 };
+            actions.push(Action::Run { ticket, slice, command, scope: None });
+        }
+        Ok(())
+    }
+
+    fn run_parts(&mut self, seq: u64, parts: Vec<SlicePart>, join: Join, actions: &mut Vec<Action>) {
+        self.order.gather(parts.len(), join);
+        for (part, one) in parts.into_iter().enumerate() {
+            let (slice, command, scope) = one.into();
+            actions.push(Action::Run { ticket: Ticket { seq, part: part as u32 }, slice, command, scope });
+        }
+    }
+
+    /// Counts a command that is answered.
+    pub(super) fn count(&self, brief: Brief, started: Now, reply: &Reply, server: &mut Server, now: Now) {
+        let micros = now.mono_us.saturating_sub(started.mono_us);
+        let tracks = server.settings.tracks_latency();
+        server.stats.executed(brief.name(), micros, reply, tracks);
+        let threshold_ms = server.settings.latency_threshold_ms();
+        if threshold_ms > 0 && micros / 1000 >= threshold_ms {
+            server.latency.add("command", now.unix_seconds(), micros / 1000);
+        }
+        let slower_than = server.settings.slower_than_us();
+        if slower_than >= 0 && micros >= slower_than.unsigned_abs() {
+            let (addr, name) = (self.client.peer.to_string(), self.client.name.clone());
+            let entries_max = server.settings.slowlog_entries_max();
+            server.slowlog.push(brief, now.unix_seconds(), micros, addr, name, entries_max);
+        }
+    }
+}
+
+/// A browser that a web page makes speak to this port begins so. Redis closes it as well.
+fn is_http(args: &[&[u8]]) -> bool {
+    args.first().is_some_and(|name| text::is(name, "POST") || text::is(name, "HOST:"))
+}
