@@ -13,7 +13,9 @@
 //! as done or as failed. A checker never calls a good history bad; where it gives up it says `Undecided`. Everything random
 //! comes from a seed.
 
+pub mod check;
 pub mod error;
+pub mod history;
 pub mod limits;
 
 #[cfg(feature = "cli")]

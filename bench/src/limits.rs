@@ -87,8 +87,8 @@ pub const RESTART_PATIENCE: Duration = Duration::from_secs(60);
 pub const OPEN_OPERATIONS_MAX: usize = 128;
 
 /// Configurations (state and set of linearized operations) that the search may hold for one key at once. At 100 to 200
-/// bytes each this is below 200 MB; beyond it the verdict is `Undecided`, never a wrong one.
-pub const CONFIGURATIONS_MAX: usize = 1_000_000;
+/// bytes each this is below 40 MB and a second; beyond it the verdict is `Undecided`, never a wrong one.
+pub const CONFIGURATIONS_MAX: usize = 200_000;
 
 /// The longest argument that a history file may hold.
 pub const HISTORY_ARGUMENT_BYTES_MAX: usize = 32 << 20;
