@@ -1,0 +1,214 @@
+//! Every metric, defined once: name, type, help. Names are `synod_<subsystem>_<name>_<unit>`, counters end in `_total`.
+
+/// What kind of number a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Only grows, from 0 at the start of the process.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+impl Type {
+    /// The word of the exposition format.
+    pub fn word(self) -> &'static str {
+        match self {
+            Type::Counter => "counter",
+            Type::Gauge => "gauge",
+        }
+    }
+}
+
+/// What is known of a metric besides its value.
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptor {
+    /// Name in the exposition.
+    pub name: &'static str,
+    /// Counter or gauge.
+    pub kind: Type,
+    /// One sentence.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $variant:ident: $kind:ident $name:literal;)+) => {
+        /// A number that a core publishes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(usize)]
+        pub enum Metric {
+            $($(#[doc = $help])+ $variant,)+
+        }
+
+        /// The metrics in the order of [`Metric`].
+        pub const METRICS: &[(Metric, Descriptor)] = &[$((
+            Metric::$variant,
+            Descriptor { name: $name, kind: Type::$kind, help: concat!($($help),+) },
+        ),)+];
+    };
+}
+
+metrics! {
+    /// Commands executed, by all clients.
+    Commands: Counter "synod_commands_executed_total";
+    /// Commands answered with an error.
+    CommandErrors: Counter "synod_commands_failed_total";
+    /// Writes answered with UNCERTAIN: applied or not, nobody knows.
+    Uncertain: Counter "synod_commands_uncertain_total";
+    /// Requests answered because no majority was reachable.
+    NoQuorum: Counter "synod_commands_without_quorum_total";
+    /// Requests refused because a bound on what waits was reached.
+    Overloaded: Counter "synod_commands_overloaded_total";
+    /// Commands passed to another core of this host.
+    Forwarded: Counter "synod_commands_forwarded_total";
+    /// MOVED redirects sent.
+    Moved: Counter "synod_commands_moved_total";
+    /// Reads that found their key.
+    KeyHits: Counter "synod_keyspace_hits_total";
+    /// Reads that found no key.
+    KeyMisses: Counter "synod_keyspace_misses_total";
+    /// Keys that ended by their expiry time.
+    KeysExpired: Counter "synod_keyspace_expired_keys_total";
+    /// Live keys.
+    Keys: Gauge "synod_keyspace_keys";
+    /// Client connections open now.
+    Clients: Gauge "synod_clients_connections";
+    /// Client connections accepted.
+    ClientsAccepted: Counter "synod_clients_accepted_total";
+    /// Client connections refused: too many, or protected mode.
+    ClientsRefused: Counter "synod_clients_refused_total";
+    /// Client connections closed because the client read too slowly.
+    ClientsSlow: Counter "synod_clients_slow_closed_total";
+    /// Bytes received from clients.
+    ClientBytesIn: Counter "synod_clients_received_bytes_total";
+    /// Bytes sent to clients.
+    ClientBytesOut: Counter "synod_clients_sent_bytes_total";
+    /// Proposals that went straight to Accept.
+    ProposalsFast: Counter "synod_paxos_fast_proposals_total";
+    /// Proposals that needed Prepare first.
+    ProposalsClassic: Counter "synod_paxos_classic_proposals_total";
+    /// Proposals that met another proposer and were begun again.
+    Conflicts: Counter "synod_paxos_conflicts_total";
+    /// Reads that a majority agreed on without a write.
+    AgreedReads: Counter "synod_paxos_agreed_reads_total";
+    /// Undecided records that were finished before going on.
+    Finished: Counter "synod_paxos_finished_entries_total";
+    /// Round trips to peers that proposals and reads took.
+    PeerRoundTrips: Counter "synod_paxos_peer_round_trips_total";
+    /// Frames written to the log, each one durable write.
+    LogFrames: Counter "synod_log_frames_total";
+    /// Records written to the log.
+    LogRecords: Counter "synod_log_records_total";
+    /// Bytes written to the log, padding included.
+    LogBytes: Counter "synod_log_written_bytes_total";
+    /// Bytes of log on disk, of all segments.
+    DiskBytes: Gauge "synod_log_disk_bytes";
+    /// Bytes of log that hold live records.
+    LiveBytes: Gauge "synod_log_live_bytes";
+    /// Segments on disk.
+    Segments: Gauge "synod_log_segments";
+    /// 1 while new keys and values are refused because the disk is full.
+    DiskFull: Gauge "synod_log_disk_full";
+    /// Segments merged away.
+    Merges: Counter "synod_merge_segments_total";
+    /// Bytes that merging has copied.
+    MergeBytes: Counter "synod_merge_copied_bytes_total";
+    /// Bytes of memory of the key directory.
+    DirectoryBytes: Gauge "synod_directory_memory_bytes";
+    /// Bytes of values in memory.
+    CacheBytes: Gauge "synod_cache_memory_bytes";
+    /// Values found in memory.
+    CacheHits: Counter "synod_cache_hits_total";
+    /// Values that had to be read from disk.
+    CacheMisses: Counter "synod_cache_misses_total";
+    /// Frames sent to peers.
+    PeerFramesOut: Counter "synod_peer_sent_frames_total";
+    /// Frames received from peers.
+    PeerFramesIn: Counter "synod_peer_received_frames_total";
+    /// Messages sent to peers.
+    PeerMessagesOut: Counter "synod_peer_sent_messages_total";
+    /// Messages received from peers.
+    PeerMessagesIn: Counter "synod_peer_received_messages_total";
+    /// Bytes sent to peers.
+    PeerBytesOut: Counter "synod_peer_sent_bytes_total";
+    /// Bytes received from peers.
+    PeerBytesIn: Counter "synod_peer_received_bytes_total";
+    /// Messages dropped because a peer's outbox was full or its link down.
+    PeerDropped: Counter "synod_peer_dropped_messages_total";
+    /// Frames from peers that failed their checks.
+    PeerBadFrames: Counter "synod_peer_bad_frames_total";
+    /// Connections of peers that were refused: another cluster, secret, directory or version.
+    PeerRefused: Counter "synod_peer_refused_connections_total";
+    /// Turns taken.
+    Turns: Counter "synod_core_turns_total";
+    /// Messages dropped or delayed because another core's mailbox was full.
+    MailboxFull: Counter "synod_core_mailbox_full_total";
+    /// Incarnation: how often this core has started on its data.
+    Incarnation: Gauge "synod_core_incarnation";
+}
+
+/// A distribution of durations that a core publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Timing {
+    /// From the last byte of a command to its reply in the output buffer.
+    Request,
+    /// From a proposal to the entry being chosen.
+    Commit,
+    /// One durable write of the log.
+    Sync,
+}
+
+/// The timings in the order of [`Timing`]: name and help.
+pub const TIMINGS: &[(Timing, &str, &str)] = &[
+    (Timing::Request, "synod_commands_duration_seconds", "Time from a whole command to its reply."),
+    (
+        Timing::Commit,
+        "synod_paxos_commit_duration_seconds",
+        "Time from a proposal to the entry being chosen.",
+    ),
+    (Timing::Sync, "synod_log_sync_duration_seconds", "Time of one durable write of the log."),
+];
+
+/// Upper bounds of the buckets in nanoseconds, and as the exposition writes them; one more bucket takes the rest.
+pub const BUCKETS: [(u64, &str); 15] = [
+    (50_000, "0.00005"),
+    (100_000, "0.0001"),
+    (250_000, "0.00025"),
+    (500_000, "0.0005"),
+    (1_000_000, "0.001"),
+    (2_500_000, "0.0025"),
+    (5_000_000, "0.005"),
+    (10_000_000, "0.01"),
+    (25_000_000, "0.025"),
+    (50_000_000, "0.05"),
+    (100_000_000, "0.1"),
+    (250_000_000, "0.25"),
+    (500_000_000, "0.5"),
+    (1_000_000_000, "1"),
+    (2_500_000_000, "2.5"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_names_and_follows_the_conventions() {
+        for (index, (metric, descriptor)) in METRICS.iter().enumerate() {
+            assert_eq!(*metric as usize, index);
+            let Descriptor { name, kind, help } = descriptor;
+            assert!(name.starts_with("synod_"), "{name}");
+            assert_eq!(name.ends_with("_total"), *kind == Type::Counter, "{name}");
+            assert!(help.trim().ends_with('.'), "{name}");
+            assert_eq!(METRICS.iter().filter(|(_, other)| other.name == *name).count(), 1, "{name}");
+        }
+        for (index, (timing, ..)) in TIMINGS.iter().enumerate() {
+            assert_eq!(*timing as usize, index);
+        }
+        assert!(BUCKETS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        for (nanos, text) in BUCKETS {
+            let seconds: f64 = text.parse().expect("a number");
+            assert!((seconds * 1e9 - nanos as f64).abs() < 1e-3, "{text}");
+        }
+    }
+}
