@@ -22,7 +22,7 @@ pub trait Entry: Clone {
 pub type Token = u64;
 
 /// A change to write to stable storage before anything that depends on it may leave.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Recorded<E> {
     /// The promise rose to `ballot`, above what the accepted record implies.
     Promised {
@@ -90,7 +90,8 @@ pub enum Output<E> {
     },
     /// The current ballot can no longer win.
     Lost(Lost),
-    /// The agreed read is decided.
+    /// The agreed read is decided. Of the outputs of one call it stands before all that makes the caller go on, so that
+    /// [`Instance::entry`] is still the record that it names; the caller looks before its next call.
     Read {
         /// The question.
         id: u64,
@@ -360,6 +361,8 @@ impl<E: Entry> Instance<E> {
                 "a durable promise never goes down"
             );
             self.stable = pending.copy;
+            // A read that waited for the own record to become durable may be decidable now.
+            self.weigh_read(false, out);
             out.extend(pending.withheld.into_iter().map(|(to, message)| Output::Send { to, message }));
             match pending.own_vote {
                 Some(OwnVote::Promise(ballot, report)) => self.on_promise(self.me, ballot, report, out),
@@ -367,8 +370,6 @@ impl<E: Entry> Instance<E> {
                 None => {}
             }
         }
-        // A read that waited for the own record to become durable may be decidable now.
-        self.weigh_read(false, out);
     }
 
     /// A message from another member.
@@ -574,8 +575,9 @@ impl<E: Entry> Instance<E> {
         if accepting.acks.count() >= self.members.majority() {
             self.phase = Phase::Idle;
             self.working.state.learn_chosen(ballot);
-            out.push(Output::Chosen { ballot });
+            // The read first: on hearing of Chosen the caller proposes the next entry, and then `entry` is that one.
             self.weigh_read(false, out);
+            out.push(Output::Chosen { ballot });
         }
     }
 

@@ -1,3 +1,7 @@
-//! Tests of the protocol.
+//! Tests of the protocol: rules one by one, exhaustive exploration, random schedules.
 
+mod checker;
+mod driver;
+mod explore;
+mod model;
 mod rules;

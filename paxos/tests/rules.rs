@@ -208,3 +208,42 @@ fn a_repeated_request_is_answered_once_when_the_disk_comes_back() {
     let answer = Message::Accepted { ballot: b(1, 1) };
     assert_eq!(persist_all(&mut instance), [Output::Send { to: 1, message: answer }]);
 }
+
+#[test]
+fn a_read_is_told_before_anything_that_makes_the_caller_go_on() {
+    // The caller answers the read from `entry()`. If it hears of Chosen or Prepared first, it proposes the next entry, and what it
+    // then finds there is not chosen.
+    let mut instance = fresh();
+    instance.prepare(b(1, 0), Ballot::ZERO, &mut Vec::new());
+    receive(
+        &mut instance,
+        1,
+        Message::Promise { ballot: b(1, 0), report: report(Ballot::ZERO, Ballot::ZERO, None) },
+    );
+    persist_all(&mut instance);
+    assert!(instance.propose(Word("a"), Ballot::ZERO, &mut Vec::new()));
+    instance.query(7, &mut Vec::new());
+    receive(&mut instance, 1, Message::State { id: 7, report: report(Ballot::ZERO, Ballot::ZERO, None) });
+    receive(&mut instance, 1, Message::Accepted { ballot: b(1, 0) });
+    let out = persist_all(&mut instance);
+    let local = ReadOutcome::Local { ballot: b(1, 0) };
+    assert_eq!(out, [Output::Read { id: 7, outcome: local.clone() }, Output::Chosen { ballot: b(1, 0) }]);
+
+    // The same with a promise of the own that completes phase 1 when the own record becomes durable.
+    let mut instance = fresh();
+    let accept = Message::Accept { ballot: b(1, 1), base: Ballot::ZERO, entry: Word("a") };
+    receive(&mut instance, 1, accept);
+    instance.prepare(b(3, 0), Ballot::ZERO, &mut Vec::new());
+    receive(
+        &mut instance,
+        1,
+        Message::Promise { ballot: b(3, 0), report: report(b(1, 1), Ballot::ZERO, None) },
+    );
+    instance.query(8, &mut Vec::new());
+    receive(&mut instance, 1, Message::State { id: 8, report: report(b(1, 1), Ballot::ZERO, None) });
+    let out = persist_all(&mut instance);
+    let place = |wanted: fn(&Output<Word>) -> bool| out.iter().position(wanted);
+    let read = place(|output| matches!(output, Output::Read { outcome: ReadOutcome::Local { .. }, .. }));
+    let prepared = place(|output| matches!(output, Output::Prepared { .. }));
+    assert!(read.is_some() && read < prepared, "{out:?}");
+}
