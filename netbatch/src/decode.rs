@@ -44,6 +44,7 @@ impl Decoder {
             let header = Header::parse(head)?;
             if let Some((frame, rest)) = bytes.split_at_checked(header.frame_bytes()) {
                 deliver(&header, frame, on_frame)?;
+                self.rest_if_idle(&header);
                 return Ok(rest);
             }
             self.header = Some(header);
@@ -67,19 +68,31 @@ impl Decoder {
             deliver(&header, &self.partial, on_frame)?;
             self.header = None;
             self.partial.clear();
-            self.partial.shrink_to(PARTIAL_KEPT_BYTES);
+            self.rest_if_idle(&header);
         }
         Ok(rest)
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        let needed = self.partial.len() + bytes.len();
-        if needed > self.partial.capacity() {
-            let doubled = (2 * self.partial.capacity()).min(FRAME_BYTES_MAX);
-            self.partial.reserve_exact(needed.max(doubled) - self.partial.len());
+    /// A busy link keeps its memory for the next frame; an empty frame says that it is busy no more.
+    fn rest_if_idle(&mut self, header: &Header) {
+        if header.count == 0 {
+            self.partial.shrink_to(PARTIAL_KEPT_BYTES);
         }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        reserve(&mut self.partial, bytes.len(), FRAME_BYTES_MAX);
         self.partial.extend_from_slice(bytes);
         assert!(self.partial.len() <= FRAME_BYTES_MAX, "no more than one frame is kept");
+    }
+}
+
+/// Makes room for more bytes: twice what there was, so that growing costs little, but never beyond what can come.
+fn reserve(bytes: &mut Vec<u8>, more_bytes: usize, bytes_max: usize) {
+    let needed = bytes.len() + more_bytes;
+    if needed > bytes.capacity() {
+        let doubled = (2 * bytes.capacity()).min(bytes_max);
+        bytes.reserve_exact(needed.max(doubled) - bytes.len());
     }
 }
 
@@ -131,6 +144,7 @@ impl Assembly {
         if bytes.is_empty() || self.bytes.len() + bytes.len() >= total_bytes {
             return Err(BadFrame::Parts);
         }
+        reserve(&mut self.bytes, bytes.len(), total_bytes);
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
@@ -170,7 +184,11 @@ mod tests {
                 assert!(decoder.held_bytes() <= (2 * fed).max(64), "memory grows with what arrived");
             }
             assert_eq!(seen, [(1, 7), (2, 4), (3, 70_004), (4, 44)], "pieces of {piece}");
-            assert!(decoder.held_bytes() <= PARTIAL_KEPT_BYTES);
+            assert!(decoder.held_bytes() <= 2 * 70_044, "a busy link keeps its memory");
+            let mut empty = vec![0; HEADER_BYTES];
+            seal(&mut empty, 0, 5, 0);
+            decoder.feed(&empty, &mut |_, _| Ok(())).unwrap();
+            assert!(decoder.held_bytes() <= PARTIAL_KEPT_BYTES, "an idle one does not");
         }
     }
 

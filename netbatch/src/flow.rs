@@ -151,13 +151,18 @@ impl Flow {
 
     /// When the link is no longer in good health.
     pub fn unhealthy_at(&self, tuning: &Tuning) -> Nanos {
-        let silent_at = self.incoming.heard_at.saturating_add(tuning.heartbeat);
-        self.outgoing.waiting_since.map_or(silent_at, |at| at.min(silent_at)).saturating_add(tuning.unhealthy)
+        self.troubled_since(tuning).saturating_add(tuning.unhealthy)
     }
 
-    /// Whether what was sent is not getting through at the moment.
+    /// Whether nothing seems to get through at the moment, in either direction.
     pub fn is_stalled(&self, now: Nanos, tuning: &Tuning) -> bool {
-        self.outgoing.waiting_since.is_some_and(|since| since.saturating_add(tuning.stall) <= now)
+        self.troubled_since(tuning).saturating_add(tuning.stall) <= now
+    }
+
+    /// Since when something is overdue, an acknowledgement or a heartbeat; in the future if nothing is.
+    fn troubled_since(&self, tuning: &Tuning) -> Nanos {
+        let silent_at = self.incoming.heard_at.saturating_add(tuning.heartbeat);
+        self.outgoing.waiting_since.map_or(silent_at, |at| at.min(silent_at))
     }
 }
 
@@ -236,7 +241,8 @@ mod tests {
         assert_eq!(two.speak_at(&tuning), 5 + tuning.ack_delay);
         let bytes = two.seal(6, Unsealed::empty());
         feed(&mut one, 7, &bytes).unwrap();
-        assert!(!one.is_stalled(tuning.hang, &tuning));
+        assert!(!one.is_stalled(7 + tuning.heartbeat + tuning.stall - 1, &tuning), "acknowledged");
+        assert!(one.is_stalled(7 + tuning.heartbeat + tuning.stall, &tuning), "silent");
         assert_eq!(one.speak_at(&tuning), tuning.heartbeat, "an empty frame asks for no acknowledgement");
     }
 
@@ -249,5 +255,20 @@ mod tests {
         assert_eq!(feed(&mut two, 0, &first), Err(BadFrame::Sequence));
         let acknowledges_one = two.seal(0, Unsealed::empty());
         assert_eq!(feed(&mut flow(), 0, &acknowledges_one), Err(BadFrame::Acknowledgement));
+    }
+
+    #[test]
+    fn the_count_of_messages_must_be_right() {
+        let one = message().bytes;
+        let two = [&one[..], &[0; 4]].concat();
+        let half = [&one[..], &[0; 3]].concat();
+        let wrong = Err(BadFrame::Messages);
+        for (bytes, count, expected) in
+            [(&one, 0, wrong), (&one, 1, Ok(())), (&two, 1, wrong), (&two, 2, Ok(())), (&half, 1, wrong)]
+        {
+            let mut bytes = bytes.clone();
+            seal(&mut bytes, count, 1, 0);
+            assert_eq!(feed(&mut flow(), 0, &bytes), expected, "{count} in {} bytes", bytes.len());
+        }
     }
 }

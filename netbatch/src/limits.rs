@@ -55,11 +55,12 @@ pub const REFUSALS_REMEMBERED_MAX: usize = 256;
 /// a few; more means that nobody polls.
 pub const EFFECTS_MAX: usize = 1 << 16;
 
-/// Memory that a link keeps between frames for the next one that arrives in pieces, in bytes.
+/// Memory that an idle link keeps for the next frame that arrives in pieces, in bytes. A busy one keeps what its longest
+/// frame took, at most [`FRAME_BYTES_MAX`].
 pub const PARTIAL_KEPT_BYTES: usize = 64 << 10;
 
 /// Most memory that an empty outbox reserves for the next frame, in bytes. It reserves what the last frame took.
-pub const OUTBOX_RESERVE_BYTES_MAX: usize = 64 << 10;
+pub const OUTBOX_RESERVE_BYTES_MAX: usize = 256 << 10;
 
 /// A link that carried nothing for this long carries an empty frame.
 pub const HEARTBEAT_DEFAULT: Nanos = 100 * MILLISECOND;

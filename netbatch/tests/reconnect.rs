@@ -84,6 +84,26 @@ fn a_pool_has_the_size_that_was_asked_for_and_is_completed_after_a_cut() {
 }
 
 #[test]
+fn links_that_ended_unheard_make_room_for_new_ones() {
+    let mut world = trio(4);
+    for _ in 0..6 {
+        world.lose_all_silently(2);
+        world.run(20 * MILLISECOND);
+        assert!(world.all_up(), "the new links serve");
+        assert!(world.hosts[&1].net.link_count(2) <= 4, "there are not more than two above the pool");
+        assert!(world.push(1, 2, 10));
+        world.turn(1);
+    }
+    assert!(world.hosts[&1].net.metrics().evicted > 0);
+    world.run(1000 * MILLISECOND);
+    assert_eq!(world.hosts[&1].net.link_count(2), 2, "those that nobody answers have ended");
+    assert!(world.push(1, 2, 20));
+    world.turn(1);
+    world.run(MILLISECOND);
+    assert!(world.hosts[&2].delivered.iter().any(|(_, message)| message.len() == 28));
+}
+
+#[test]
 fn a_restart_that_nobody_saw_is_noticed_at_the_handshake() {
     let mut world = trio(9);
     // The host loses power: nobody is told. It is back before anybody has missed it.
@@ -116,4 +136,61 @@ fn a_busy_link_is_relieved_by_the_second() {
     assert_eq!(lengths, [28], "the second message did not wait for the first");
     world.run(110 * MILLISECOND);
     assert_eq!(world.hosts[&2].delivered.len(), 2);
+}
+
+#[test]
+fn a_stuck_link_is_relieved_by_the_second() {
+    let mut world = trio(12);
+    world.weather.lose = 1_000_000;
+    assert!(world.push(1, 2, 10));
+    world.turn(1);
+    world.weather.lose = 0;
+    world.run(60 * MILLISECOND);
+    assert!(world.hosts[&2].delivered.is_empty(), "the packet was lost");
+    assert!(world.push(1, 2, 20));
+    world.turn(1);
+    world.run(MILLISECOND);
+    let lengths: Vec<usize> = world.hosts[&2].delivered.iter().map(|(_, message)| message.len()).collect();
+    assert_eq!(lengths, [28], "the second message went another way");
+    assert!(world.hosts[&1].net.healthy(2), "one loss is no illness");
+    world.run(150 * MILLISECOND);
+    assert_eq!(world.hosts[&2].delivered.len(), 2);
+    assert_eq!(world.hosts[&1].net.metrics().links_lost, 0);
+}
+
+#[test]
+fn a_link_that_is_deaf_in_one_direction_is_given_up_by_both() {
+    for idle in [false, true] {
+        let mut world = trio(13);
+        world.mute.insert((1, 2));
+        if !idle {
+            assert!(world.push(1, 2, 10));
+            world.turn(1);
+        }
+        world.run(810 * MILLISECOND);
+        assert!(!world.hosts[&1].up.contains(&2) && !world.hosts[&2].up.contains(&1));
+        assert!(world.hosts[&3].up.len() == 2, "the third is not concerned");
+        world.run(2000 * MILLISECOND);
+        assert!(!world.hosts[&1].up.contains(&2), "nor does it come back half");
+        world.mute.clear();
+        until(&mut world, 1200 * MILLISECOND, World::all_up);
+    }
+}
+
+/// The ring tells of small sends only when something else wakes the core.
+#[test]
+fn a_busy_link_is_looked_at_again_when_a_heartbeat_is_due() {
+    let mut world = World::new(14, Weather::fair());
+    for host in 1..=2 {
+        let mut config = config(host, 2);
+        config.tuning.links_per_peer = 1;
+        world.start(config);
+        world.run(MILLISECOND);
+    }
+    world.run(20 * MILLISECOND);
+    let net = &mut world.hosts.get_mut(&1).unwrap().net;
+    assert!(net.healthy(2) && net.link_count(2) == 1);
+    assert!(net.push(2, b"x"));
+    net.end_turn(world.now);
+    assert_eq!(net.deadline(), Some(world.now + 100 * MILLISECOND));
 }

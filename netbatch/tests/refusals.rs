@@ -115,6 +115,33 @@ fn an_unknown_host_and_a_wrong_address_are_refused() {
     assert_eq!(effects[2], Effect::Close { link: accepted, after_sent: true });
 }
 
+#[test]
+fn an_answer_from_another_host_than_was_called_is_refused() {
+    let mut caller = Net::new(config(1, 3), 1);
+    let mut third = Net::new(config(3, 3), 3);
+    caller.end_turn(0);
+    let links: Vec<_> = std::iter::from_fn(|| caller.poll())
+        .map(|effect| match effect {
+            Effect::Connect { link, peer, .. } => (peer, link),
+            other => panic!("it only connects: {other:?}"),
+        })
+        .collect();
+    let [(2, to_second), (3, to_third)] = links[..] else { panic!("to both peers: {links:?}") };
+    caller.on_connected(0, to_second);
+    caller.on_connected(0, to_third);
+    let hellos: Vec<Effect> = std::iter::from_fn(|| caller.poll()).collect();
+    let Effect::Send { bytes, .. } = &hellos[1] else { panic!("a hello is sent") };
+    let accepted = third.on_accepted(0, addr(1));
+    third.on_bytes(0, accepted, bytes, &mut |_, _| panic!("nothing to deliver"));
+    let Some(Effect::Send { bytes: answer, .. }) = third.poll() else { panic!("a hello comes back") };
+    caller.on_bytes(0, to_second, &answer, &mut |_, _| panic!("nothing to deliver"));
+    let effects: Vec<Effect> = std::iter::from_fn(|| caller.poll()).collect();
+    let refused = effects.iter().any(
+        |effect| matches!(effect, Effect::Refused { refusal, .. } if refusal.detail == "host 3 answered where host 2 should"),
+    );
+    assert!(refused, "{effects:?}");
+}
+
 /// The hello that a host starts with when it is connected, and the net that sent it.
 fn hello_of(config: Config) -> (Net, netbatch::LinkId, Vec<u8>) {
     let mut net = Net::new(config, 5);

@@ -65,6 +65,7 @@ fn fair_weather_loses_nothing() {
     }
     assert_eq!(world.hosts[&2].delivered.len(), 16);
     assert_eq!(world.hosts[&2].net.metrics().messages_in, 16);
+    world.run(200 * MILLISECOND);
     assert!(world.hosts[&2].net.partial_bytes() <= 2 * netbatch::limits::PARTIAL_KEPT_BYTES);
 }
 
@@ -72,7 +73,8 @@ fn fair_weather_loses_nothing() {
 fn pieces_cuts_and_blocks() {
     let (mut delivered, mut cut_links) = (0, 0);
     for seed in 0..20 {
-        let weather = Weather { piece_bytes_max: 5000, cut: 200, block: 20_000, ..Weather::fair() };
+        let weather =
+            Weather { piece_bytes_max: 5000, cut: 200, block: 20_000, lose: 20_000, ..Weather::fair() };
         let outcome = storm(seed, weather, 150);
         delivered += outcome.delivered;
         cut_links += outcome.cut_links;
@@ -97,8 +99,14 @@ fn damage_is_never_delivered_and_always_closes() {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let run = |seed| {
-        let weather =
-            Weather { piece_bytes_max: 5000, cut: 2000, damage: 2000, block: 20_000, ..Weather::fair() };
+        let weather = Weather {
+            piece_bytes_max: 5000,
+            cut: 2000,
+            damage: 2000,
+            block: 20_000,
+            lose: 20_000,
+            ..Weather::fair()
+        };
         let mut world = World::new(seed, weather);
         (1..=2).for_each(|host| world.start(config(host, 2)));
         for bytes in 0..100 {

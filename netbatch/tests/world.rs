@@ -21,11 +21,20 @@ pub struct Weather {
     pub cut: u32,
     /// Chance in a million, per send, that the socket takes the bytes only after 100 ms.
     pub block: u32,
+    /// Chance in a million, per send, that a packet is lost: the socket takes the bytes, which arrive after 200 ms.
+    pub lose: u32,
 }
 
 impl Weather {
     pub fn fair() -> Weather {
-        Weather { latency: 100 * MICROSECOND, piece_bytes_max: 64 << 10, damage: 0, cut: 0, block: 0 }
+        Weather {
+            latency: 100 * MICROSECOND,
+            piece_bytes_max: 64 << 10,
+            damage: 0,
+            cut: 0,
+            block: 0,
+            lose: 0,
+        }
     }
 }
 
@@ -65,6 +74,8 @@ pub struct World {
     pub trace: Vec<String>,
     /// Pairs of hosts between which nothing passes, and nobody is told.
     pub partition: BTreeSet<(HostId, HostId)>,
+    /// From whom to whom no bytes pass, while the other direction is fine.
+    pub mute: BTreeSet<(HostId, HostId)>,
     pub rng: Rng,
     conns: Vec<Conn>,
     queue: BTreeMap<(Nanos, u64), Event>,
@@ -100,6 +111,7 @@ impl World {
             weather,
             trace: Vec::new(),
             partition: BTreeSet::new(),
+            mute: BTreeSet::new(),
             rng: Rng::new(seed),
             conns: Vec::new(),
             queue: BTreeMap::new(),
@@ -191,6 +203,16 @@ impl World {
         self.conns.iter().filter(|conn| conn.damaged && conn.links.iter().any(Option::is_some)).count()
     }
 
+    /// All connections of the host end there, and the other ends do not hear of it.
+    pub fn lose_all_silently(&mut self, host: HostId) {
+        let entry = self.hosts.get_mut(&host).unwrap();
+        for (link, (conn, end)) in std::mem::take(&mut entry.ends) {
+            self.conns[conn].links[end] = None;
+            entry.net.on_closed(self.now, link);
+        }
+        self.turn(host);
+    }
+
     /// The oldest open connection of the host, by its own name for it.
     pub fn first_link(&self, host: HostId) -> LinkId {
         *self.hosts[&host].ends.keys().next().expect("the host has a connection")
@@ -256,6 +278,9 @@ impl World {
         let mut at = self.conns[conn].arrived[to].max(self.now + self.weather.latency);
         if blocked {
             at += 100 * MILLISECOND;
+        }
+        if self.rng.chance(self.weather.lose) {
+            at += 200 * MILLISECOND;
         }
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -340,6 +365,9 @@ impl World {
 
     fn on_piece(&mut self, conn: usize, to: usize, mut bytes: Vec<u8>, touched: &mut BTreeSet<HostId>) {
         let Some(link) = self.conns[conn].links[to].filter(|_| self.passes(conn)) else { return };
+        if self.mute.contains(&(self.conns[conn].hosts[1 - to], self.conns[conn].hosts[to])) {
+            return;
+        }
         if self.rng.chance(self.weather.cut) {
             return self.cut(conn);
         }

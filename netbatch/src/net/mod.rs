@@ -31,7 +31,8 @@ pub enum Effect {
         /// Where.
         addr: SocketAddr,
     },
-    /// Send the bytes, after all that was handed out for this link before; [`Net::on_sent`] when the socket has them all.
+    /// Send the bytes, after all that was handed out for this link before; [`Net::on_sent`] when the
+    /// socket has taken it all.
     Send {
         /// Where to.
         link: LinkId,
@@ -108,6 +109,8 @@ pub struct Net {
     last_link: u64,
     links: BTreeMap<LinkId, Link>,
     peers: BTreeMap<HostId, Peer>,
+    /// The keys of `peers`, which never change.
+    hosts: Vec<HostId>,
     effects: VecDeque<Effect>,
     refusals: Refusals,
     metrics: Metrics,
@@ -124,6 +127,7 @@ impl Net {
         assert_eq!(config.check(), Ok(()), "the configuration was checked");
         let mut nonces = Nonces::new(seed, config.host, config.core);
         let [a, b, c, d, e, f, g, h, ..] = nonces.next(&config.secret);
+        let hosts = config.peers.keys().copied().collect();
         let peers =
             config.peers.iter().map(|(host, addr)| (*host, Peer::new(*addr, &config.tuning))).collect();
         Net {
@@ -134,6 +138,7 @@ impl Net {
             last_link: 0,
             links: BTreeMap::new(),
             peers,
+            hosts,
             effects: VecDeque::new(),
             refusals: Refusals::default(),
             metrics: Metrics::default(),
@@ -192,7 +197,7 @@ impl Net {
         }
     }
 
-    /// The socket has taken all that was handed out for it.
+    /// The socket has taken all that was handed out for it: the link can be used again.
     pub fn on_sent(&mut self, link: LinkId) {
         if let Some(link) = self.links.get_mut(&link) {
             link.busy = false;
@@ -269,6 +274,11 @@ impl Net {
     fn effect(&mut self, effect: Effect) {
         assert!(self.effects.len() < EFFECTS_MAX, "the owner polls effects after each turn");
         self.effects.push_back(effect);
+    }
+
+    /// The peer's ready link of this index, if it has so many: to walk links that may change on the way.
+    fn link_at(&self, host: HostId, index: usize) -> Option<LinkId> {
+        self.peers.get(&host)?.links.get(index).copied()
     }
 
     fn insert_link(&mut self, link: Link) -> LinkId {

@@ -14,8 +14,8 @@ impl Net {
     pub fn end_turn(&mut self, now: Nanos) {
         self.advance(now);
         self.end_overdue();
-        let peers: Vec<HostId> = self.peers.keys().copied().collect();
-        for host in peers {
+        for index in 0..self.hosts.len() {
+            let host = self.hosts[index];
             self.flush(host);
             self.speak_where_due(host);
             self.dial_if_due(host);
@@ -34,8 +34,11 @@ impl Net {
         let tuning = &self.own.config.tuning;
         let ends_at = link.ends_at(tuning);
         let Some(flow) = link.ready() else { return ends_at };
-        let speaks_at = if link.busy { ends_at } else { flow.speak_at(tuning) };
-        let unhealthy_at = Some(flow.unhealthy_at(tuning)).filter(|at| *at > self.now).unwrap_or(ends_at);
+        // What lies in the past waits for something else: a busy socket for being sent, bad health for being heard. A busy
+        // socket may be free by then without anybody being woken for it.
+        let ahead = |at: Nanos| if at > self.now { at } else { ends_at };
+        let speaks_at = ahead(flow.speak_at(tuning));
+        let unhealthy_at = ahead(flow.unhealthy_at(tuning));
         ends_at.min(speaks_at).min(unhealthy_at)
     }
 
@@ -54,15 +57,16 @@ impl Net {
 
     /// Sends what waits for a peer: first what is bound to a link, then what any free link may take.
     fn flush(&mut self, host: HostId) {
-        let bound: Vec<LinkId> = match self.peers.get(&host) {
-            Some(peer) if peer.outbox.held_bytes() > 0 => peer.links.clone(),
-            _ => return,
-        };
-        for id in bound {
+        if self.outbox_bytes(host) == 0 {
+            return;
+        }
+        let mut index = 0;
+        while let Some(id) = self.link_at(host, index) {
             let next = self.free_link(id).and_then(|flow| flow.follow.pop_front());
             if let Some(frame) = next {
                 self.send_frame(host, id, frame);
             }
+            index += 1;
         }
         while let Some(id) = self.best_link(host) {
             let Some(peer) = self.peers.get_mut(&host) else { return };
@@ -104,8 +108,9 @@ impl Net {
     /// Sends empty frames on links that were silent for long or owe an acknowledgement.
     fn speak_where_due(&mut self, host: HostId) {
         let now = self.now;
-        let links = self.peers.get(&host).map(|peer| peer.links.clone()).unwrap_or_default();
-        for id in links {
+        let mut index = 0;
+        while let Some(id) = self.link_at(host, index) {
+            index += 1;
             let speak_at = self.links.get(&id).filter(|link| !link.busy).and_then(Link::ready);
             let due = speak_at.is_some_and(|flow| flow.speak_at(&self.own.config.tuning) <= now);
             if due {
