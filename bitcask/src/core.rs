@@ -1,0 +1,214 @@
+//! What all parts of the engine share: the directory, the segments, the cache, what is ready to be written to.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use reactor::{FileId, Nanos};
+
+use crate::cache::ValueCache;
+use crate::directory::{Directory, KeyRef};
+use crate::error::Fault;
+use crate::fingerprint::Keyed;
+use crate::record::{Raw, RecordKind, RemoveBody, SealBody};
+use crate::segments::{Segment, Segments};
+use crate::table::Location;
+use crate::types::{Event, Options, Stamp};
+use crate::walk::MERGE;
+
+/// An empty segment whose file is prepared and durably named.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub id: u64,
+    pub file: FileId,
+    pub capacity: u64,
+}
+
+/// Counts what the engine did since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Log frames made durable.
+    pub frames: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Bytes of them, padding included.
+    pub frame_bytes: u64,
+    /// Reads answered from disk.
+    pub disk_reads: u64,
+    /// Segments merged away.
+    pub merges: u64,
+    /// Bytes that merge read.
+    pub merge_read_bytes: u64,
+    /// Bytes that merge wrote.
+    pub merge_written_bytes: u64,
+    /// Hints written.
+    pub hints: u64,
+}
+
+/// The shared state.
+pub(crate) struct Core {
+    pub options: Options,
+    pub keyed: Keyed,
+    pub directory: Directory,
+    pub segments: Segments,
+    pub cache: ValueCache,
+    pub ready: VecDeque<Ready>,
+    /// How large a segment the log waits for, and the segment once it is there.
+    pub oversize_wanted: Option<u64>,
+    pub oversize_ready: Option<Ready>,
+    /// The count of the segment that was named last.
+    pub last_count: u32,
+    pub events: VecDeque<Event>,
+    pub full: bool,
+    pub full_retry_at: Nanos,
+    pub now: Nanos,
+    pub failed: bool,
+    pub counters: Counters,
+}
+
+impl Core {
+    pub fn new(options: Options) -> Core {
+        Core {
+            keyed: Keyed::new(options.fingerprint_key),
+            directory: Directory::new(),
+            segments: Segments::default(),
+            cache: ValueCache::new(options.cache_bytes),
+            ready: VecDeque::new(),
+            oversize_wanted: None,
+            oversize_ready: None,
+            last_count: 0,
+            events: VecDeque::new(),
+            full: false,
+            full_retry_at: 0,
+            now: 0,
+            failed: false,
+            counters: Counters::default(),
+            options,
+        }
+    }
+
+    /// Stops the slice. The first reason is the one that is told.
+    pub fn fail(&mut self, fault: Fault) {
+        if !self.failed {
+            self.failed = true;
+            self.events.push_back(Event::Failed(fault));
+        }
+    }
+
+    /// The id of the next segment.
+    pub fn new_id(&mut self) -> u64 {
+        self.last_count =
+            self.last_count.checked_add(1).expect("2^32 segments are more than any disk writes");
+        self.keyed.segment_id(self.last_count)
+    }
+
+    pub fn set_full(&mut self, full: bool) {
+        if self.full != full {
+            self.full = full;
+            self.events.push_back(Event::Full(full));
+        }
+    }
+
+    /// An empty segment for the log. The last one is merge's, once there is anything to merge.
+    pub fn ready_for_log(&mut self) -> Option<Ready> {
+        let reserve = usize::from(self.segments.iter().any(|(_, segment)| segment.sealed));
+        if self.ready.len() > reserve && self.segments.has_room() {
+            self.ready.pop_front()
+        } else {
+            None
+        }
+    }
+
+    /// Makes an empty segment one that holds records.
+    pub fn adopt(&mut self, ready: Ready) -> u16 {
+        let segment = Segment {
+            id: ready.id,
+            file: ready.file,
+            capacity: ready.capacity,
+            written: 0,
+            live: 0,
+            removes: 0,
+            sealed: false,
+            barrier: 0,
+            hinted: false,
+            readers: 0,
+            oversize: false,
+        };
+        self.segments.insert(segment).expect("there was room for the segment when it was taken")
+    }
+
+    /// Takes a durable record that recovery found, in any order.
+    pub fn take_found(&mut self, raw: &Raw<'_>, at: Location) -> Result<(), String> {
+        let key = (raw.slot, self.keyed.fingerprint(raw.key));
+        let segments = &mut self.segments;
+        match raw.kind {
+            RecordKind::Value | RecordKind::Tombstone => {
+                if !self.directory.has_room_for(raw.stamp) {
+                    return Err("more origins of stamps than can be kept".to_owned());
+                }
+                let what = (raw.stamp, raw.kind == RecordKind::Tombstone);
+                self.directory.take_entry(segments, &self.keyed, key, what, at);
+            }
+            RecordKind::Promise => {
+                self.directory.take_promise(segments, key, raw.stamp, at);
+            }
+            RecordKind::Meta => {
+                let [id] = raw.key else { return Err("a named value without a name".to_owned()) };
+                self.directory.take_meta(segments, *id, raw.stamp.round, raw.body, at);
+            }
+            RecordKind::Remove => {
+                let body = RemoveBody::from_bytes(raw.body)?;
+                self.take_remove(key, raw.stamp, body.promised, at);
+            }
+            RecordKind::Seal => self.take_seal(SealBody::from_bytes(raw.body)?, at.segment),
+        }
+        Ok(())
+    }
+
+    pub fn take_remove(&mut self, key: KeyRef, stamp: Stamp, promised: Stamp, at: Location) {
+        self.segments.at_mut(at.segment).removes += at.bytes();
+        if self.directory.take_remove(&mut self.segments, &self.keyed, key, stamp, promised) {
+            self.cache.remove(key.1);
+        }
+    }
+
+    pub fn take_seal(&mut self, seal: SealBody, segment: u16) {
+        let segment = self.segments.at_mut(segment);
+        segment.sealed = true;
+        segment.barrier = seal.barrier;
+        segment.oversize = seal.oversize;
+    }
+
+    /// Whether the directory needs the record at this place.
+    pub fn is_live(&self, raw: &Raw<'_>, at: Location) -> bool {
+        match raw.kind {
+            RecordKind::Value | RecordKind::Tombstone => {
+                let key = (raw.slot, self.keyed.fingerprint(raw.key));
+                self.directory.find(key).is_some_and(|(_, location)| location == at)
+            }
+            RecordKind::Promise => {
+                let key = (raw.slot, self.keyed.fingerprint(raw.key));
+                self.directory.promise_at(key) == Some(at)
+            }
+            RecordKind::Meta => raw.key.first().and_then(|&id| self.directory.meta_at(id)) == Some(at),
+            RecordKind::Remove => {
+                let key = (raw.slot, self.keyed.fingerprint(raw.key));
+                self.directory.needs_removal(key, raw.stamp)
+            }
+            RecordKind::Seal => false,
+        }
+    }
+
+    /// Puts a durable record into the cache.
+    pub fn cache_record(&mut self, key: KeyRef, bytes: &[u8]) {
+        if self.cache.keeps(bytes.len()) {
+            self.cache.insert(key.1, Rc::from(bytes));
+        } else {
+            self.cache.remove(key.1);
+        }
+    }
+
+    /// A seal for a segment that merge wrote.
+    pub fn merge_seal(&self, sequence: u64) -> SealBody {
+        SealBody { sequence, barrier: self.last_count, next: 0, flags: MERGE, oversize: false }
+    }
+}

@@ -1,0 +1,326 @@
+//! The key directory: what every key's newest durable record is, and where it lies.
+//!
+//! The one rule: the greatest stamp wins, not the position in the log. So records may be taken in any order, any number
+//! of times, from segments and hints alike, and the result is the same.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::fingerprint::{Fingerprint, Keyed};
+use crate::limits::SLOTS;
+use crate::origins::Origins;
+use crate::segments::Segments;
+use crate::table::{Cell, Location, Table};
+use crate::types::{Entry, Info, Kind, SlotEntry, SlotSummary, Stamp};
+
+/// A key by what stands for it.
+pub(crate) type KeyRef = (u16, Fingerprint);
+
+#[derive(Default)]
+struct Slot {
+    table: Table,
+    keys: u32,
+    records: u32,
+    sum: u128,
+}
+
+/// A promise above its key's stamp.
+#[derive(Clone, Copy)]
+struct Promised {
+    stamp: Stamp,
+    location: Location,
+}
+
+/// A named value.
+struct Meta {
+    round: u64,
+    bytes: Rc<[u8]>,
+    location: Location,
+}
+
+/// What a key's records up to these stamps are: gone.
+#[derive(Clone, Copy, Default)]
+struct Removed {
+    entry: Stamp,
+    promised: Stamp,
+}
+
+/// The key directory of one core.
+pub(crate) struct Directory {
+    slots: Box<[Slot]>,
+    origins: Origins,
+    promises: BTreeMap<KeyRef, Promised>,
+    metas: BTreeMap<u8, Meta>,
+    /// Removals seen so far, while recovery takes records out of order.
+    removed: Option<BTreeMap<KeyRef, Removed>>,
+    entries: u64,
+    round_max: u64,
+}
+
+impl Directory {
+    /// An empty directory, ready for recovery.
+    pub fn new() -> Directory {
+        Directory {
+            slots: std::iter::repeat_with(Slot::default).take(SLOTS).collect(),
+            origins: Origins::default(),
+            promises: BTreeMap::new(),
+            metas: BTreeMap::new(),
+            removed: Some(BTreeMap::new()),
+            entries: 0,
+            round_max: 0,
+        }
+    }
+
+    /// Recovery is done: records now come in the order of the log.
+    pub fn recovered(&mut self) {
+        self.removed = None;
+    }
+
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    pub fn promises(&self) -> usize {
+        self.promises.len()
+    }
+
+    pub fn round_max(&self) -> u64 {
+        self.round_max
+    }
+
+    /// Whether the origin of a stamp can be interned.
+    pub fn has_room_for(&self, stamp: Stamp) -> bool {
+        self.origins.has_room((stamp.node, stamp.incarnation))
+    }
+
+    pub fn contains(&self, (slot, fingerprint): KeyRef) -> bool {
+        self.slots[slot as usize].table.find(fingerprint).is_some()
+    }
+
+    pub fn info(&self, key: KeyRef) -> Info {
+        let entry = self.slots[key.0 as usize].table.find(key.1).map(|cell| self.entry(&cell));
+        let promised = if self.promises.is_empty() { None } else { self.promises.get(&key).map(|p| p.stamp) };
+        Info { entry, promised }
+    }
+
+    /// The entry and where its record lies.
+    pub fn find(&self, (slot, fingerprint): KeyRef) -> Option<(Entry, Location)> {
+        let cell = self.slots[slot as usize].table.find(fingerprint)?;
+        Some((self.entry(&cell), cell.location))
+    }
+
+    fn stamp(&self, cell: &Cell) -> Stamp {
+        let (node, incarnation) = self.origins.pair(cell.origin);
+        Stamp { round: cell.round, node, incarnation }
+    }
+
+    fn entry(&self, cell: &Cell) -> Entry {
+        Entry {
+            stamp: self.stamp(cell),
+            kind: if cell.tombstone { Kind::Tombstone } else { Kind::Value },
+            marked: cell.marked,
+            bytes: cell.location.bytes() as u32,
+        }
+    }
+
+    /// Sets the mark if the entry still has this stamp.
+    pub fn mark(&mut self, (slot, fingerprint): KeyRef, stamp: Stamp) {
+        let Some(mut cell) = self.slots[slot as usize].table.find(fingerprint) else { return };
+        if self.stamp(&cell) == stamp && !cell.marked {
+            cell.marked = true;
+            self.slots[slot as usize].table.set(fingerprint, &cell);
+        }
+    }
+
+    pub fn summary(&self, slot: u16) -> SlotSummary {
+        let Slot { keys, records, sum, .. } = self.slots[slot as usize];
+        SlotSummary { keys, records, sum }
+    }
+
+    pub fn slot_entries(&self, slot: u16, from: Fingerprint, max: usize) -> Vec<SlotEntry> {
+        let table = &self.slots[slot as usize].table;
+        table.range(from).take(max).map(|(fingerprint, cell)| (fingerprint, self.entry(&cell))).collect()
+    }
+
+    /// Takes a durable value or tombstone. True if it is now the key's newest record.
+    pub fn take_entry(
+        &mut self,
+        segments: &mut Segments,
+        keyed: &Keyed,
+        key: KeyRef,
+        (stamp, tombstone): (Stamp, bool),
+        location: Location,
+    ) -> bool {
+        self.round_max = self.round_max.max(stamp.round);
+        if self.removal(key).is_some_and(|removed| stamp <= removed.entry) {
+            return false;
+        }
+        let (slot, fingerprint) = key;
+        let old = self.slots[slot as usize].table.find(fingerprint);
+        if old.as_ref().is_some_and(|old| self.stamp(old) >= stamp) {
+            return false;
+        }
+        let origin = self
+            .origins
+            .acquire((stamp.node, stamp.incarnation))
+            .expect("there is room for the origin of every record that was taken");
+        let cell = Cell { round: stamp.round, origin, tombstone, marked: false, location };
+        match old {
+            Some(old) => self.forget_cell(segments, keyed, key, &old),
+            None => self.entries += 1,
+        }
+        let slot = &mut self.slots[slot as usize];
+        slot.table.set(fingerprint, &cell);
+        slot.records += 1;
+        slot.keys += u32::from(!tombstone);
+        slot.sum = slot.sum.wrapping_add(keyed.term(fingerprint, stamp));
+        segments.born(location);
+        self.drop_promise(segments, key, stamp);
+        true
+    }
+
+    /// Uncounts a cell that is replaced or removed.
+    fn forget_cell(&mut self, segments: &mut Segments, keyed: &Keyed, key: KeyRef, cell: &Cell) {
+        let stamp = self.stamp(cell);
+        let slot = &mut self.slots[key.0 as usize];
+        slot.records -= 1;
+        slot.keys -= u32::from(!cell.tombstone);
+        slot.sum = slot.sum.wrapping_sub(keyed.term(key.1, stamp));
+        self.origins.release(cell.origin);
+        segments.died(cell.location);
+    }
+
+    /// Drops the promise if it does not stand above this stamp.
+    fn drop_promise(&mut self, segments: &mut Segments, key: KeyRef, stamp: Stamp) {
+        if self.promises.is_empty() {
+            return;
+        }
+        if let Some(promised) = self.promises.get(&key).copied().filter(|promised| promised.stamp <= stamp) {
+            self.promises.remove(&key);
+            segments.died(promised.location);
+        }
+    }
+
+    /// Takes a durable promise. True if it is now the key's promise.
+    pub fn take_promise(&mut self, segments: &mut Segments, key: KeyRef, stamp: Stamp, at: Location) -> bool {
+        self.round_max = self.round_max.max(stamp.round);
+        let removed = self.removal(key).is_some_and(|removed| stamp <= removed.promised.max(removed.entry));
+        let info = self.info(key);
+        let covered = info.entry.is_some_and(|entry| entry.stamp >= stamp);
+        if removed || covered || info.promised.is_some_and(|promised| promised >= stamp) {
+            return false;
+        }
+        if let Some(old) = self.promises.insert(key, Promised { stamp, location: at }) {
+            segments.died(old.location);
+        }
+        segments.born(at);
+        true
+    }
+
+    /// Takes a durable removal: the entry up to `stamp` goes, and the promise up to `promised`.
+    pub fn take_remove(
+        &mut self,
+        segments: &mut Segments,
+        keyed: &Keyed,
+        key: KeyRef,
+        stamp: Stamp,
+        promised: Stamp,
+    ) -> bool {
+        self.round_max = self.round_max.max(stamp.round).max(promised.round);
+        if let Some(removed) = &mut self.removed {
+            let removed = removed.entry(key).or_default();
+            removed.entry = removed.entry.max(stamp);
+            removed.promised = removed.promised.max(promised);
+        }
+        self.drop_promise(segments, key, promised.max(stamp));
+        let Some(cell) = self.slots[key.0 as usize].table.find(key.1) else { return false };
+        if self.stamp(&cell) > stamp {
+            return false;
+        }
+        self.slots[key.0 as usize].table.remove(key.1);
+        self.forget_cell(segments, keyed, key, &cell);
+        self.entries -= 1;
+        true
+    }
+
+    /// Takes a durable named value. True if it is now the newest.
+    pub fn take_meta(
+        &mut self,
+        segments: &mut Segments,
+        id: u8,
+        round: u64,
+        bytes: &[u8],
+        at: Location,
+    ) -> bool {
+        if self.metas.get(&id).is_some_and(|old| old.round >= round) {
+            return false;
+        }
+        if let Some(old) = self.metas.insert(id, Meta { round, bytes: Rc::from(bytes), location: at }) {
+            segments.died(old.location);
+        }
+        segments.born(at);
+        true
+    }
+
+    pub fn meta(&self, id: u8) -> Option<&[u8]> {
+        self.metas.get(&id).map(|meta| &*meta.bytes)
+    }
+
+    pub fn meta_round(&self, id: u8) -> u64 {
+        self.metas.get(&id).map_or(0, |meta| meta.round)
+    }
+
+    /// The promise's stamp, if the promise record that counts lies there.
+    pub fn promise_at(&self, key: KeyRef) -> Option<Location> {
+        self.promises.get(&key).map(|promised| promised.location)
+    }
+
+    pub fn meta_at(&self, id: u8) -> Option<Location> {
+        self.metas.get(&id).map(|meta| meta.location)
+    }
+
+    /// Whether a removal is still needed against older records of its key. A newer record makes it needless.
+    pub fn needs_removal(&self, (slot, fingerprint): KeyRef, stamp: Stamp) -> bool {
+        let cell = self.slots[slot as usize].table.find(fingerprint);
+        cell.is_none_or(|cell| self.stamp(&cell) <= stamp)
+    }
+
+    /// A copy of the entry's record is durable: points there if the original still counts.
+    pub fn move_entry(&mut self, segments: &mut Segments, key: KeyRef, from: Location, to: Location) {
+        let table = &mut self.slots[key.0 as usize].table;
+        if let Some(cell) = table.find(key.1).filter(|cell| cell.location == from) {
+            table.set(key.1, &Cell { location: to, ..cell });
+            segments.died(from);
+            segments.born(to);
+        }
+    }
+
+    /// As [`Directory::move_entry`], for a promise.
+    pub fn move_promise(&mut self, segments: &mut Segments, key: KeyRef, from: Location, to: Location) {
+        if let Some(promised) = self.promises.get_mut(&key).filter(|promised| promised.location == from) {
+            promised.location = to;
+            segments.died(from);
+            segments.born(to);
+        }
+    }
+
+    /// As [`Directory::move_entry`], for a named value.
+    pub fn move_meta(&mut self, segments: &mut Segments, id: u8, from: Location, to: Location) {
+        if let Some(meta) = self.metas.get_mut(&id).filter(|meta| meta.location == from) {
+            meta.location = to;
+            segments.died(from);
+            segments.born(to);
+        }
+    }
+
+    fn removal(&self, key: KeyRef) -> Option<Removed> {
+        let removed = self.removed.as_ref().filter(|removed| !removed.is_empty())?;
+        removed.get(&key).copied()
+    }
+
+    /// Bytes of RAM that the directory takes, the allocator's own overhead left out.
+    pub fn ram_bytes(&self) -> usize {
+        let tables: usize = self.slots.iter().map(|slot| slot.table.heap_bytes()).sum();
+        tables + self.slots.len() * size_of::<Slot>()
+    }
+}

@@ -1,0 +1,491 @@
+//! The engine's interface, and the place where completions are handed to those who wait for them.
+
+use reactor::{Completion, Disk, DiskError, Nanos, OpId, Outcome};
+
+use crate::chain::Chain;
+use crate::core::{Core, Counters};
+use crate::directory::KeyRef;
+use crate::error::{AppendError, Fault, ReadError};
+use crate::fingerprint::Fingerprint;
+use crate::hinting::WriteHint;
+use crate::limits::{
+    BODY_BYTES_MAX, KEY_BYTES_MAX, META_BYTES_MAX, PROMISES_MAX, READY_WANTED, ROUND_MAX, SEGMENT_BYTES_MAX,
+    SEGMENT_BYTES_MIN, SLOTS,
+};
+use crate::log::Log;
+use crate::merge::{Merge, MergeTask};
+use crate::prepare::Prepare;
+use crate::reads::{self, Reads};
+use crate::record::{self, Raw, RecordKind, RemoveBody};
+use crate::recover::Recovery;
+use crate::task::{Running, Task};
+use crate::types::{Event, Info, Kind, Lsn, Options, Read, Record, SlotEntry, SlotSummary, Stamp};
+use crate::walk::MERGE;
+
+/// What an operation of the engine that is neither a read nor recovery's belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Log,
+    Prepare,
+    Hint,
+    Merge,
+}
+
+/// How the engine stands, for metrics and `INFO`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// What it did since it was opened.
+    pub counters: Counters,
+    /// Entries in the directory, tombstones included.
+    pub entries: u64,
+    /// Promises above their key's stamp.
+    pub promises: u64,
+    /// Bytes of RAM that the key directory takes.
+    pub directory_bytes: u64,
+    /// Segments with records.
+    pub segments: u64,
+    /// Bytes of their files.
+    pub segment_bytes: u64,
+    /// Bytes of records in them that are needed.
+    pub live_bytes: u64,
+    /// Empty segments that are ready.
+    pub ready_segments: u64,
+    /// Bytes in the value cache.
+    pub cache_bytes: u64,
+    /// Reads that the cache answered.
+    pub cache_hits: u64,
+    /// Reads that it did not.
+    pub cache_misses: u64,
+}
+
+/// One core's engine. Single-threaded; submits to the disk that is handed in, always the same one.
+pub struct Bitcask {
+    core: Core,
+    log: Log,
+    /// Where merge goes on; with the task while one runs.
+    merged: Option<Chain>,
+    recovery: Option<Recovery>,
+    announced: bool,
+    reads: Reads,
+    ops: Vec<(OpId, Owner)>,
+    prepare: Option<Running<Prepare>>,
+    hint: Option<Running<WriteHint>>,
+    merge: Option<Running<MergeTask>>,
+}
+
+impl Bitcask {
+    /// Starts recovery; [`Event::Ready`] or [`Event::Failed`] says how it ended.
+    pub fn open<D: Disk + ?Sized>(options: Options, disk: &mut D) -> Bitcask {
+        assert!(
+            (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&options.segment_bytes)
+                && options.segment_bytes % reactor::BLOCK_BYTES as u64 == 0,
+            "a segment is between {SEGMENT_BYTES_MIN} and {SEGMENT_BYTES_MAX} bytes, in whole blocks"
+        );
+        let mut bitcask = Bitcask {
+            core: Core::new(options),
+            log: Log::new(),
+            merged: Some(Chain::new(MERGE)),
+            recovery: Some(Recovery::new()),
+            announced: false,
+            reads: Reads::default(),
+            ops: Vec::new(),
+            prepare: None,
+            hint: None,
+            merge: None,
+        };
+        bitcask.go_on(disk);
+        bitcask
+    }
+
+    /// Takes a completion. False, and nothing is done, if the operation is not this engine's.
+    pub fn on_disk<D: Disk + ?Sized>(&mut self, disk: &mut D, completion: Completion) -> bool {
+        let Completion { id, result } = completion;
+        if self.reads.owns(id) {
+            self.reads.done(&mut self.core, id, result);
+            return true;
+        }
+        if let Some(recovery) = self.recovery.as_mut().filter(|recovery| recovery.owns(id)) {
+            if let Err(fault) = recovery.on_disk(&mut self.core, id, result) {
+                self.core.fail(fault);
+            }
+            self.go_on(disk);
+            return true;
+        }
+        let Some(at) = self.ops.iter().position(|&(op, _)| op == id) else { return false };
+        let (_, owner) = self.ops.swap_remove(at);
+        if self.core.failed {
+            return true;
+        }
+        if let Err(fault) = self.hand_over(owner, result) {
+            self.core.fail(fault);
+        }
+        self.go_on(disk);
+        true
+    }
+
+    fn hand_over(&mut self, owner: Owner, result: Result<Outcome, DiskError>) -> Result<(), Fault> {
+        match owner {
+            Owner::Log => match result {
+                Ok(Outcome::Written { buf }) => self.log.written(&mut self.core, buf),
+                Ok(outcome) => return Err(Fault::Io { message: format!("a write ended as {outcome:?}") }),
+                Err(error) => return Err(Fault::Io { message: error.message }),
+            },
+            Owner::Prepare => finish(&mut self.prepare, &mut self.core, result)?,
+            Owner::Hint => finish(&mut self.hint, &mut self.core, result)?,
+            Owner::Merge => {
+                let Some(running) = &mut self.merge else { return Ok(()) };
+                if running.done(&mut self.core, result)? {
+                    self.merged = running.task.chain.take();
+                    self.merge = None;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What happens without being asked for: recovery, and whatever keeps the log from waiting.
+    fn go_on<D: Disk + ?Sized>(&mut self, disk: &mut D) {
+        if self.core.failed {
+            return;
+        }
+        if let (Some(recovery), Some(merged)) = (&mut self.recovery, &mut self.merged) {
+            match recovery.advance(&mut self.core, (&mut self.log.chain, merged), disk) {
+                Ok(false) => return,
+                Ok(true) => {}
+                Err(fault) => return self.core.fail(fault),
+            }
+        }
+        if self.recovery.is_some() && !self.announced {
+            self.announce();
+        }
+        if !self.announced || self.log.is_stalled() {
+            self.start_writes(disk);
+            if !self.announced || self.log.is_stalled() {
+                self.run_prepare(disk);
+            }
+        }
+    }
+
+    /// The first segment is ready before the first write.
+    fn announce(&mut self) {
+        if self.log.chain.writer.is_none() {
+            if let Some(ready) = self.core.ready_for_log() {
+                let segment = self.core.adopt(ready);
+                self.log.chain.writer = Some(crate::chain::Writer { segment, offset: 0 });
+            }
+        }
+        if self.log.chain.writer.is_some() || self.core.full {
+            let recovered = self.recovery.take().map(|recovery| recovery.recovered).unwrap_or_default();
+            self.announced = true;
+            // Whatever was said before, the owner hears `Ready` first.
+            self.core.events.push_front(Event::Ready(recovered));
+        }
+    }
+
+    fn start_writes<D: Disk + ?Sized>(&mut self, disk: &mut D) {
+        if let Some(op) = self.log.next_write(&mut self.core) {
+            self.ops.push((disk.submit(op), Owner::Log));
+        }
+    }
+
+    /// Lets segment making go on at once, for the log waits for it.
+    fn run_prepare<D: Disk + ?Sized>(&mut self, disk: &mut D) {
+        if self.prepare.is_none() {
+            self.prepare = Prepare::wanted(&mut self.core).map(Running::new);
+        }
+        let spent = run(&mut self.prepare, &mut self.core, disk, Owner::Prepare, &mut self.ops);
+        if let Err(fault) = spent {
+            self.core.fail(fault);
+        }
+    }
+
+    /// What the engine has to tell, in order.
+    pub fn poll(&mut self) -> Option<Event> {
+        self.core.events.pop_front()
+    }
+
+    /// Adds a record to the filling frame. It is visible once it is durable, if its stamp is the greatest by then.
+    pub fn append(&mut self, record: Record<'_>) -> Result<Lsn, AppendError> {
+        self.check_open()?;
+        let Record { slot, key, stamp, kind, body } = record;
+        assert!((slot as usize) < SLOTS, "a slot is below {SLOTS}");
+        assert!(stamp > Stamp::ZERO, "a record has a stamp");
+        assert!(kind != Kind::Promise || body.is_empty(), "a promise has no body");
+        if key.len() > KEY_BYTES_MAX || body.len() > BODY_BYTES_MAX {
+            return Err(AppendError::TooLarge);
+        }
+        if stamp.round > ROUND_MAX || !self.core.directory.has_room_for(stamp) {
+            return Err(AppendError::Round);
+        }
+        let reference = self.key(slot, key);
+        let kind = self.admit(reference, kind)?;
+        self.log.append(&self.core, reference, &Raw { kind, slot, stamp, key, body }, Stamp::ZERO)
+    }
+
+    fn check_open(&self) -> Result<(), AppendError> {
+        match (self.core.failed, self.announced) {
+            (true, _) => Err(AppendError::Failed),
+            (false, false) => Err(AppendError::NotReady),
+            (false, true) => Ok(()),
+        }
+    }
+
+    /// Whether there is room for such a record.
+    fn admit(&self, key: KeyRef, kind: Kind) -> Result<RecordKind, AppendError> {
+        let directory = &self.core.directory;
+        let keys_full = || directory.entries() >= self.core.options.keys_max && !directory.contains(key);
+        match kind {
+            Kind::Value if self.core.full => Err(AppendError::Full),
+            Kind::Value if keys_full() => Err(AppendError::TooManyKeys),
+            Kind::Value => Ok(RecordKind::Value),
+            Kind::Tombstone => Ok(RecordKind::Tombstone),
+            Kind::Promise if directory.promises() >= PROMISES_MAX => Err(AppendError::TooManyKeys),
+            Kind::Promise => Ok(RecordKind::Promise),
+        }
+    }
+
+    /// Adds a small named value; [`Bitcask::meta`] gives the newest durable one of each name.
+    pub fn append_meta(&mut self, id: u8, bytes: &[u8]) -> Result<Lsn, AppendError> {
+        self.check_open()?;
+        if bytes.len() > META_BYTES_MAX {
+            return Err(AppendError::TooLarge);
+        }
+        self.log.append_meta(&self.core, id, bytes)
+    }
+
+    /// The durable value of this name.
+    pub fn meta(&self, id: u8) -> Option<&[u8]> {
+        self.core.directory.meta(id)
+    }
+
+    /// Drops the key's entry, and its promise, once that is durable. The entry must be exactly `stamp` now; should a
+    /// newer record of the key become durable before, that one stays.
+    pub fn remove(&mut self, slot: u16, key: &[u8], stamp: Stamp) -> Result<Lsn, AppendError> {
+        self.check_open()?;
+        let reference = self.key(slot, key);
+        let info = self.core.directory.info(reference);
+        if info.entry.is_none_or(|entry| entry.stamp != stamp) {
+            return Err(AppendError::Changed);
+        }
+        let promised = info.promised.unwrap_or_default();
+        let body = RemoveBody { promised, barrier: 0 }.to_bytes();
+        let raw = Raw { kind: RecordKind::Remove, slot, stamp, key, body: &body };
+        self.log.append(&self.core, reference, &raw, promised)
+    }
+
+    /// The end of a turn: what was appended is written as soon as no write is in flight. To be called at the end of
+    /// every turn in which a record was appended or a completion taken.
+    pub fn flush<D: Disk + ?Sized>(&mut self, disk: &mut D) {
+        if self.core.failed || !self.announced {
+            return;
+        }
+        self.log.flush();
+        self.start_writes(disk);
+        if self.log.is_stalled() {
+            self.run_prepare(disk);
+        }
+    }
+
+    /// What is durably known of a key, from RAM.
+    pub fn info(&self, slot: u16, key: &[u8]) -> Info {
+        self.core.directory.info(self.key(slot, key))
+    }
+
+    /// Marks the entry if its stamp is still this one. A restart forgets marks.
+    pub fn mark(&mut self, slot: u16, key: &[u8], stamp: Stamp) {
+        let key = self.key(slot, key);
+        self.core.directory.mark(key, stamp);
+    }
+
+    /// The fingerprint of a key in this directory.
+    pub fn fingerprint(&self, key: &[u8]) -> Fingerprint {
+        self.core.keyed.fingerprint(key)
+    }
+
+    /// The secret under which the directory's fingerprints are made: what [`Options::fingerprint_key`] was at its
+    /// first start.
+    pub fn fingerprint_key(&self) -> [u8; 16] {
+        self.core.keyed.secret()
+    }
+
+    fn key(&self, slot: u16, key: &[u8]) -> KeyRef {
+        (slot, self.core.keyed.fingerprint(key))
+    }
+
+    /// Reads the key's newest durable record.
+    pub fn read<D: Disk + ?Sized>(&mut self, disk: &mut D, slot: u16, key: &[u8]) -> Read {
+        let reference = self.key(slot, key);
+        self.read_record(disk, reference, Some(key))
+    }
+
+    /// As [`Bitcask::read`], for a fingerprint that [`Bitcask::slot_entries`] gave; the answer has the key.
+    pub fn read_fingerprint<D: Disk + ?Sized>(&mut self, disk: &mut D, slot: u16, fp: Fingerprint) -> Read {
+        self.read_record(disk, (slot, fp), None)
+    }
+
+    fn read_record<D: Disk + ?Sized>(&mut self, disk: &mut D, key: KeyRef, name: Option<&[u8]>) -> Read {
+        let Some((entry, location)) = self.core.directory.find(key) else { return Read::Absent };
+        let fits = |bytes: &[u8]| record::head(bytes).is_ok_and(|head| head.stamp == entry.stamp);
+        if let Some(cached) = self.core.cache.find(key.1, fits) {
+            return reads::found(cached, name).map_or(Read::Absent, Read::Ready);
+        }
+        if self.core.failed {
+            let ticket = self.reads.next_ticket();
+            let message = "the slice has stopped".to_owned();
+            self.core.events.push_back(Event::Read { ticket, result: Err(ReadError { message }) });
+            return Read::Pending(ticket);
+        }
+        let op = self.reads.op(&mut self.core, location);
+        let id = disk.submit(op);
+        Read::Pending(self.reads.started(id, key, name, entry.stamp, location))
+    }
+
+    /// What a slot holds, from RAM.
+    pub fn slot_summary(&self, slot: u16) -> SlotSummary {
+        self.core.directory.summary(slot)
+    }
+
+    /// At most `max` entries of a slot, in fingerprint order from `from` on.
+    pub fn slot_entries(&self, slot: u16, from: Fingerprint, max: usize) -> Vec<SlotEntry> {
+        self.core.directory.slot_entries(slot, from, max)
+    }
+
+    /// Lets background work go on: segments are made ready, merged, hinted. Starts operations until `budget` bytes are
+    /// spent; `now` decides when a full disk is tried again.
+    pub fn background<D: Disk + ?Sized>(&mut self, disk: &mut D, now: Nanos, budget: u64) {
+        self.core.now = self.core.now.max(now);
+        if self.core.failed || !self.announced {
+            return;
+        }
+        if let Err(fault) = self.start_tasks(disk, budget) {
+            self.core.fail(fault);
+        }
+    }
+
+    fn start_tasks<D: Disk + ?Sized>(&mut self, disk: &mut D, mut budget: u64) -> Result<(), Fault> {
+        self.make_tasks();
+        let (core, ops) = (&mut self.core, &mut self.ops);
+        budget = budget.saturating_sub(run(&mut self.prepare, core, disk, Owner::Prepare, ops)?);
+        if budget == 0 {
+            return Ok(());
+        }
+        let mut chain = None;
+        if let Some(running) = &mut self.merge {
+            let (op, done) = running.go(core)?;
+            if let Some((op, cost)) = op {
+                budget = budget.saturating_sub(cost);
+                ops.push((disk.submit(op), Owner::Merge));
+            }
+            if done {
+                chain = running.task.chain.take();
+            }
+        }
+        if chain.is_some() {
+            self.merged = chain;
+            self.merge = None;
+        }
+        if budget > 0 {
+            run(&mut self.hint, &mut self.core, disk, Owner::Hint, &mut self.ops)?;
+        }
+        Ok(())
+    }
+
+    fn make_tasks(&mut self) {
+        if self.prepare.is_none() {
+            self.prepare = Prepare::wanted(&mut self.core).map(Running::new);
+        }
+        let hinting = self.hint.as_ref().map(|running| running.task.segment());
+        if self.merge.is_none() {
+            if let Some(merge) = Merge::wanted(&self.core, hinting) {
+                self.merge = Some(Running::new(MergeTask { merge, chain: self.merged.take() }));
+            }
+        }
+        if self.hint.is_none() {
+            let merging = self.merge.as_ref().map(|running| running.task.merge.source());
+            self.hint = WriteHint::wanted(&self.core, merging).map(Running::new);
+        }
+    }
+
+    /// Whether [`Bitcask::background`] could start something now. While it could not, it need not be called until the
+    /// next completion, or, on a full disk, until [`Bitcask::background_deadline`].
+    pub fn background_wanted(&self) -> bool {
+        if self.core.failed || !self.announced {
+            return false;
+        }
+        let may_ask = !self.core.full || self.core.now >= self.core.full_retry_at;
+        let missing = self.core.ready.len() < READY_WANTED || self.core.oversize_wanted.is_some();
+        let hinting = self.hint.as_ref().map(|running| running.task.segment());
+        let merging = self.merge.as_ref().map(|running| running.task.merge.source());
+        self.prepare.as_ref().map_or(may_ask && missing, |running| running.is_ready(&self.core))
+            || self.merge.as_ref().map_or_else(
+                || Merge::wanted(&self.core, hinting).is_some(),
+                |running| running.is_ready(&self.core),
+            )
+            || self.hint.as_ref().map_or_else(
+                || WriteHint::wanted(&self.core, merging).is_some(),
+                |running| running.is_ready(&self.core),
+            )
+    }
+
+    /// When a full disk is to be asked for space again; none while there is space.
+    pub fn background_deadline(&self) -> Option<Nanos> {
+        (self.core.full && !self.core.failed).then_some(self.core.full_retry_at)
+    }
+
+    /// Whether the disk is full: values are refused.
+    pub fn is_full(&self) -> bool {
+        self.core.full
+    }
+
+    /// How the engine stands. Walks through all slots: not for every turn.
+    pub fn stats(&self) -> Stats {
+        let core = &self.core;
+        let sum =
+            |part: fn(&crate::segments::Segment) -> u64| core.segments.iter().map(|(_, s)| part(s)).sum();
+        Stats {
+            counters: core.counters,
+            entries: core.directory.entries(),
+            promises: core.directory.promises() as u64,
+            directory_bytes: core.directory.ram_bytes() as u64,
+            segments: sum(|_| 1),
+            segment_bytes: sum(|segment| segment.capacity),
+            live_bytes: sum(|segment| segment.live),
+            ready_segments: core.ready.len() as u64,
+            cache_bytes: core.cache.bytes(),
+            cache_hits: core.cache.hits,
+            cache_misses: core.cache.misses,
+        }
+    }
+}
+
+/// Hands a completion to a task.
+fn finish<T: Task>(
+    running: &mut Option<Running<T>>,
+    core: &mut Core,
+    result: Result<Outcome, DiskError>,
+) -> Result<(), Fault> {
+    let Some(task) = running else { return Ok(()) };
+    if task.done(core, result)? {
+        *running = None;
+    }
+    Ok(())
+}
+
+/// Starts a task's next operation; what it costs.
+fn run<T: Task, D: Disk + ?Sized>(
+    running: &mut Option<Running<T>>,
+    core: &mut Core,
+    disk: &mut D,
+    owner: Owner,
+    ops: &mut Vec<(OpId, Owner)>,
+) -> Result<u64, Fault> {
+    let Some(task) = running else { return Ok(0) };
+    let (op, done) = task.go(core)?;
+    if done {
+        *running = None;
+    }
+    Ok(op.map_or(0, |(op, cost)| {
+        ops.push((disk.submit(op), owner));
+        cost
+    }))
+}

@@ -1,0 +1,102 @@
+//! Every bound of the engine, with where it comes from.
+
+use reactor::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
+use reactor::BLOCK_BYTES;
+
+/// Slots of the key space: CRC16 of the key, modulo this, as in Redis Cluster.
+pub const SLOTS: usize = 16_384;
+
+/// The longest key, in bytes.
+pub const KEY_BYTES_MAX: usize = 64 << 10;
+
+/// The longest body, in bytes: a 20 MB value and what shard wraps around it.
+pub const BODY_BYTES_MAX: usize = 24 << 20;
+
+/// The longest named value, in bytes: they are kept in RAM.
+pub const META_BYTES_MAX: usize = 64 << 10;
+
+/// Records start and end at multiples of this many bytes, so that a location fits into 25 bits.
+pub const UNIT_BYTES: usize = 8;
+
+/// Bits of a record's place in its segment, counted in units.
+pub const OFFSET_BITS: u32 = 25;
+
+/// Bits of a record's length, counted in units.
+pub const LENGTH_BITS: u32 = 22;
+
+/// Bits of a segment's index in the segment table.
+pub const SEGMENT_BITS: u32 = 15;
+
+/// Bits of a stamp's round in the key directory. At a million rounds a second it lasts four years of one key's
+/// constant writing; rounds come from a Lamport counter whose jumps shard caps.
+pub const ROUND_BITS: u32 = 47;
+
+/// The greatest round that a stamp may have.
+pub const ROUND_MAX: u64 = (1 << ROUND_BITS) - 1;
+
+/// The most segments at one time: 8 TiB at the default size.
+pub const SEGMENTS_MAX: usize = 1 << SEGMENT_BITS;
+
+/// The largest segment: what a location can address.
+pub const SEGMENT_BYTES_MAX: u64 = (1 << OFFSET_BITS) * UNIT_BYTES as u64;
+
+/// The smallest segment: a few frames, so that tests seal and merge often.
+pub const SEGMENT_BYTES_MIN: u64 = 16 * BLOCK_BYTES as u64;
+
+/// A frame is closed once its payload has this many bytes; a longer record gets a frame of its own. Large enough
+/// that the write, not the sync, takes most of the time; small enough that a scan rarely reads a frame twice.
+pub const FRAME_FILL_BYTES: usize = 256 << 10;
+
+/// What may wait to be written, in bytes: some seconds of a slow disk. Beyond it appends are refused.
+pub const BACKLOG_BYTES_MAX: usize = 128 << 20;
+
+/// How much one read of recovery, hint writing or merge takes, in bytes.
+pub const SCAN_BYTES: usize = 1 << 20;
+
+/// How many files recovery reads at a time.
+pub const RECOVERY_PARALLEL: usize = 8;
+
+/// How many bytes behind a bad frame are searched for frames of a later sequence: more than the longest frame, so
+/// that one damaged frame never hides its successors.
+pub const DAMAGE_SEARCH_BYTES: u64 = 64 << 20;
+
+/// How much one step of zero-filling writes, in bytes.
+pub const FILL_BYTES: usize = 1 << 20;
+
+/// Segments that are kept ready: the log's next, and one that only merge may take, without which a full disk could
+/// not be emptied again.
+pub const READY_WANTED: usize = 2;
+
+/// How long to wait before space is asked for again, in nanoseconds.
+pub const FULL_RETRY_NS: u64 = 1_000_000_000;
+
+/// Promises that stand above their key's stamp, at one time: each takes about 100 bytes of RAM.
+pub const PROMISES_MAX: usize = 1 << 20;
+
+/// Read buffers that are kept for reuse, and the largest of them in bytes.
+pub const READ_BUFFERS_MAX: usize = 64;
+/// See [`READ_BUFFERS_MAX`].
+pub const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
+
+/// Entries in a leaf of a slot's table before it is split: an insertion moves half of them, 1.7 KiB.
+pub const LEAF_ENTRIES_MAX: usize = 128;
+
+/// By how many entries a leaf grows: half of them is what a slot wastes on average.
+pub const LEAF_GROWTH: usize = 8;
+
+/// Distinct (node, incarnation) pairs among live stamps.
+pub const ORIGINS_MAX: usize = 1 << 16;
+
+const LONGEST_RECORD: usize = crate::record::HEADER_BYTES + KEY_BYTES_MAX + BODY_BYTES_MAX + UNIT_BYTES;
+
+const _: () = assert!(HEADER_BYTES % UNIT_BYTES == 0, "records start at whole units");
+const _: () =
+    assert!(LONGEST_RECORD + 64 <= PAYLOAD_BYTES_MAX, "the longest record and a seal fit into a frame");
+const _: () = assert!(LONGEST_RECORD / UNIT_BYTES < 1 << LENGTH_BITS, "a record's length fits into its bits");
+const _: () =
+    assert!(PAYLOAD_BYTES_MAX as u64 + 8192 < SEGMENT_BYTES_MAX, "a frame fits into a segment of its own");
+const _: () = assert!(FRAME_FILL_BYTES * 2 < SCAN_BYTES, "a scan sees more than one frame at a time");
+const _: () = assert!((PAYLOAD_BYTES_MAX as u64) < DAMAGE_SEARCH_BYTES, "a search passes the longest frame");
+const _: () = assert!(OFFSET_BITS + LENGTH_BITS + 16 + 1 == 64, "the second word of a directory entry");
+const _: () = assert!(ROUND_BITS + SEGMENT_BITS + 2 == 64, "the first word of a directory entry");
+const _: () = assert!(BACKLOG_BYTES_MAX > 2 * PAYLOAD_BYTES_MAX, "two records of any length can wait");

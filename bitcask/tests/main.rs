@@ -1,0 +1,4 @@
+//! The tests of bitcask: golden scripts, twins, limits, recovery.
+
+mod basic;
+mod world;
