@@ -10,16 +10,21 @@ use shard::slot::SLOTS;
 
 use super::map::{ClusterMap, Port};
 
-/// The push for a client of `port` when the map changed from `before` to `after`; None if no slot moved.
+/// The push for a client when the map changed from `before` to `after`; None if no slot moved.
 ///
-/// go-redis listens only to triplets whose source is the address it is connected to, so a client of a core port that
-/// lost nothing gets one more, from that port to itself, which makes it load the new map.
-pub fn migrated(before: &ClusterMap, after: &ClusterMap, port: Port, sequence: u64) -> Option<Reply> {
+/// go-redis listens only to triplets whose source is the address it is connected to. So a client of that kind gets one
+/// more, from its own port `reload` to itself, unless it is there anyway: that makes it load the new map.
+pub fn migrated(
+    before: &ClusterMap,
+    after: &ClusterMap,
+    reload: Option<Port>,
+    sequence: u64,
+) -> Option<Reply> {
     let mut moves = moves(before, after);
     if moves.is_empty() {
         return None;
     }
-    if let Some(own) = after.own(port) {
+    if let Some(own) = reload.and_then(|port| after.own(port)) {
         let addr = own.addr_text();
         if let (false, Some(&range)) = (moves.keys().any(|(from, _)| *from == addr), own.ranges.first()) {
             moves.insert((addr.clone(), addr), vec![range]);

@@ -23,8 +23,8 @@ pub(crate) const PROTECTED_MODE: &str = "DENIED Synod is running in protected mo
      1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the loopback interface by \
      connecting to Synod from the same host the server is running, however MAKE SURE Synod is not publicly accessible \
      from internet if you do so. 2) Alternatively you can just disable the protected mode by editing the configuration \
-     file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started the server \
-     manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication password \
+     file, and setting protected_mode = false, and then restarting the server. 3) If you started the server \
+     manually just for testing, restart it with the '--protected-mode false' option. 4) Set up an authentication password \
      for the default user. NOTE: You only need to do one of the above things in order for the server to start \
      accepting connections from the outside.";
 

@@ -341,7 +341,8 @@ impl Session {
         {
             return;
         }
-        if let Some(push) = cluster::migrated(before, after, self.client.port, sequence) {
+        let reload = self.client.lib_name.starts_with("go-redis").then_some(self.client.port);
+        if let Some(push) = cluster::migrated(before, after, reload, sequence) {
             encode(&push, Protocol::Resp3, &mut self.out);
         }
     }

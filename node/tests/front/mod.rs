@@ -1,0 +1,8 @@
+//! Sessions without sockets: scripts, twins and random bytes against a host made of maps.
+
+mod golden;
+mod map;
+mod parser_twin;
+mod pipeline;
+mod random;
+mod world;
