@@ -247,6 +247,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_acknowledged_counts_as_silence() {
+        let tuning = Tuning::default();
+        let (mut one, mut two) = (flow(), flow());
+        let at = 10 * tuning.heartbeat;
+        one.seal(at, message());
+        // Two speaks, but has not heard: the link is deaf in one direction.
+        for beat in 1..=20 {
+            let bytes = two.seal(0, Unsealed::empty());
+            feed(&mut one, beat * tuning.heartbeat, &bytes).unwrap();
+        }
+        assert_eq!(one.unhealthy_at(&tuning), at + tuning.unhealthy);
+        assert_eq!(one.hang_at(&tuning), at + tuning.hang);
+        assert_eq!(two.unhealthy_at(&tuning), tuning.heartbeat + tuning.unhealthy);
+        assert_eq!(two.hang_at(&tuning), tuning.hang);
+    }
+
+    #[test]
     fn repeated_missing_and_unsent_are_seen() {
         let (mut one, mut two) = (flow(), flow());
         let (first, second) = (one.seal(0, message()), one.seal(0, message()));

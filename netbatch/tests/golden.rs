@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use netbatch::DataId;
+use netbatch::{DataId, Secret};
 use reactor::clock::MILLISECOND;
 
 use crate::world::{config, Weather, World};
@@ -37,8 +37,10 @@ fn run_line(world: &mut World, line: &str) {
     match words[0] {
         "start" => {
             let mut config = config(number(1), 2);
-            if words.get(2) == Some(&"emptied") {
-                config.data_id = DataId([0xee; 16]);
+            match words.get(2) {
+                Some(&"emptied") => config.data_id = DataId([0xee; 16]),
+                Some(&"stranger") => config.secret = Secret::new(*b"what might be the secret"),
+                _ => (),
             }
             world.start(config);
         }
@@ -97,5 +99,5 @@ fn scripts_print_what_they_printed() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 3, "every script was found");
+    assert_eq!(seen, 4, "every script was found");
 }

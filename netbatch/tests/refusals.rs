@@ -71,6 +71,12 @@ fn an_emptied_host_learns_what_to_do() {
     world.hosts.get_mut(&1).unwrap().net.expect_data_id(2, Some(DataId([2; 16])));
     world.run(2000 * MILLISECOND);
     assert!(world.all_up());
+    // What goes wrong after a link was there is news.
+    let before = reports(&world, 1).len();
+    world.hosts.get_mut(&1).unwrap().net.expect_data_id(2, Some(DataId([0xdd; 16])));
+    world.lose_all_silently(2);
+    world.run(20 * MILLISECOND);
+    assert_eq!(reports(&world, 1).len(), before + 1);
 }
 
 #[test]

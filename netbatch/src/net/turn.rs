@@ -71,6 +71,7 @@ impl Net {
         while let Some(id) = self.best_link(host) {
             let Some(peer) = self.peers.get_mut(&host) else { return };
             let Some(flow) = self.links.get_mut(&id).and_then(Link::ready_mut) else { return };
+            assert!(flow.follow.is_empty(), "a link that is bound to a split message was served before");
             let Some(frame) = peer.outbox.take(&mut flow.follow) else { return };
             self.send_frame(host, id, frame);
         }
@@ -81,12 +82,12 @@ impl Net {
         self.links.get_mut(&id).filter(|link| !link.busy).and_then(Link::ready_mut)
     }
 
-    /// The link to use next: free, not bound to a split message, and rather one that is not stuck; the oldest of them.
+    /// The link to use next: free, and rather one that is not stuck; the oldest of them.
     fn best_link(&self, host: HostId) -> Option<LinkId> {
         let tuning = &self.own.config.tuning;
         let free = |id: &LinkId| {
             let link = self.links.get(id).filter(|link| !link.busy)?;
-            let flow = link.ready().filter(|flow| flow.follow.is_empty())?;
+            let flow = link.ready()?;
             Some((flow.is_stalled(self.now, tuning), *id))
         };
         let peer = self.peers.get(&host).filter(|peer| !peer.outbox.is_empty())?;
