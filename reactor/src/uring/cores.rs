@@ -56,7 +56,7 @@ struct Start {
     started: Instant,
     up: Sender<(CoreIndex, Up)>,
     /// The rings of all cores when all are up; closed if one is not.
-    go: Receiver<Vec<OwnedFd>>,
+    go: Receiver<Arc<[OwnedFd]>>,
 }
 
 /// Runs the cores until every one of them has stopped. `make` builds each core's owner on the core's own thread and
@@ -113,19 +113,18 @@ where
 }
 
 /// Waits until every core is up, and gives each the rings of all.
-fn release(ups: &Receiver<(CoreIndex, Up)>, goes: &[Sender<Vec<OwnedFd>>]) -> Result<(), BootError> {
+fn release(ups: &Receiver<(CoreIndex, Up)>, goes: &[Sender<Arc<[OwnedFd]>>]) -> Result<(), BootError> {
     let mut rings: Vec<Option<OwnedFd>> = goes.iter().map(|_| None).collect();
     for _ in goes {
         // A core that panics tells nothing; its panic is passed on when its thread is joined.
         let Ok((core, up)) = ups.recv() else { return Ok(()) };
         rings[usize::from(core.0)] = Some(up?);
     }
+    let rings: Arc<[OwnedFd]> = rings.into_iter().flatten().collect();
+    assert!(rings.len() == goes.len(), "every core has told its ring");
     for go in goes {
-        let copies: std::io::Result<Vec<OwnedFd>> = rings.iter().flatten().map(OwnedFd::try_clone).collect();
-        let copies =
-            copies.map_err(|error| BootError::system("share the rings between the cores", &error))?;
         // A core that is gone has panicked; see above.
-        let _ = go.send(copies);
+        let _ = go.send(Arc::clone(&rings));
     }
     Ok(())
 }
@@ -200,7 +199,7 @@ where
     Ok((ring, Opened { turn, io, buffers }))
 }
 
-async fn pump<T: Turn + 'static>(opened: Opened<T>, rings: Vec<OwnedFd>) {
+async fn pump<T: Turn + 'static>(opened: Opened<T>, rings: Arc<[OwnedFd]>) {
     let Opened { turn, mut io, buffers } = opened;
     io.set_rings(rings);
     let shared = Shared::new(Core::new(turn, io, buffers));

@@ -31,7 +31,7 @@ struct OpenFile {
 enum Held {
     Open { name: String, path: CString, create: bool, direct: bool },
     Close { file: FileId, name: String, fd: Option<OwnedFd> },
-    Read { file: FileId, offset: u64, buf: AlignedBuf },
+    Read { file: FileId, offset: u64, buf: AlignedBuf, done: usize },
     Write { file: FileId, offset: u64, buf: AlignedBuf, sync: bool },
     Preallocate { file: FileId, bytes: u64 },
     Sync { file: FileId },
@@ -100,7 +100,7 @@ impl Directory {
             }
             Op::Read { file, offset, buf } => {
                 check_span(offset, &buf);
-                Held::Read { file, offset, buf }
+                Held::Read { file, offset, buf, done: 0 }
             }
             Op::Write { file, offset, buf, sync } => {
                 check_span(offset, &buf);
@@ -141,9 +141,10 @@ impl Directory {
                 let fd = fd.take().expect("a close starts once");
                 opcode::Close::new(Fd(fd.into_raw_fd())).build()
             }
-            Held::Read { file, offset, buf } => {
-                let bytes = buf.as_mut_slice();
-                opcode::Read::new(fd_of(file), bytes.as_mut_ptr(), bytes.len() as u32).offset(*offset).build()
+            Held::Read { file, offset, buf, done } => {
+                let rest = buf.as_mut_slice().get_mut(*done..).expect("a read stays inside its buffer");
+                let (pointer, length, at) = (rest.as_mut_ptr(), rest.len() as u32, *offset + *done as u64);
+                opcode::Read::new(fd_of(file), pointer, length).offset(at).build()
             }
             Held::Write { file, offset, buf, sync } => write_entry(fd_of(file), *offset, buf, *sync),
             Held::Preallocate { file, bytes } => opcode::Fallocate::new(fd_of(file), *bytes).build(),
@@ -161,23 +162,27 @@ impl Directory {
 
     /// Handles a completion of the kernel.
     pub fn on_completion(&mut self, ring: &mut Ring, key: Key, cqe: Cqe) -> Option<Raw> {
-        let (id, held) = self.ops.remove(key).expect("a disk operation completes once");
-        if let Held::Open { name, path, create, direct: true } = held {
-            if cqe.result == -libc::EINVAL {
-                self.go_without_direct(&name);
-                self.waiting.push_front((id, Held::Open { name, path, create, direct: false }));
-                self.start_waiting(ring);
-                return None;
+        let (id, mut held) = self.ops.remove(key).expect("a disk operation completes once");
+        let again = match &mut held {
+            Held::Open { name, direct, .. } if *direct && cqe.result == -libc::EINVAL => {
+                *direct = false;
+                self.go_without_direct(name);
+                true
             }
-            let result = self.finish(ring, Held::Open { name, path, create, direct: true }, cqe);
+            Held::Read { buf, done, .. } => went_on(buf.len(), done, cqe.result),
+            _ => false,
+        };
+        if again {
+            self.waiting.push_front((id, held));
             self.start_waiting(ring);
-            return Some(Raw::Disk(Completion { id, result }));
+            return None;
         }
         let result = self.finish(ring, held, cqe);
         self.start_waiting(ring);
         Some(Raw::Disk(Completion { id, result }))
     }
 
+    /// From now on files are opened without O_DIRECT. Said once.
     fn go_without_direct(&mut self, name: &str) {
         if self.direct {
             tracing::warn!(
@@ -200,8 +205,7 @@ impl Directory {
                 let fd = unsafe { OwnedFd::from_raw_fd(cqe.result) };
                 self.opened(fd, name)
             }
-            Held::Read { buf, .. } => {
-                assert!(done <= buf.len(), "a read stays inside its buffer");
+            Held::Read { buf, done, .. } => {
                 ring.stats.disk_reads += 1;
                 ring.stats.disk_bytes_read += done as u64;
                 Ok(Outcome::Read { buf, bytes: done })
@@ -256,7 +260,7 @@ impl Directory {
             Held::Open { name, create: false, .. } => format!("open {name}"),
             Held::Open { name, .. } => format!("create {name}"),
             Held::Close { name, file, .. } => format!("close {name} (file {})", file.0),
-            Held::Read { file, offset, buf } => {
+            Held::Read { file, offset, buf, .. } => {
                 format!("read {} bytes at {offset} of {}", buf.len(), name(file))
             }
             Held::Write { file, offset, buf, .. } => {
@@ -275,6 +279,16 @@ impl Directory {
     pub fn in_flight(&self) -> usize {
         self.ops.len()
     }
+}
+
+/// Counts what a read has brought; whether the rest has to be asked for. A read that ends short at a whole block may
+/// have met the end of the file or only a boundary of the device; a further one tells. (One that ends inside a block
+/// has met the end.)
+fn went_on(length: usize, done: &mut usize, result: i32) -> bool {
+    let bytes = usize::try_from(result).unwrap_or(0);
+    *done += bytes;
+    assert!(*done <= length, "a read stays inside its buffer");
+    bytes > 0 && *done < length && *done % BLOCK_BYTES == 0
 }
 
 /// A name as the kernel takes it. Names are made by the engines, never by clients, so a path is a broken invariant.
@@ -327,6 +341,54 @@ mod tests {
             assert_eq!(error.kind, kind);
             assert!(error.message.starts_with("sync log: "), "{}", error.message);
         }
+    }
+
+    #[test]
+    fn a_read_goes_on_until_the_end_is_certain() {
+        for (before, result, after, again) in [
+            (0, 16384, 16384, false),
+            (0, 4096, 4096, true),
+            (4096, 0, 4096, false),
+            (4096, 12288, 16384, false),
+            (0, 5000, 5000, false),
+            (8192, -libc::EIO, 8192, false),
+        ] {
+            let mut done = before;
+            assert_eq!(went_on(16384, &mut done, result), again, "{before} and {result}");
+            assert_eq!(done, after);
+        }
+    }
+
+    /// No file system at hand refuses O_DIRECT, so the kernel's answer is made up.
+    #[test]
+    fn a_file_system_without_direct_files_is_used_all_the_same() {
+        let folder = tempfile::tempdir().expect("a directory can be made");
+        let mut ring = Ring::new().expect("a ring can be made");
+        let mut directory = Directory::open(folder.path()).expect("it is there");
+        let mut out = VecDeque::new();
+        let open = Op::Open { name: "log".to_owned(), create: true };
+        let id = directory.submit(&mut ring, open, &mut out);
+        let refused = Cqe { token: 0, result: -libc::EINVAL, flags: 0 };
+        let first = Key { slot: 0, generation: 0 };
+        // The made-up answer comes instead of the kernel's to the first try, which is thrown away unsent.
+        drop(ring);
+        let mut ring = Ring::new().expect("a ring can be made");
+        assert!(directory.on_completion(&mut ring, first, refused).is_none(), "it is tried again");
+        let mut answers = Vec::new();
+        ring.enter(super::super::ring::Wait::Forever);
+        ring.take(|cqe| answers.push(cqe));
+        let (_, second) = super::super::token::decode(answers[0].token);
+        match directory.on_completion(&mut ring, second, answers[0]) {
+            Some(Raw::Disk(Completion { id: told, result: Ok(Outcome::Opened { file, len: 0 }) })) => {
+                assert_eq!(told, id);
+                let fd = directory.files[&file].fd.as_raw_fd();
+                // SAFETY: asks for the flags of an open file.
+                let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+                assert_eq!(flags & libc::O_DIRECT, 0);
+            }
+            _ => panic!("the second try opens the file"),
+        }
+        assert!(!directory.direct, "the next file is opened without at once");
     }
 
     #[test]

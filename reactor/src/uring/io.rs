@@ -59,8 +59,7 @@ impl Io {
         let ring = Ring::new().map_err(|error| BootError::ring(&error))?;
         let directory =
             Directory::open(directory).map_err(|error| BootError::directory(directory, &error))?;
-        let wakes =
-            Wakes { rings: Vec::new(), pending: Vec::new(), counter, count: Box::new(0), armed: false };
+        let wakes = Wakes { rings: None, pending: Vec::new(), counter, count: Box::new(0), armed: false };
         Ok(Io {
             core,
             started,
@@ -178,8 +177,8 @@ impl Io {
     }
 
     /// All cores are up: their rings, by index.
-    pub(super) fn set_rings(&mut self, rings: Vec<OwnedFd>) {
-        self.wakes.rings = rings;
+    pub(super) fn set_rings(&mut self, rings: Arc<[OwnedFd]>) {
+        self.wakes.rings = Some(rings);
     }
 
     /// Wakes a core at the end of the turn.
@@ -205,7 +204,7 @@ impl Io {
     }
 
     /// Submits without sleeping, and leaves what completes for the next turn.
-    pub(super) fn submit(&mut self) {
+    pub(super) fn submit_now(&mut self) {
         if self.ring.has_unsubmitted() {
             self.ring.enter(Wait::No);
         }
@@ -221,7 +220,7 @@ impl Io {
     }
 
     fn send_wakes(&mut self) {
-        if self.wakes.rings.is_empty() {
+        if self.wakes.rings.is_none() {
             return;
         }
         for core in std::mem::take(&mut self.wakes.pending) {
@@ -365,7 +364,9 @@ impl Io {
             }
             while self.next_raw().is_some() {}
             let held = self.net.in_flight() + self.directory.in_flight() + usize::from(self.wakes.armed);
-            if held == 0 && !self.ring.has_unsubmitted() {
+            if held == 0 {
+                // What is left closes descriptors and holds no memory of ours.
+                self.ring.enter(Wait::No);
                 return true;
             }
             if self.clock() >= end {

@@ -149,8 +149,9 @@ pub fn outside<M: Send>() -> io::Result<(Outside<M>, OutsideEnd<M>)> {
 
 /// What a core needs to wake the others and to be woken from outside.
 pub(super) struct Wakes {
-    /// The rings of all cores, by index; empty until all cores are up.
-    pub rings: Vec<OwnedFd>,
+    /// The rings of all cores, by index; none until all cores are up. They stay open until the last core is gone, so
+    /// that a wake of a core that has stopped meets no stranger's descriptor.
+    pub rings: Option<Arc<[OwnedFd]>>,
     /// Whom to wake at the end of the turn, each once.
     pub pending: Vec<CoreIndex>,
     /// The event counter of the queue from outside.
@@ -164,7 +165,7 @@ pub(super) struct Wakes {
 impl Wakes {
     /// The ring of a core.
     pub fn ring(&self, core: CoreIndex) -> Option<BorrowedFd<'_>> {
-        self.rings.get(usize::from(core.0)).map(AsFd::as_fd)
+        self.rings.as_ref()?.get(usize::from(core.0)).map(AsFd::as_fd)
     }
 
     /// Notes that a core has to be woken.

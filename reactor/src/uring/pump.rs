@@ -90,7 +90,7 @@ impl<T: Turn> Core<T> {
         io.flush();
         if self.next.background || self.next.stop {
             // Nothing waits for the background step that follows.
-            io.submit();
+            io.submit_now();
         }
         self.next
     }

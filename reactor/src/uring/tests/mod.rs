@@ -1,4 +1,6 @@
 //! The ring against the real kernel: loopback sockets and a temporary directory.
 
+mod cores;
+mod disk;
 mod echo;
 mod support;
