@@ -5,13 +5,17 @@
 
 use std::io::{IsTerminal, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
 
+use crate::check;
+use crate::drill::{self, Control};
 use crate::error::BenchError;
+use crate::history::History;
 use crate::load::keys::Distribution;
 use crate::load::{self, Plan};
 
@@ -33,6 +37,71 @@ struct Cli {
 enum Command {
     /// Load servers at full speed, or at a fixed rate with --rate, and measure.
     Load(LoadArgs),
+    /// Break something under load and check that nothing acknowledged is lost.
+    Drill {
+        #[command(subcommand)]
+        drill: Drill,
+    },
+    /// Check a recorded history for linearizability, key by key.
+    Check {
+        /// The file, as `drill kill --history` writes it.
+        history: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Drill {
+    /// SIGKILL a host in the middle of a load, restart it, read everything back.
+    Kill(KillArgs),
+}
+
+#[derive(Debug, Args)]
+struct KillArgs {
+    /// Plain ports of the hosts, as ip:port,ip:port; with --cluster-dir found by `SCRIPT status DIR`.
+    #[arg(long, value_delimiter = ',', value_parser = host)]
+    hosts: Vec<SocketAddr>,
+    /// Password, sent with AUTH.
+    #[arg(long, env = "SYNOD_BENCH_PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+    /// Directory of a cluster that --script started.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["kill_cmd", "restart_cmd"])]
+    cluster_dir: Option<PathBuf>,
+    /// The script that kills and restarts: `SCRIPT kill DIR N`, `SCRIPT restart DIR N`.
+    #[arg(long, value_name = "SCRIPT", default_value = "scripts/cluster")]
+    script: PathBuf,
+    /// Shell command that kills host {n} (from 1; also {ip}, {port}); without it the listening process gets SIGKILL.
+    #[arg(long, value_name = "COMMAND")]
+    kill_cmd: Option<String>,
+    /// Shell command that restarts host {n}; returns when the host is starting.
+    #[arg(long, value_name = "COMMAND", required_unless_present = "cluster_dir")]
+    restart_cmd: Option<String>,
+    /// Seconds of load, all kills included.
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    seconds: f64,
+    /// Clients, each with one connection.
+    #[arg(long, default_value_t = 8)]
+    clients: usize,
+    /// Registers.
+    #[arg(long, default_value_t = 1_000)]
+    keys: usize,
+    /// Kills, spread over the time.
+    #[arg(long, default_value_t = 1)]
+    kills: usize,
+    /// Seed of the clients' choices and of the victims.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How long a client waits for a reply.
+    #[arg(long, default_value_t = 2_000)]
+    timeout_ms: u64,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the history of all operations, for `synod-bench check`.
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+    /// No progress bar.
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// Servers, and how to get in.
@@ -156,6 +225,8 @@ impl LoadArgs {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Load(args) => run_load(&args),
+        Command::Drill { drill: Drill::Kill(args) } => run_kill(&args),
+        Command::Check { history } => run_check(&history),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -185,4 +256,77 @@ fn run_load(args: &LoadArgs) -> Result<bool, BenchError> {
         eprintln!("synod-bench: no operation was answered");
     }
     Ok(report.all.operations > 0)
+}
+
+impl KillArgs {
+    fn plan(&self) -> Result<drill::Plan, BenchError> {
+        let control = match (&self.cluster_dir, &self.restart_cmd) {
+            (Some(dir), _) => Control::Script { script: self.script.clone(), dir: dir.clone() },
+            (None, Some(restart)) => {
+                Control::Commands { kill: self.kill_cmd.clone(), restart: restart.clone() }
+            }
+            (None, None) => return Err(BenchError::Usage("give --cluster-dir or --restart-cmd".to_owned())),
+        };
+        let hosts = match &control {
+            Control::Script { script, dir } if self.hosts.is_empty() => hosts_of_cluster(script, dir)?,
+            _ => self.hosts.clone(),
+        };
+        Ok(drill::Plan {
+            hosts,
+            password: self.password.clone(),
+            control,
+            seconds: Duration::from_secs_f64(self.seconds),
+            clients: self.clients,
+            keys: self.keys,
+            kills: self.kills,
+            seed: self.seed,
+            timeout: Duration::from_millis(self.timeout_ms),
+            progress: !self.quiet && std::io::stderr().is_terminal(),
+        })
+    }
+}
+
+/// The part of the last line of `SCRIPT status DIR` that a drill needs.
+#[derive(Debug, Deserialize)]
+struct ClusterLine {
+    /// The plain ports.
+    plain: Vec<SocketAddr>,
+}
+
+fn hosts_of_cluster(script: &Path, dir: &Path) -> Result<Vec<SocketAddr>, BenchError> {
+    let what = format!("{} status {}", script.display(), dir.display());
+    let output = std::process::Command::new(script)
+        .arg("status")
+        .arg(dir)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| BenchError::io(&what, error))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().rev().find(|line| line.trim_start().starts_with('{'));
+    let hosts = line.and_then(|line| serde_json::from_str::<ClusterLine>(line).ok()).map(|line| line.plain);
+    hosts.ok_or_else(|| {
+        BenchError::Command(format!("`{what}` printed no line with the plain ports; give --hosts"))
+    })
+}
+
+fn run_kill(args: &KillArgs) -> Result<bool, BenchError> {
+    let (report, history) = drill::run(&args.plan()?)?;
+    if let Some(path) = &args.json {
+        report.write_json(path)?;
+    }
+    if let Some(path) = &args.history {
+        std::fs::write(path, history.to_text())
+            .map_err(|error| BenchError::io(format!("writing {}", path.display()), error))?;
+    }
+    print(&report.table());
+    Ok(report.good)
+}
+
+fn run_check(path: &Path) -> Result<bool, BenchError> {
+    let what = format!("reading {}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| BenchError::io(&what, error))?;
+    let history = History::from_text(&text).map_err(|error| BenchError::Usage(format!("{what}: {error}")))?;
+    let summary = check::check(&history);
+    print(&summary.to_text(&history));
+    Ok(summary.is_linearizable())
 }

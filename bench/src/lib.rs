@@ -21,6 +21,8 @@ pub mod limits;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]
+pub mod drill;
+#[cfg(feature = "cli")]
 pub mod load;
 #[cfg(feature = "cli")]
 pub mod procs;

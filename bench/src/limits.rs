@@ -44,8 +44,8 @@ pub const REDIRECTS_MAX: u8 = 8;
 /// Kinds of errors that a report tells apart; later kinds are counted together.
 pub const ERROR_KINDS_MAX: usize = 32;
 
-/// The longest name of a kind of error in a report.
-pub const ERROR_NAME_BYTES_MAX: usize = 80;
+/// The longest name of a kind of error in a report, in characters.
+pub const ERROR_NAME_CHARS_MAX: usize = 80;
 
 /// First pause before a lost connection is made again; doubles up to `RECONNECT_MAX`.
 pub const RECONNECT_MIN: Duration = Duration::from_millis(5);
@@ -65,14 +65,21 @@ pub const LATENCY_NS_MAX: u64 = 1_000_000_000_000;
 /// Significant decimal digits of the histograms.
 pub const LATENCY_DIGITS: u8 = 3;
 
-/// Operations of one drill. At about 100 bytes each they are held in RAM until the check is done.
-pub const DRILL_OPERATIONS_MAX: usize = 30_000_000;
+/// Operations that one drill records. At about 200 bytes each they are held in RAM, below 1 GB, until the check is done;
+/// clients that used up their share stop, and the report says so.
+pub const DRILL_OPERATIONS_MAX: usize = 5_000_000;
 
 /// Keys of one drill.
 pub const DRILL_KEYS_MAX: usize = 1_000_000;
 
 /// Clients of one drill; each is a thread.
 pub const DRILL_CLIENTS_MAX: usize = 512;
+
+/// Kills of one drill.
+pub const DRILL_KILLS_MAX: usize = 10_000;
+
+/// The pause of a drill's client after an error reply, or when no host can be reached: no client hammers a host in trouble.
+pub const DRILL_PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads in flight while a drill reads everything back.
 pub const READ_BACK_BATCH: usize = 128;
@@ -97,4 +104,4 @@ const _: () = assert!(PRELOAD_PIPELINE_MIN <= PIPELINE_MAX);
 const _: () = assert!(SLOTS <= ARRAY_COUNT_MAX, "a map of single slots must be readable");
 const _: () = assert!(NODES_MAX < u16::MAX as usize, "a slot map holds node indexes of 16 bits");
 const _: () = assert!(OPEN_OPERATIONS_MAX == u128::BITS as usize);
-const _: () = assert!(LINE_BYTES_MAX >= ERROR_NAME_BYTES_MAX);
+const _: () = assert!(LINE_BYTES_MAX >= ERROR_NAME_CHARS_MAX);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use super::keys::Kind;
-use crate::limits::{ERROR_KINDS_MAX, ERROR_NAME_BYTES_MAX, LATENCY_DIGITS, LATENCY_NS_MAX};
+use crate::limits::{ERROR_KINDS_MAX, ERROR_NAME_CHARS_MAX, LATENCY_DIGITS, LATENCY_NS_MAX};
 
 /// The kind under which errors are counted once there are [`ERROR_KINDS_MAX`] others.
 const OTHER_ERRORS: &str = "other";
@@ -28,6 +28,17 @@ pub struct Tally {
     /// Connections that were lost.
     pub disconnects: u64,
     errors: BTreeMap<String, u64>,
+}
+
+/// Counts by name, with a bound on the number of names and on their lengths.
+pub(crate) fn count_bounded(counts: &mut BTreeMap<String, u64>, name: &str, by: u64) {
+    if let Some(count) = counts.get_mut(name) {
+        *count += by;
+        return;
+    }
+    let name = if counts.len() < ERROR_KINDS_MAX { name } else { OTHER_ERRORS };
+    let name: String = name.chars().take(ERROR_NAME_CHARS_MAX).collect();
+    *counts.entry(name).or_default() += by;
 }
 
 fn histogram() -> Histogram<u64> {
@@ -74,13 +85,7 @@ impl Tally {
 
     /// An operation failed; the name is the first word of the server's error or one of the harness' own.
     pub fn error(&mut self, name: &str) {
-        if let Some(count) = self.errors.get_mut(name) {
-            *count += 1;
-            return;
-        }
-        let name = if self.errors.len() < ERROR_KINDS_MAX { name } else { OTHER_ERRORS };
-        let name: String = name.chars().take(ERROR_NAME_BYTES_MAX).collect();
-        *self.errors.entry(name).or_default() += 1;
+        count_bounded(&mut self.errors, name, 1);
     }
 
     /// Adds another tally.
@@ -94,9 +99,7 @@ impl Tally {
         self.redirects += other.redirects;
         self.disconnects += other.disconnects;
         for (name, count) in &other.errors {
-            let known = self.errors.contains_key(name) || self.errors.len() < ERROR_KINDS_MAX;
-            let name = if known { name } else { OTHER_ERRORS };
-            *self.errors.entry(name.to_owned()).or_default() += count;
+            count_bounded(&mut self.errors, name, *count);
         }
     }
 
@@ -155,7 +158,7 @@ mod tests {
         sum.add(&tally);
         assert_eq!(sum.errors(), 201);
         assert!(sum.errors_named().len() <= ERROR_KINDS_MAX + 1);
-        assert!(sum.errors_named().keys().all(|name| name.len() <= ERROR_NAME_BYTES_MAX));
+        assert!(sum.errors_named().keys().all(|name| name.chars().count() <= ERROR_NAME_CHARS_MAX));
     }
 
     #[test]
