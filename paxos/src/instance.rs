@@ -162,6 +162,11 @@ impl<E: Entry> Instance<E> {
         }
     }
 
+    /// The size of the member set.
+    pub fn members(&self) -> Members {
+        self.members
+    }
+
     /// The acceptor state, changes that are not yet durable included.
     pub fn state(&self) -> AcceptorState {
         self.working.state

@@ -68,6 +68,12 @@ impl<E: Clone> ReadRound<E> {
                 return Some(ReadOutcome::Remote { ballot: top, entry });
             }
         }
+        // The own record is the newest, and its vote, which the disk is about to give, decides: no reason for a new ballot.
+        let own_decides =
+            own.accepted == top && own_vote == 0 && !own.taken_over && votes + 1 >= members.majority();
+        if own_decides && known <= top && !last {
+            return None;
+        }
         let all = self.reports.len() + 1 == usize::from(members.count());
         (all || last).then_some(ReadOutcome::Conflict)
     }

@@ -1,7 +1,9 @@
-//! Tests of the protocol: rules one by one, exhaustive exploration, random schedules.
+//! Tests of the protocol: rules one by one, golden scripts, a twin of the acceptor, exhaustive exploration, random schedules.
 
 mod checker;
 mod driver;
 mod explore;
+mod golden;
 mod model;
 mod rules;
+mod twin;
