@@ -154,6 +154,15 @@ impl Flow {
         self.troubled_since(tuning).saturating_add(tuning.unhealthy)
     }
 
+    /// For so long this side did not run: what it could not hear in that time does not count as silence.
+    pub fn forgive(&mut self, now: Nanos, pause: Nanos) {
+        for at in
+            [Some(&mut self.incoming.heard_at), self.outgoing.waiting_since.as_mut()].into_iter().flatten()
+        {
+            *at = at.saturating_add(pause).min(now);
+        }
+    }
+
     /// Whether nothing seems to get through at the moment, in either direction.
     pub fn is_stalled(&self, now: Nanos, tuning: &Tuning) -> bool {
         self.troubled_since(tuning).saturating_add(tuning.stall) <= now

@@ -183,6 +183,27 @@ fn a_link_that_is_deaf_in_one_direction_is_given_up_by_both() {
     }
 }
 
+#[test]
+fn a_host_that_was_stopped_itself_looks_before_it_judges() {
+    let mut world = trio(15);
+    assert!(world.push(1, 2, 10));
+    world.turn(1);
+    let net = &mut world.hosts.get_mut(&1).unwrap().net;
+    let mut now = world.now + 5000 * MILLISECOND;
+    net.end_turn(now);
+    assert!(net.healthy(2) && net.link_count(2) == 2, "nothing was looked at yet");
+    let woken_at = now;
+    while let Some(deadline) = net.deadline().filter(|deadline| *deadline < woken_at + 800 * MILLISECOND) {
+        now = deadline;
+        net.end_turn(now);
+        // What was silent for less than a heartbeat before it was stopped has the rest of the hang time-out left.
+        assert!(now > woken_at + 700 * MILLISECOND || net.link_count(2) == 2);
+        std::iter::from_fn(|| net.poll()).for_each(drop);
+    }
+    net.end_turn(woken_at + 800 * MILLISECOND);
+    assert_eq!(net.link_count(2), 0, "but from then on it judges");
+}
+
 /// The ring tells of small sends only when something else wakes the core.
 #[test]
 fn a_busy_link_is_looked_at_again_when_a_heartbeat_is_due() {

@@ -106,6 +106,8 @@ pub struct Net {
     nonces: Nonces,
     rng: Rng,
     now: Nanos,
+    /// When the next turn is due.
+    due: Option<Nanos>,
     last_link: u64,
     links: BTreeMap<LinkId, Link>,
     peers: BTreeMap<HostId, Peer>,
@@ -135,6 +137,7 @@ impl Net {
             nonces,
             rng: Rng::new(seed),
             now: 0,
+            due: Some(0),
             last_link: 0,
             links: BTreeMap::new(),
             peers,

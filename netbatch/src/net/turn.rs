@@ -13,6 +13,7 @@ impl Net {
     /// Ends a turn: makes frames of what was pushed, acknowledges, dials, gives up.
     pub fn end_turn(&mut self, now: Nanos) {
         self.advance(now);
+        self.forgive_own_pause();
         self.end_overdue();
         for index in 0..self.hosts.len() {
             let host = self.hosts[index];
@@ -21,10 +22,15 @@ impl Net {
             self.dial_if_due(host);
             self.judge_health(host);
         }
+        self.due = self.next_due();
     }
 
-    /// When [`Net::end_turn`] has something to do even if nothing happens until then.
+    /// When [`Net::end_turn`] has something to do even if nothing happens until then, as of the end of the last turn.
     pub fn deadline(&self) -> Option<Nanos> {
+        self.due
+    }
+
+    fn next_due(&self) -> Option<Nanos> {
         let links = self.links.values().map(|link| self.link_deadline(link));
         let dials = self.peers.iter().filter_map(|(host, peer)| self.dial_at(*host, peer));
         links.chain(dials).min()
@@ -44,6 +50,16 @@ impl Net {
 
     fn dial_at(&self, host: HostId, peer: &crate::peer::Peer) -> Option<Nanos> {
         peer.dial_at(self.own.config.host, host, &self.own.config.tuning)
+    }
+
+    /// If this turn comes much later than it was due, this process was stopped or starved, and what its peers sent
+    /// meanwhile may not have been looked at yet.
+    fn forgive_own_pause(&mut self) {
+        let now = self.now;
+        let pause = self.due.map_or(0, |due| now.saturating_sub(due));
+        if pause > self.own.config.tuning.heartbeat.saturating_mul(2) {
+            self.links.values_mut().filter_map(Link::ready_mut).for_each(|flow| flow.forgive(now, pause));
+        }
     }
 
     fn end_overdue(&mut self) {
