@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::mpsc::{channel, Receiver};
 
-use super::support::{any_port, client, pattern, Echo, Handler, Server};
+use super::support::{any_port, client, pattern, Echo, Handler, Server, PATIENCE};
 use crate::uring::limits::{RECV_BUFFERS, RECV_BUFFER_BYTES};
 use crate::uring::{ConnId, Event, Io, Next};
 use crate::Nanos;
@@ -85,6 +85,52 @@ fn a_client_that_does_not_read_is_not_read() {
     let most = seen.try_iter().max().unwrap_or(0);
     let overshoot = usize::from(RECV_BUFFERS) * RECV_BUFFER_BYTES;
     assert!(most <= UNSENT_MAX + overshoot, "unsent bytes stay near the limit, not {most}");
+}
+
+/// Sends small pieces, one per turn and only when the last is out, and tells when one is not.
+struct Drip {
+    to: Option<ConnId>,
+    sent: usize,
+    stuck: std::sync::mpsc::Sender<()>,
+}
+
+const PIECE: usize = 11_111;
+const DRIPS: usize = 4_000;
+
+impl Handler for Drip {
+    fn on_event(&mut self, _io: &mut Io, event: Event<'_>) {
+        if let Event::Accepted { conn, .. } = event {
+            self.to = Some(conn);
+        }
+    }
+
+    fn end_turn(&mut self, io: &mut Io, now: Nanos) -> Next {
+        let Some(to) = self.to.filter(|_| self.sent < DRIPS) else { return Next::default() };
+        if io.unsent_bytes(to) > 0 {
+            // The test may have heard it before.
+            let _ = self.stuck.send(());
+            return Next::default();
+        }
+        io.send(to, pattern(self.sent as u64, PIECE));
+        self.sent += 1;
+        Next { deadline: Some(now), ..Next::default() }
+    }
+}
+
+#[test]
+fn small_sends_survive_a_full_socket() {
+    let (stuck, is_stuck) = channel();
+    let server = Server::start(move || Drip { to: None, sent: 0, stuck: stuck.clone() });
+    let mut stream = client(server.address);
+    is_stuck.recv_timeout(PATIENCE).expect("the buffers on the way are full at some time");
+    for piece in 0..DRIPS {
+        let mut back = vec![0; PIECE];
+        stream.read_exact(&mut back).expect("the server sends on");
+        assert!(back == pattern(piece as u64, PIECE), "piece {piece} comes whole and in order");
+    }
+    let stats = server.stop();
+    assert!(stats.sends_repeated > 0, "what did not fit was sent again: {stats:?}");
+    assert_eq!(stats.bytes_out, (DRIPS * PIECE) as u64);
 }
 
 /// Sends a long answer and closes when it is out.
