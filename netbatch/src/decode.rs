@@ -1,7 +1,8 @@
 //! From bytes in any pieces to whole, checked frames, and from frames to messages.
 //!
-//! A frame that lies whole in the bytes at hand is checked and read where it lies. Only one that arrives in pieces is
-//! copied, and memory for it grows with the bytes that arrived, never with the length that was announced.
+//! A frame that lies whole in the bytes at hand is checked and read where it lies. Only one that arrives in
+//! pieces is copied, and memory for it grows with the bytes that arrived, never with the length that was
+//! announced.
 
 use crate::error::BadFrame;
 use crate::frame::{Header, Part, HEADER_BYTES};
@@ -87,7 +88,8 @@ impl Decoder {
     }
 }
 
-/// Makes room for more bytes: twice what there was, so that growing costs little, but never beyond what can come.
+/// Makes room for more bytes: twice what there was, so that growing costs little, but never beyond what can
+/// come.
 fn reserve(bytes: &mut Vec<u8>, more_bytes: usize, bytes_max: usize) {
     let needed = bytes.len() + more_bytes;
     if needed > bytes.capacity() {
@@ -102,7 +104,8 @@ fn deliver(header: &Header, frame: &[u8], on_frame: OnFrame<'_>) -> Result<(), B
     on_frame(header, body)
 }
 
-/// Puts the parts of a split message together again. One message at a time: a split message's parts follow each other.
+/// Puts the parts of a split message together again. One message at a time: a split message's parts follow
+/// each other.
 #[derive(Debug, Default)]
 pub struct Assembly {
     bytes: Vec<u8>,

@@ -159,11 +159,15 @@ impl Reason {
     pub fn to_refused(self) -> &'static str {
         match self {
             Reason::Malformed => "the peer could not read our handshake",
-            Reason::Version => "the peer speaks no version of the protocol that we speak; run releases that are neighbours",
-            Reason::Cluster => "the peer belongs to another cluster; compare `cluster` in both configurations",
+            Reason::Version => {
+                "the peer speaks no version of the protocol that we speak; run releases that are neighbours"
+            }
+            Reason::Cluster => {
+                "the peer belongs to another cluster; compare the cluster ids in both configurations"
+            }
             Reason::UnknownHost => "the peer does not have this host in its configuration",
             Reason::WrongHost => "another host than expected listens at the peer's address",
-            Reason::Core => "the peer's core at this address has another number; compare the peer ports",
+            Reason::Core => "the peer's core here has another number; compare the peer ports",
             Reason::Slices => "the peer was initialised with another number of slices",
             Reason::Secret => "the peer has another cluster secret",
             Reason::DataDirectory => {

@@ -1,7 +1,7 @@
 //! The frames of one proven link, both ways: sequence numbers, acknowledgements, and when something is due.
 //!
-//! Acknowledgements ride in every header. They are not for repeating anything: they tell a link that is stuck (a lost
-//! packet, a stopped peer) from one that is fine, long before the operating system would.
+//! Acknowledgements ride in every header. They are not for repeating anything: they tell a link that is stuck
+//! (a lost packet, a stopped peer) from one that is fine, long before the operating system would.
 
 use std::collections::VecDeque;
 
@@ -51,7 +51,8 @@ struct Outgoing {
     messages_sequence: u64,
     /// The highest sequence that was acknowledged.
     acknowledged: u64,
-    /// When the acknowledgements last made progress, or the oldest frame that lacks one left; none when none is due.
+    /// When the acknowledgements last made progress, or the oldest frame that lacks one left; none when none
+    /// is due.
     waiting_since: Option<Nanos>,
     /// When a frame left last.
     sent_at: Nanos,
@@ -92,7 +93,8 @@ impl Flow {
         self.decoder.held_bytes() + self.assembly.held_bytes()
     }
 
-    /// Takes bytes and delivers the messages that are whole with them. After an error the link must be closed.
+    /// Takes bytes and delivers the messages that are whole with them. After an error the link must be
+    /// closed.
     pub fn on_bytes(
         &mut self,
         now: Nanos,

@@ -1,7 +1,7 @@
 //! The frame: its header, and the messages in its body. docs/formats/peer-frame.md has the bytes.
 //!
-//! The header has a checksum of its own, so that a damaged length is seen at once and not after a megabyte was waited
-//! for. The body's checksum lies in the header, so both together cover every byte.
+//! The header has a checksum of its own, so that a damaged length is seen at once and not after a megabyte
+//! was waited for. The body's checksum lies in the header, so both together cover every byte.
 
 use crate::error::BadFrame;
 use crate::limits::{BODY_BYTES_MAX, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX};

@@ -1,7 +1,8 @@
 //! The outbox of one peer: messages become frames as they are pushed, with room left for the header.
 //!
-//! A message is copied once, into the frame that it will leave in. A message that fits into no frame becomes a run of
-//! frames that one link takes as a whole, so that its parts stay in order; other links go on with what lies behind it.
+//! A message is copied once, into the frame that it will leave in. A message that fits into no frame becomes
+//! a run of frames that one link takes as a whole, so that its parts stay in order; other links go on with
+//! what lies behind it.
 
 use std::collections::VecDeque;
 
@@ -121,8 +122,8 @@ impl Outbox {
         self.frames.push_back(frame);
     }
 
-    /// Takes the next frame out, and with it the frames that must follow it on the same link. Their bytes count until
-    /// they are released.
+    /// Takes the next frame out, and with it the frames that must follow it on the same link. Their bytes
+    /// count until they are released.
     pub fn take(&mut self, follow: &mut VecDeque<Unsealed>) -> Option<Unsealed> {
         let frame = self.frames.pop_front()?;
         let mut more = frame.more;

@@ -52,8 +52,8 @@ impl Peer {
         }
     }
 
-    /// When to dial next, if at all. Without any link both sides dial, so that whichever can be reached is; then the host
-    /// with the lower number completes the pool.
+    /// When to dial next, if at all. Without any link both sides dial, so that whichever can be reached is;
+    /// then the host with the lower number completes the pool.
     pub fn dial_at(&self, own: HostId, peer: HostId, tuning: &Tuning) -> Option<Nanos> {
         let wanted = if own < peer { tuning.links_per_peer } else { 1 };
         (self.dialing.is_none() && self.links.len() < wanted).then_some(self.redial.not_before)

@@ -1,5 +1,5 @@
-//! Golden scripts: what happens on the wire, as text. `SYNOD_GOLDEN=rewrite cargo test -p netbatch` writes them anew, to be
-//! reviewed as a diff.
+//! Golden scripts: what happens on the wire, as text. `SYNOD_GOLDEN=rewrite cargo test -p netbatch` writes
+//! them anew, to be reviewed as a diff.
 
 use std::fmt::Write;
 use std::path::Path;

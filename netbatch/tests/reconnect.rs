@@ -54,7 +54,8 @@ fn a_host_that_cannot_call_is_called() {
 
 #[test]
 fn a_stopped_host_is_avoided_soon_and_given_up_later() {
-    // Silence is noticed by the missing heartbeat; with traffic by what is not acknowledged, on one link, then on the other.
+    // Silence is noticed by the missing heartbeat; with traffic by what is not acknowledged, on one link,
+    // then on the other.
     for (busy, avoided_ms) in [(false, 351), (true, 302)] {
         let mut world = trio(7);
         world.partition.extend([(1, 2), (2, 3)]);
@@ -196,7 +197,8 @@ fn a_host_that_was_stopped_itself_looks_before_it_judges() {
     while let Some(deadline) = net.deadline().filter(|deadline| *deadline < woken_at + 800 * MILLISECOND) {
         now = deadline;
         net.end_turn(now);
-        // What was silent for less than a heartbeat before it was stopped has the rest of the hang time-out left.
+        // What was silent for less than a heartbeat before it was stopped has the rest of the hang time-out
+        // left.
         assert!(now > woken_at + 700 * MILLISECOND || net.link_count(2) == 2);
         std::iter::from_fn(|| net.poll()).for_each(drop);
     }

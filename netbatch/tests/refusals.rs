@@ -142,9 +142,10 @@ fn an_answer_from_another_host_than_was_called_is_refused() {
     let Some(Effect::Send { bytes: answer, .. }) = third.poll() else { panic!("a hello comes back") };
     caller.on_bytes(0, to_second, &answer, &mut |_, _| panic!("nothing to deliver"));
     let effects: Vec<Effect> = std::iter::from_fn(|| caller.poll()).collect();
-    let refused = effects.iter().any(
-        |effect| matches!(effect, Effect::Refused { refusal, .. } if refusal.detail == "host 3 answered where host 2 should"),
-    );
+    let words = "host 3 answered where host 2 should";
+    let refused = effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Refused { refusal, .. } if refusal.detail == words));
     assert!(refused, "{effects:?}");
 }
 

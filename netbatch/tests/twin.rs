@@ -1,4 +1,5 @@
-//! The links under weather: whatever the network does, what is delivered was pushed, in order, and damage is never missed.
+//! The links under weather: whatever the network does, what is delivered was pushed, in order, and damage is
+//! never missed.
 
 use reactor::clock::MILLISECOND;
 

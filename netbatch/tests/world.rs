@@ -1,4 +1,5 @@
-//! A network in virtual time between `Net`s: connections that deliver bytes in random pieces, cut, damage and block.
+//! A network in virtual time between `Net`s: connections that deliver bytes in random pieces, cut, damage and
+//! block.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,7 +22,8 @@ pub struct Weather {
     pub cut: u32,
     /// Chance in a million, per send, that the socket takes the bytes only after 100 ms.
     pub block: u32,
-    /// Chance in a million, per send, that a packet is lost: the socket takes the bytes, which arrive after 200 ms.
+    /// Chance in a million, per send, that a packet is lost: the socket takes the bytes, which arrive after
+    /// 200 ms.
     pub lose: u32,
 }
 

@@ -1,4 +1,5 @@
-//! The envelope of the handshake's messages: laid out by hand, so that every version can read at least the versions.
+//! The envelope of the handshake's messages: laid out by hand, so that every version can read at least the
+//! versions.
 
 use crate::error::{Reason, Refusal};
 use crate::frame::VERSION;
@@ -45,8 +46,8 @@ pub fn wrap(kind: Kind, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Length of the message whose start this is, envelope included; none while that cannot be told. Bytes that cannot be
-/// the start of a message are refused as soon as that shows.
+/// Length of the message whose start this is, envelope included; none while that cannot be told. Bytes that
+/// cannot be the start of a message are refused as soon as that shows.
 pub fn peek(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
     if !MAGIC.starts_with(&bytes[..bytes.len().min(MAGIC.len())]) {
         return Err(malformed("it does not speak the peer protocol"));
@@ -55,8 +56,8 @@ pub fn peek(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
     let (theirs_min, theirs_max) = (head[4], head[5]);
     if theirs_min > VERSION_MAX || theirs_max < VERSION_MIN {
         let detail = format!(
-            "it speaks versions {theirs_min} to {theirs_max} of the peer protocol, this build {VERSION_MIN} to \
-             {VERSION_MAX}; run releases that are neighbours"
+            "it speaks versions {theirs_min} to {theirs_max} of the peer protocol, this build \
+             {VERSION_MIN} to {VERSION_MAX}; run releases that are neighbours"
         );
         return Err(Refusal::new(Reason::Version, detail));
     }

@@ -9,9 +9,10 @@
 //!   first frame              ──▶         the link is ready on both sides
 //! ```
 //!
-//! The dialer proves first: a process that merely connects learns nothing that depends on the secret. The acceptor's
-//! proof tells the dialer that it is welcome; the dialer's first frame tells the acceptor the same, so that neither side
-//! counts on a link that the other is about to refuse. A side that refuses says why before it closes.
+//! The dialer proves first: a process that merely connects learns nothing that depends on the secret. The
+//! acceptor's proof tells the dialer that it is welcome; the dialer's first frame tells the acceptor the
+//! same, so that neither side counts on a link that the other is about to refuse. A side that refuses says
+//! why before it closes.
 
 mod body;
 mod envelope;
@@ -140,7 +141,8 @@ impl Handshake {
         self.partial.capacity()
     }
 
-    /// Takes bytes off the front up to the end of one message and steps. Nothing comes of an incomplete message.
+    /// Takes bytes off the front up to the end of one message and steps. Nothing comes of an incomplete
+    /// message.
     pub fn step(&mut self, own: &Own, bytes: &mut &[u8]) -> Result<Progress, Failed> {
         match self.next_message(bytes)? {
             Some(message) => self.on_message(own, message),
@@ -303,8 +305,8 @@ fn check_data_id(own: &Own, proven: &Proven) -> Result<(), Refusal> {
     match own.data_ids.get(&proven.host) {
         Some(known) if *known != proven.data_id => {
             let detail = format!(
-                "host {} has data directory {}, but {known} is known: if its directory was emptied or replaced, run \
-                 `synod recover` on that host",
+                "host {} has data directory {}, but {known} is known: if its directory was emptied or \
+                 replaced, run `synod recover` on that host",
                 proven.host, proven.data_id
             );
             Err(Refusal::new(Reason::DataDirectory, detail))

@@ -61,8 +61,9 @@ pub fn verify(
     over_hellos(secret, role, dialer_hello, acceptor_hello).verify_slice(tag).is_ok()
 }
 
-/// Yields values that never repeat (as long as seeds do not) and that nobody without the secret can foresee: the secret's
-/// HMAC over the seed, who asks, and a counter. A plain generator would give its next values away with the first.
+/// Yields values that never repeat (as long as seeds do not) and that nobody without the secret can foresee:
+/// the secret's HMAC over the seed, who asks, and a counter. A plain generator would give its next values
+/// away with the first.
 #[derive(Debug)]
 pub struct Nonces {
     seed: u64,

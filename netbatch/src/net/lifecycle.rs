@@ -12,7 +12,8 @@ use crate::link::{Link, LinkId, Stage};
 use crate::refusals::Origin;
 
 impl Net {
-    /// Closes the oldest accepted connection that has not proved itself, if there are as many as there may be.
+    /// Closes the oldest accepted connection that has not proved itself, if there are as many as there may
+    /// be.
     pub(super) fn make_room_for_unproven(&mut self) {
         let unproven = |(_, link): &(&LinkId, &Link)| link.role == Role::Acceptor && link.ready().is_none();
         let mut oldest_first = self.links.iter().filter(unproven).map(|(id, _)| *id);
@@ -22,7 +23,8 @@ impl Net {
         }
     }
 
-    /// The other side proved itself. The dialer then knows that both agree; the acceptor waits for the first frame.
+    /// The other side proved itself. The dialer then knows that both agree; the acceptor waits for the first
+    /// frame.
     pub(super) fn on_proven(&mut self, id: LinkId, proven: Proven) {
         let host = proven.host;
         if self.own.data_ids.insert(host, proven.data_id).is_none() {
@@ -95,7 +97,8 @@ impl Net {
         let mut refused = false;
         match ended {
             Ended::Refused(refusal) => {
-                // What is not our protocol gets no answer in it, and may be a passing damage: it is tried again soon.
+                // What is not our protocol gets no answer in it, and may be a passing damage: it is tried
+                // again soon.
                 refused = refusal.reason != Reason::Malformed;
                 if refused {
                     let bytes = refuse_message(refusal.reason);
@@ -138,8 +141,8 @@ impl Net {
         }
     }
 
-    /// The peer that is configured with this address: what goes wrong in both directions is reported once. What the other
-    /// side says of itself does not count, as anybody can say it.
+    /// The peer that is configured with this address: what goes wrong in both directions is reported once.
+    /// What the other side says of itself does not count, as anybody can say it.
     fn peer_at(&self, addr: IpAddr) -> Option<HostId> {
         self.peers.iter().find(|(_, peer)| peer.addr.ip() == addr).map(|(host, _)| *host)
     }

@@ -57,8 +57,8 @@ pub enum Effect {
         /// Which.
         id: DataId,
     },
-    /// A connection was refused, by us or by the other side. To be logged: it comes once per origin and reason, until
-    /// there was a link again.
+    /// A connection was refused, by us or by the other side. To be logged: it comes once per origin and
+    /// reason, until there was a link again.
     Refused {
         /// Whom we called, or who the other side says it is.
         peer: Option<HostId>,
@@ -119,8 +119,8 @@ pub struct Net {
 }
 
 impl Net {
-    /// A core without links, which dials its peers at the end of the first turn. The seed must differ at each start of the
-    /// process: nonces follow from it.
+    /// A core without links, which dials its peers at the end of the first turn. The seed must differ at each
+    /// start of the process: nonces follow from it.
     ///
     /// # Panics
     ///
@@ -148,8 +148,9 @@ impl Net {
         }
     }
 
-    /// Puts a message into the peer's outbox; it leaves at the end of the turn, or as soon as a link is free. False means
-    /// that it was dropped: no link, outbox full, or longer than [`MESSAGE_BYTES_MAX`]. True promises nothing.
+    /// Puts a message into the peer's outbox; it leaves at the end of the turn, or as soon as a link is free.
+    /// False means that it was dropped: no link, outbox full, or longer than [`MESSAGE_BYTES_MAX`]. True
+    /// promises nothing.
     pub fn push(&mut self, peer: HostId, message: &[u8]) -> bool {
         let Some(peer) = self.peers.get_mut(&peer).filter(|peer| !peer.links.is_empty()) else {
             self.metrics.dropped_no_link += 1;
@@ -187,8 +188,8 @@ impl Net {
         self.send(link, hello);
     }
 
-    /// Bytes arrived. Each message that is whole with them goes into the sink, in the order in which the peer sent them on
-    /// this link.
+    /// Bytes arrived. Each message that is whole with them goes into the sink, in the order in which the peer
+    /// sent them on this link.
     pub fn on_bytes(&mut self, now: Nanos, link: LinkId, bytes: &[u8], sink: Sink<'_>) {
         self.advance(now);
         self.metrics.bytes_in += bytes.len() as u64;
@@ -220,8 +221,8 @@ impl Net {
         self.effects.pop_front()
     }
 
-    /// Whether messages to the peer are believed to get through: there is a link on which it was heard and acknowledged
-    /// lately, as of the end of the last turn.
+    /// Whether messages to the peer are believed to get through: there is a link on which it was heard and
+    /// acknowledged lately, as of the end of the last turn.
     pub fn healthy(&self, peer: HostId) -> bool {
         self.peers.get(&peer).is_some_and(|peer| peer.healthy)
     }
@@ -256,8 +257,8 @@ impl Net {
         self.own.config_epoch = config_epoch;
     }
 
-    /// The operator replaced a peer's data directory: from now on this one is expected, or with none the next that is
-    /// seen is learned.
+    /// The operator replaced a peer's data directory: from now on this one is expected, or with none the next
+    /// that is seen is learned.
     pub fn expect_data_id(&mut self, peer: HostId, id: Option<DataId>) {
         match id {
             Some(id) => self.own.data_ids.insert(peer, id),

@@ -25,7 +25,8 @@ impl Net {
         self.due = self.next_due();
     }
 
-    /// When [`Net::end_turn`] has something to do even if nothing happens until then, as of the end of the last turn.
+    /// When [`Net::end_turn`] has something to do even if nothing happens until then, as of the end of the
+    /// last turn.
     pub fn deadline(&self) -> Option<Nanos> {
         self.due
     }
@@ -40,8 +41,8 @@ impl Net {
         let tuning = &self.own.config.tuning;
         let ends_at = link.ends_at(tuning);
         let Some(flow) = link.ready() else { return ends_at };
-        // What lies in the past waits for something else: a busy socket for being sent, bad health for being heard. A busy
-        // socket may be free by then without anybody being woken for it.
+        // What lies in the past waits for something else: a busy socket for being sent, bad health for being
+        // heard. A busy socket may be free by then without anybody being woken for it.
         let ahead = |at: Nanos| if at > self.now { at } else { ends_at };
         let speaks_at = ahead(flow.speak_at(tuning));
         let unhealthy_at = ahead(flow.unhealthy_at(tuning));
@@ -52,8 +53,8 @@ impl Net {
         peer.dial_at(self.own.config.host, host, &self.own.config.tuning)
     }
 
-    /// If this turn comes much later than it was due, this process was stopped or starved, and what its peers sent
-    /// meanwhile may not have been looked at yet.
+    /// If this turn comes much later than it was due, this process was stopped or starved, and what its peers
+    /// sent meanwhile may not have been looked at yet.
     fn forgive_own_pause(&mut self) {
         let now = self.now;
         let pause = self.due.map_or(0, |due| now.saturating_sub(due));
