@@ -42,9 +42,9 @@ fn row_reply(row: &'static Row) -> Reply {
         int(row.keys.last),
         int(row.keys.step),
         words(row.categories, "@"),
-        Reply::Array(vec![]),
-        Reply::Array(key_specs(row)),
-        Reply::Array(catalog::subcommands(row).map(row_reply).collect()),
+        Reply::Set(vec![]),
+        Reply::Set(key_specs(row)),
+        Reply::Set(catalog::subcommands(row).map(row_reply).collect()),
     ])
 }
 

@@ -18,6 +18,11 @@ pub trait NodeSettings {
     fn all(&self) -> Vec<(String, String)>;
     /// Changes one. None: no such setting. An error says what was expected, or that a restart is needed.
     fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>>;
+    /// What its settings say under Redis' names, where one knob has both (`clients_max` is `maxclients`): read after each
+    /// change and by [`Settings::reload`]. Texts as CONFIG SET takes them.
+    fn aliases(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 }
 
 /// No settings of its own.
@@ -178,6 +183,18 @@ impl Settings {
         };
     }
 
+    /// Takes over what the node's own settings say, after they changed by another way than CONFIG SET on this core.
+    pub fn reload(&mut self) {
+        for (name, value) in self.node.aliases() {
+            let row = TABLE.iter().find(|row| row.name == name);
+            let row = row.unwrap_or_else(|| panic!("{name} is no runtime setting"));
+            if let Ok(value) = self.check(row, &value) {
+                self.values.insert(row.name, value);
+            }
+        }
+        self.refresh();
+    }
+
     /// The password that AUTH must give; None where none is set.
     pub fn password(&self) -> Option<&str> {
         Some(self.value("requirepass")).filter(|password| !password.is_empty())
@@ -251,7 +268,7 @@ impl Settings {
 
     /// CONFIG SET: all or, if one is refused, none of Redis' settings. The error is the reply.
     pub fn set(&mut self, pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Reply> {
-        let mut ready = Vec::new();
+        let (mut ready, mut node_changed) = (Vec::new(), false);
         for (index, (name, value)) in pairs.iter().enumerate() {
             let name = String::from_utf8_lossy(name).to_lowercase();
             if pairs.iter().take(index).any(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes())) {
@@ -263,11 +280,14 @@ impl Settings {
             match TABLE.iter().find(|row| row.name == name) {
                 Some(row) => ready.push((row.name, self.check(row, value)?)),
                 None => match self.node.set(&name, value) {
-                    Some(Ok(())) => {}
+                    Some(Ok(())) => node_changed = true,
                     Some(Err(reason)) => return Err(failed(&name, &reason)),
                     None => return Err(unknown(&name)),
                 },
             }
+        }
+        if node_changed {
+            self.reload();
         }
         self.values.extend(ready);
         self.refresh();
@@ -385,6 +405,36 @@ mod tests {
         assert_eq!(settings.matching(&[b"proto*", b"PORT"]).len(), 2);
         assert_eq!(settings.matching(&[b"port"]), [("port".to_owned(), "7777".to_owned())]);
         assert_eq!(settings.matching(&[b"nothing"]), []);
+    }
+
+    /// A node with one setting that Redis has as well.
+    struct Node(u32);
+
+    impl NodeSettings for Node {
+        fn all(&self) -> Vec<(String, String)> {
+            vec![("clients_max".to_owned(), self.0.to_string())]
+        }
+
+        fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>> {
+            let number = value.parse().map_err(|_| "give a number".to_owned());
+            (name == "clients_max").then(|| number.map(|number| self.0 = number))
+        }
+
+        fn aliases(&self) -> Vec<(&'static str, String)> {
+            vec![("maxclients", self.0.to_string())]
+        }
+    }
+
+    #[test]
+    fn a_knob_with_two_names_is_one_knob() {
+        let mut settings = Settings::new(&[], Box::new(Node(5)));
+        settings.reload();
+        assert_eq!(settings.clients_max(), 5);
+        assert_eq!(set(&mut settings, "clients_max", "9"), Ok(()));
+        assert_eq!(settings.clients_max(), 9);
+        let error = set(&mut settings, "clients_max", "x").expect_err("no number");
+        assert!(error.ends_with("(possibly related to argument 'clients_max') - give a number"), "{error}");
+        assert_eq!(settings.matching(&[b"clients*"]), [("clients_max".to_owned(), "9".to_owned())]);
     }
 
     #[test]

@@ -352,6 +352,11 @@ impl Session {
         self.order.len()
     }
 
+    /// Bytes of memory behind the unread input.
+    pub fn input_capacity(&self) -> usize {
+        self.input.capacity()
+    }
+
     /// Whether nothing was heard of the client for so many seconds and it waits for nothing (setting `timeout`).
     pub fn is_idle(&self, seconds: u64, now: Now) -> bool {
         self.order.is_empty() && now.seconds_since(self.client.last) >= seconds

@@ -167,6 +167,48 @@ fn large_values_arrive_in_pieces_without_being_read_twice() {
 }
 
 #[test]
+fn keys_and_values_at_their_limits_and_above() {
+    let mut world = plain();
+    let set = |key: usize, value: usize| {
+        let (key, value) = ("k".repeat(key), "v".repeat(value));
+        format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${}\r\n{value}\r\n", key.len(), value.len()).into_bytes()
+    };
+    assert_eq!(world.send((0, 0), &set(64 * 1024, 1)), b"+OK\r\n");
+    let refused = readable(&world.send((0, 0), &set(64 * 1024 + 1, 1)));
+    assert_eq!(refused, "-ERR key exceeds maximum allowed size (key_bytes_max 65536)\\r\\n");
+    assert_eq!(world.send((0, 0), &set(1, 20 * 1024 * 1024)), b"+OK\r\n");
+    let refused = readable(&world.send((0, 0), &set(1, 20 * 1024 * 1024 + 1)));
+    assert!(
+        refused.contains("20971521 bytes announced, the limit is 20971520 (value_bytes_max)"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_length_announced_and_not_sent_costs_its_header() {
+    let mut world = plain();
+    for piece in ["*3\r\n$3\r\nSET\r\n", "$1\r\nk\r\n", "$20971520\r\n", "vv"] {
+        assert!(world.send((0, 0), piece.as_bytes()).is_empty());
+    }
+    assert_eq!(session(&mut world).waiting_bytes(), (33, 0));
+    assert!(session(&mut world).input_capacity() < 200);
+}
+
+#[test]
+fn too_many_keys_in_one_command() {
+    let mut world = plain();
+    let many = format!(
+        "*{}\r\n$4\r\nMGET\r\n{}",
+        limits::PARTS_MAX + 2,
+        "$1\r\nk\r\n".repeat(limits::PARTS_MAX + 1)
+    );
+    assert_eq!(
+        readable(&world.send((0, 0), many.as_bytes())),
+        "-ERR 65537 keys in one command, the limit is 65536\\r\\n"
+    );
+}
+
+#[test]
 fn random_bytes_leave_a_session_sound() {
     const WORDS: [&[u8]; 12] = [
         b"*1\r\n",

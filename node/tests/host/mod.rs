@@ -1,0 +1,5 @@
+//! The program as its operators meet it: real processes, real files, real ports.
+
+mod commands;
+mod dev;
+mod process;
