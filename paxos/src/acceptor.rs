@@ -1,4 +1,4 @@
-//! The acceptor: a pure function over a small state (consensus.md section 2, amendments 8 and 12).
+//! The acceptor: a pure function over a small state (consensus.md section 2).
 
 use crate::ballot::Ballot;
 
@@ -30,7 +30,7 @@ pub enum Verdict {
 }
 
 impl AcceptorState {
-    /// Whether `accepted` is known to be chosen: only equality proves it (amendment 1).
+    /// Whether `accepted` is known to be chosen: only equality proves it.
     pub fn is_chosen(&self) -> bool {
         !self.accepted.is_zero() && self.chosen_to == self.accepted
     }
@@ -63,7 +63,7 @@ impl AcceptorState {
         Verdict::Changed
     }
 
-    /// Accept{ballot, base}. Equality with the accepted ballot is tested before the promise (amendment 12): a repeated Accept
+    /// Accept{ballot, base}. Equality with the accepted ballot is tested before the promise: a repeated Accept
     /// is answered again, although its own first arrival raised the promise above it.
     pub fn accept(&mut self, floor: Ballot, ballot: Ballot, base: Ballot) -> Verdict {
         if self.holds_vote(ballot) {
@@ -98,7 +98,7 @@ impl AcceptorState {
     }
 
     /// A single copy of a record known to be chosen at `ballot` (a read or a repair brought it). Handled as an accept, so that
-    /// it can never undo a promise (amendment 8).
+    /// it can never undo a promise.
     pub fn copy(&mut self, floor: Ballot, ballot: Ballot) -> Verdict {
         let verdict = self.accept(floor, ballot, Ballot::ZERO);
         if verdict != Verdict::Refused {

@@ -349,7 +349,7 @@ impl<E: Entry> Instance<E> {
     }
 
     /// Takes over a record that is known to be chosen (an agreed read brought it). Refused, without harm, if a higher ballot
-    /// was promised (amendment 8).
+    /// was promised.
     pub fn take_over(&mut self, ballot: Ballot, entry: E, floor: Ballot, out: &mut Vec<Output<E>>) {
         if self.working.state.copy(floor, ballot) == Verdict::Changed {
             self.working.entry = Some(entry.clone());

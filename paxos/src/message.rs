@@ -9,7 +9,7 @@ pub struct Report<E> {
     pub accepted: Ballot,
     /// The highest ballot it knows to be chosen.
     pub chosen_to: Ballot,
-    /// The record was copied while the replica was a learner: reported, but no vote (amendment 9).
+    /// The record was copied while the replica was a learner: reported, but no vote (consensus.md section 6).
     pub taken_over: bool,
     /// The accepted entry, unless the asker said that it has it, or the report is of nothing.
     pub entry: Option<E>,

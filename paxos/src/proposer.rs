@@ -51,7 +51,7 @@ pub(crate) struct Accepting<E> {
 pub(crate) enum Phase1<E> {
     /// Not yet a majority.
     Wait,
-    /// A chosen ballot was named that these promises did not bring: the ballot is lost, retry higher (amendment 1).
+    /// A chosen ballot was named that these promises did not bring: the ballot is lost, retry higher.
     Behind,
     /// The state to extend: the highest accepted record, ZERO when there is none.
     Found { ballot: Ballot, entry: Option<E>, chosen: bool, holders: MemberSet },

@@ -543,7 +543,7 @@ fn wide() {
         World { name: "a writer that reads, a writer", scripts: [W1_R, W2, SILENT], ..PLAIN },
         World { name: "two writers and a reader", scripts: [W1, W2, R], ballots: [1, 1, 0], ..PLAIN },
         World { name: "two writers, both retry", ballots: [2, 2, 0], ..TWO_WRITERS },
-        World { name: "fast path, crash", ballots: [2, 1, 0], scripts: FAST.scripts, ..CRASH_OF_PROPOSER },
+        World { name: "fast path, crash", ballots: [1, 1, 0], scripts: FAST.scripts, ..CRASH_OF_PROPOSER },
     ];
     for world in all {
         holds_within(world, allowed);

@@ -247,7 +247,7 @@ impl Pair {
                     self.inst.take_over(ballot, entry, self.floor, &mut out);
                 }
             }
-            12 => self.floor = self.floor.max(Ballot::new(random.below(4), u32::MAX, u32::MAX)),
+            12 if random.below(4) == 0 => self.floor = self.floor.max(random.ballot()),
             13 if random.below(4) == 0 => self.crash(),
             _ => {}
         }
