@@ -265,11 +265,9 @@ impl Net {
     pub fn settle_quiet(&mut self, ring: &mut Ring, out: &mut VecDeque<Raw>) {
         let quiet = std::mem::take(&mut self.quiet);
         for &key in &quiet {
-            let conn = self.conns.find_mut(key).expect("a quiet send's connection outlives it");
-            let sending = conn.sending.as_ref().expect("a quiet send's bytes outlive it");
-            if !sending.quiet {
-                continue;
-            }
+            // One that failed has become an ordinary send, and may even be over.
+            let Some(conn) = self.conns.find_mut(key) else { continue };
+            let Some(sending) = conn.sending.as_ref().filter(|sending| sending.quiet) else { continue };
             assert!(sending.with_kernel && sending.sent == 0, "a quiet send is a first try");
             ring.stats.bytes_out += sending.bytes.len() as u64;
             conn.sending = None;

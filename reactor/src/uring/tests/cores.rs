@@ -372,6 +372,45 @@ fn a_core_stops_with_sends_under_way() {
     assert!(begun.elapsed() < PATIENCE / 2, "the kernel lets go of the sends");
 }
 
+/// Says a last word and stops in the same turn.
+struct Farewell {
+    said: bool,
+}
+
+impl Turn for Farewell {
+    fn on_event(&mut self, io: &mut Io, event: Event<'_>) {
+        if let Event::Accepted { conn, .. } = event {
+            io.send(conn, b"farewell".to_vec());
+            self.said = true;
+        }
+    }
+
+    fn end_turn(&mut self, _io: &mut Io, _now: Nanos) -> Next {
+        Next { stop: self.said, ..Next::default() }
+    }
+
+    fn background(&mut self, _io: &mut Io, _now: Nanos) {}
+}
+
+#[test]
+fn what_the_last_turn_sends_goes_out() {
+    let folder = folder();
+    let (tell, told) = channel();
+    let listening = std::thread::spawn(move || {
+        let mut heard = String::new();
+        let address = told.recv().expect("the core comes up");
+        client(address).read_to_string(&mut heard).expect("the core closes in order");
+        heard
+    });
+    run_cores::<(), _, _>(specs(&folder, 1), |_, io, _| {
+        let listener = io.listen(any_port(), 0)?;
+        tell.send(io.listener_address(listener)).expect("the client waits");
+        Ok(Farewell { said: false })
+    })
+    .expect("a core starts here");
+    assert_eq!(listening.join().expect("the client was content"), "farewell");
+}
+
 #[test]
 fn cores_can_be_pinned() {
     static PINNED: AtomicBool = AtomicBool::new(false);
