@@ -64,6 +64,16 @@ pub const ACCEPT_REST_MS: u64 = 100;
 /// Pending connections that a listener asks the kernel to hold (the system caps it at net.core.somaxconn).
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+/// Silence after which the kernel asks whether the other end is still there, in seconds. With the two below, a client
+/// whose machine vanished is noticed within two minutes, long before the router on the way forgets it.
+pub const KEEPALIVE_IDLE_S: u64 = 60;
+
+/// Time between such questions, in seconds.
+pub const KEEPALIVE_INTERVAL_S: u64 = 15;
+
+/// Unanswered questions that end a connection.
+pub const KEEPALIVE_RETRIES: u32 = 4;
+
 /// Kernel worker threads of one core's ring for operations that block (sync, open, rename, fallocate).
 pub const KERNEL_WORKERS_MAX: u32 = 4;
 

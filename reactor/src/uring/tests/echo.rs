@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{channel, Receiver};
 
 use super::support::{any_port, client, pattern, Echo, Handler, Server, PATIENCE};
+use crate::clock::MICROSECOND;
+use crate::rng::Rng;
 use crate::uring::limits::{RECV_BUFFERS, RECV_BUFFER_BYTES};
 use crate::uring::{ConnId, Event, Io, Next};
 use crate::Nanos;
@@ -131,6 +133,66 @@ fn small_sends_survive_a_full_socket() {
     let stats = server.stop();
     assert!(stats.sends_repeated > 0, "what did not fit was sent again: {stats:?}");
     assert_eq!(stats.bytes_out, (DRIPS * PIECE) as u64);
+}
+
+/// Echoes, pausing and resuming at random.
+struct Moody {
+    rng: Rng,
+    conns: Vec<ConnId>,
+}
+
+impl Handler for Moody {
+    fn on_event(&mut self, io: &mut Io, event: Event<'_>) {
+        match event {
+            Event::Accepted { conn, .. } => self.conns.push(conn),
+            Event::Closed { conn } => self.conns.retain(|other| *other != conn),
+            Event::Received { conn, bytes } => {
+                // In two pieces of any size, the first perhaps empty.
+                let cut = self.rng.below(bytes.len() as u64) as usize;
+                io.send(conn, bytes[..cut].to_vec());
+                io.send(conn, bytes[cut..].to_vec());
+                if self.rng.chance(300_000) {
+                    io.pause_reading(conn, true);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn end_turn(&mut self, io: &mut Io, now: Nanos) -> Next {
+        for &conn in &self.conns {
+            // Sometimes both within one turn, in either order.
+            if self.rng.coin() {
+                io.pause_reading(conn, false);
+            }
+            if self.rng.chance(50_000) {
+                io.pause_reading(conn, true);
+                io.pause_reading(conn, self.rng.coin());
+            }
+        }
+        Next { deadline: Some(now + 20 * MICROSECOND), ..Next::default() }
+    }
+}
+
+#[test]
+fn pausing_at_random_loses_nothing() {
+    const CLIENTS: u64 = 12;
+    let server = Server::start(|| Moody { rng: Rng::new(11), conns: Vec::new() });
+    let address = server.address;
+    std::thread::scope(|scope| {
+        for seed in 0..CLIENTS {
+            scope.spawn(move || {
+                let mut rng = Rng::new(seed);
+                for _ in 0..5 {
+                    let sent = pattern(rng.next_u64(), rng.between(1, 2 << 20) as usize);
+                    assert!(round_trip(address, &sent) == sent, "client {seed} gets its own bytes back");
+                }
+            });
+        }
+    });
+    let stats = server.stop();
+    assert_eq!(stats.accepted, 5 * CLIENTS);
+    assert_eq!(stats.bytes_in, stats.bytes_out);
 }
 
 /// Sends a long answer and closes when it is out.
