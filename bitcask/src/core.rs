@@ -57,6 +57,11 @@ pub(crate) struct Core {
     pub oversize_ready: Option<Ready>,
     /// The count of the segment that was named last.
     pub last_count: u32,
+    /// The log's sealed segment that names the one in which it goes on, while that one is empty: it stays until then,
+    /// or recovery would not know where the log ends.
+    pub predecessor: Option<u16>,
+    /// Something changed that may make a merge or a hint worth it.
+    pub look: bool,
     pub events: VecDeque<Event>,
     pub full: bool,
     pub full_retry_at: Nanos,
@@ -76,6 +81,8 @@ impl Core {
             oversize_wanted: None,
             oversize_ready: None,
             last_count: 0,
+            predecessor: None,
+            look: true,
             events: VecDeque::new(),
             full: false,
             full_retry_at: 0,
@@ -104,6 +111,7 @@ impl Core {
     pub fn set_full(&mut self, full: bool) {
         if self.full != full {
             self.full = full;
+            self.look = true;
             self.events.push_back(Event::Full(full));
         }
     }
@@ -126,7 +134,10 @@ impl Core {
             capacity: ready.capacity,
             written: 0,
             live: 0,
+            used: 0,
+            merged: false,
             removes: 0,
+            removes_barrier: 0,
             sealed: false,
             barrier: 0,
             hinted: false,
@@ -136,9 +147,15 @@ impl Core {
         self.segments.insert(segment).expect("there was room for the segment when it was taken")
     }
 
+    /// Whether a merge or a hint may have become worth it.
+    pub fn worth_a_look(&self) -> bool {
+        self.look || self.segments.emptied
+    }
+
     /// Takes a durable record that recovery found, in any order.
     pub fn take_found(&mut self, raw: &Raw<'_>, at: Location) -> Result<(), String> {
         let key = (raw.slot, self.keyed.fingerprint(raw.key));
+        self.segments.at_mut(at.segment).used += at.bytes();
         let segments = &mut self.segments;
         match raw.kind {
             RecordKind::Value | RecordKind::Tombstone => {
@@ -157,6 +174,8 @@ impl Core {
             }
             RecordKind::Remove => {
                 let body = RemoveBody::from_bytes(raw.body)?;
+                let segment = segments.at_mut(at.segment);
+                segment.removes_barrier = segment.removes_barrier.max(body.barrier);
                 self.take_remove(key, raw.stamp, body.promised, at);
             }
             RecordKind::Seal => self.take_seal(SealBody::from_bytes(raw.body)?, at.segment),
@@ -172,10 +191,16 @@ impl Core {
     }
 
     pub fn take_seal(&mut self, seal: SealBody, segment: u16) {
+        self.look = true;
         let segment = self.segments.at_mut(segment);
         segment.sealed = true;
         segment.barrier = seal.barrier;
         segment.oversize = seal.oversize;
+        segment.used = seal.used;
+        segment.merged = seal.flags == MERGE;
+        if !segment.merged && segment.removes > 0 {
+            segment.removes_barrier = seal.barrier;
+        }
     }
 
     /// Whether the directory needs the record at this place.
@@ -208,7 +233,8 @@ impl Core {
     }
 
     /// A seal for a segment that merge wrote.
-    pub fn merge_seal(&self, sequence: u64) -> SealBody {
-        SealBody { sequence, barrier: self.last_count, next: 0, flags: MERGE, oversize: false }
+    pub fn merge_seal(&self, sequence: u64, segment: u16) -> SealBody {
+        let used = self.segments.at(segment).used;
+        SealBody { sequence, barrier: self.last_count, next: 0, flags: MERGE, oversize: false, used }
     }
 }

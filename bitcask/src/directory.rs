@@ -76,6 +76,11 @@ impl Directory {
         self.removed = None;
     }
 
+    /// Keys with a value. Walks through all slots.
+    pub fn keys(&self) -> u64 {
+        self.slots.iter().map(|slot| u64::from(slot.keys)).sum()
+    }
+
     pub fn entries(&self) -> u64 {
         self.entries
     }

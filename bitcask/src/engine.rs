@@ -14,7 +14,7 @@ use crate::limits::{
 };
 use crate::log::Log;
 use crate::merge::{Merge, MergeTask};
-use crate::prepare::Prepare;
+use crate::prepare::{self, Prepare};
 use crate::reads::{self, Reads};
 use crate::record::{self, Raw, RecordKind, RemoveBody};
 use crate::recover::Recovery;
@@ -38,6 +38,8 @@ pub struct Stats {
     pub counters: Counters,
     /// Entries in the directory, tombstones included.
     pub entries: u64,
+    /// Keys with a value.
+    pub keys: u64,
     /// Promises above their key's stamp.
     pub promises: u64,
     /// Bytes of RAM that the key directory takes.
@@ -230,6 +232,17 @@ impl Bitcask {
         }
     }
 
+    /// Whether a record of this kind and body length would be taken now. An owner who cannot take back what it has decided asks
+    /// before it decides, and appends before anything else.
+    pub fn admits(&self, slot: u16, key: &[u8], kind: Kind, body_bytes: usize) -> Result<(), AppendError> {
+        self.check_open()?;
+        if key.len() > KEY_BYTES_MAX || body_bytes > BODY_BYTES_MAX {
+            return Err(AppendError::TooLarge);
+        }
+        self.admit(self.key(slot, key), kind)?;
+        self.log.admits(&self.core, crate::record::encoded_bytes(key.len(), body_bytes))
+    }
+
     /// Whether there is room for such a record.
     fn admit(&self, key: KeyRef, kind: Kind) -> Result<RecordKind, AppendError> {
         let directory = &self.core.directory;
@@ -391,11 +404,17 @@ impl Bitcask {
     }
 
     fn make_tasks(&mut self) {
+        if self.core.full && self.core.now >= self.core.full_retry_at {
+            prepare::settle_full(&mut self.core);
+        }
         if self.prepare.is_none() {
             self.prepare = Prepare::wanted(&mut self.core).map(Running::new);
         }
-        let hinting = self.hint.as_ref().map(|running| running.task.segment());
+        if !self.core.worth_a_look() {
+            return;
+        }
         if self.merge.is_none() {
+            let hinting = self.hint.as_ref().map(|running| running.task.segment());
             if let Some(merge) = Merge::wanted(&self.core, hinting) {
                 self.merge = Some(Running::new(MergeTask { merge, chain: self.merged.take() }));
             }
@@ -404,6 +423,9 @@ impl Bitcask {
             let merging = self.merge.as_ref().map(|running| running.task.merge.source());
             self.hint = WriteHint::wanted(&self.core, merging).map(Running::new);
         }
+        // The end of a task that runs now asks for another look.
+        self.core.look = false;
+        self.core.segments.emptied = false;
     }
 
     /// Whether [`Bitcask::background`] could start something now. While it could not, it need not be called until the
@@ -412,19 +434,15 @@ impl Bitcask {
         if self.core.failed || !self.announced {
             return false;
         }
-        let may_ask = !self.core.full || self.core.now >= self.core.full_retry_at;
-        let missing = self.core.ready.len() < READY_WANTED || self.core.oversize_wanted.is_some();
-        let hinting = self.hint.as_ref().map(|running| running.task.segment());
-        let merging = self.merge.as_ref().map(|running| running.task.merge.source());
-        self.prepare.as_ref().map_or(may_ask && missing, |running| running.is_ready(&self.core))
-            || self.merge.as_ref().map_or_else(
-                || Merge::wanted(&self.core, hinting).is_some(),
-                |running| running.is_ready(&self.core),
-            )
-            || self.hint.as_ref().map_or_else(
-                || WriteHint::wanted(&self.core, merging).is_some(),
-                |running| running.is_ready(&self.core),
-            )
+        let core = &self.core;
+        let may_ask = !core.full || core.now >= core.full_retry_at;
+        let missing = core.ready.len() < READY_WANTED || core.oversize_wanted.is_some();
+        let could_start = core.worth_a_look() && (self.merge.is_none() || self.hint.is_none());
+        could_start
+            || core.full && may_ask && !missing
+            || self.prepare.as_ref().map_or(may_ask && missing, |running| running.is_ready(core))
+            || self.merge.as_ref().is_some_and(|running| running.is_ready(core))
+            || self.hint.as_ref().is_some_and(|running| running.is_ready(core))
     }
 
     /// When a full disk is to be asked for space again; none while there is space.
@@ -445,6 +463,7 @@ impl Bitcask {
         Stats {
             counters: core.counters,
             entries: core.directory.entries(),
+            keys: core.directory.keys(),
             promises: core.directory.promises() as u64,
             directory_bytes: core.directory.ram_bytes() as u64,
             segments: sum(|_| 1),

@@ -183,13 +183,17 @@ impl Task for WriteHint {
             (State::Named, _) => {
                 core.segments.at_mut(self.segment).hinted = true;
                 core.counters.hints += 1;
+                core.look = true;
                 return Ok(Step::Finished);
             }
             (State::Abandoned, _) => {
                 self.state = State::Removed;
                 Op::Remove { name: self.unfinished() }
             }
-            (State::Removed, _) => return Ok(Step::Finished),
+            (State::Removed, _) => {
+                core.look = true;
+                return Ok(Step::Finished);
+            }
             (_, done) => return Err(Fault::Io { message: format!("an operation ended as {done:?}") }),
         }))
     }

@@ -19,6 +19,9 @@ use crate::walk::LOG;
 /// Read and write buffers up to this length are kept for the next frame.
 const KEPT_BUFFER_BYTES: usize = 2 * FRAME_FILL_BYTES;
 
+/// After how many frames it is looked again whether a merge pays.
+const LOOK_FRAMES: u64 = 256;
+
 /// A record on its way to the disk: what the directory takes once it is there.
 struct Pending {
     key: KeyRef,
@@ -88,12 +91,7 @@ impl Log {
         promised: Stamp,
     ) -> Result<Lsn, AppendError> {
         let bytes = record::encoded_bytes(raw.key.len(), raw.body.len());
-        if self.waiting_bytes + bytes > BACKLOG_BYTES_MAX {
-            return Err(AppendError::Backlog);
-        }
-        if core.full && !self.fits_reserve(core, bytes) {
-            return Err(AppendError::Full);
-        }
+        self.admits(core, bytes)?;
         let payload_max = chain::payload_max(core.options.segment_bytes);
         let filled = self.filling.filling.payload_bytes();
         if filled > 0 && filled + bytes > FRAME_FILL_BYTES.min(payload_max) {
@@ -120,6 +118,17 @@ impl Log {
             self.close_frame();
         }
         Ok(lsn)
+    }
+
+    /// Whether there is room for so many bytes of records.
+    pub fn admits(&self, core: &Core, bytes: usize) -> Result<(), AppendError> {
+        if self.waiting_bytes + bytes > BACKLOG_BYTES_MAX {
+            return Err(AppendError::Backlog);
+        }
+        if core.full && !self.fits_reserve(core, bytes) {
+            return Err(AppendError::Full);
+        }
+        Ok(())
     }
 
     /// Adds a named value; later ones of the same name win.
@@ -195,7 +204,9 @@ impl Log {
 
     fn seal(&self, core: &Core, next: &Ready, oversize: bool) -> SealBody {
         let next = (next.id >> 32) as u32;
-        SealBody { sequence: self.chain.sequence, barrier: core.last_count, next, flags: LOG, oversize }
+        let used = self.chain.writer.map_or(0, |writer| core.segments.at(writer.segment).used);
+        let sequence = self.chain.sequence;
+        SealBody { sequence, barrier: core.last_count, next, flags: LOG, oversize, used }
     }
 
     /// A record larger than a segment gets one for itself, which its own frame seals.
@@ -237,11 +248,14 @@ impl Log {
                 let writer = self.chain.writer.expect("a seal is written to a segment");
                 core.segments.at_mut(writer.segment).written = writer.offset;
                 core.take_seal(seal, writer.segment);
+                core.predecessor = Some(writer.segment);
                 self.chain.writer = Some(Writer { segment: core.adopt(next), offset: 0 });
             }
             Flight::Frame { mut frame, segment, offset, then } => {
                 core.segments.at_mut(segment).written = offset + buf.len() as u64;
+                core.predecessor = None;
                 core.counters.frames += 1;
+                core.look |= core.counters.frames % LOOK_FRAMES == 0;
                 core.counters.records += frame.pending.len() as u64;
                 core.counters.frame_bytes += buf.len() as u64;
                 for pending in frame.pending.drain(..) {
@@ -254,6 +268,7 @@ impl Log {
                 if let Some(next) = then {
                     let seal = SealBody { sequence: self.chain.sequence - 1, ..self.seal(core, &next, true) };
                     core.take_seal(seal, segment);
+                    core.predecessor = Some(segment);
                     self.chain.writer = Some(Writer { segment: core.adopt(next), offset: 0 });
                 }
             }
@@ -277,6 +292,7 @@ fn take(core: &mut Core, pending: &Pending, segment: u16, offset: u64, frame: &[
     };
     let bytes = &frame[start..start + pending.length as usize * UNIT_BYTES];
     let key = pending.key;
+    core.segments.at_mut(segment).used += location.bytes();
     match pending.kind {
         RecordKind::Value | RecordKind::Tombstone => {
             let what = (pending.stamp, pending.kind == RecordKind::Tombstone);

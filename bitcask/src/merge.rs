@@ -44,6 +44,8 @@ struct Copy {
     from: Location,
     /// Where the copy lies in its payload, in bytes.
     at: usize,
+    /// Of a removal.
+    barrier: u32,
 }
 
 #[derive(Default)]
@@ -66,19 +68,34 @@ pub(crate) struct Merge {
     recycled: Option<u64>,
 }
 
+/// Whether a segment besides `source` may hold older records of a removed key. A segment with one large record that is
+/// live does not: that record is newer than the removal.
+fn is_pinned(core: &Core, source: u16, barrier: u32) -> bool {
+    core.segments.iter().any(|(index, segment)| {
+        index != source && segment.count() <= barrier && !(segment.oversize && segment.live > 0)
+    })
+}
+
 /// The segments that may be merged, for [`choose`].
 fn candidates(core: &Core, busy: Option<u16>) -> Vec<Candidate> {
-    let oldest = core.segments.iter().map(|(_, segment)| segment.count()).min();
-    let sealed = core.segments.iter().filter(|&(index, segment)| segment.sealed && Some(index) != busy);
+    let sealed = core
+        .segments
+        .iter()
+        .filter(|&(index, segment)| segment.sealed && Some(index) != busy && Some(index) != core.predecessor);
     sealed
-        .map(|(index, segment)| Candidate {
-            index,
-            count: segment.count(),
-            capacity: segment.capacity,
-            live: segment.live,
-            // Removals of the oldest segment protect against nothing but itself.
-            pinned: if oldest == Some(segment.count()) { 0 } else { segment.removes },
-            oversize: segment.oversize,
+        .map(|(index, segment)| {
+            let pins = segment.removes > 0 && is_pinned(core, index, segment.removes_barrier);
+            let pinned = if pins { segment.removes } else { 0 };
+            let usable = if segment.merged { segment.used } else { segment.capacity };
+            Candidate {
+                index,
+                count: segment.count(),
+                barrier: segment.removes_barrier,
+                capacity: segment.capacity,
+                dead: usable.saturating_sub(segment.live + pinned),
+                pinned,
+                movable: !segment.oversize || segment.live == 0,
+            }
         })
         .collect()
 }
@@ -147,7 +164,8 @@ impl Merge {
     fn change_segment(&mut self, core: &mut Core, chain: &mut Chain) -> Step {
         if chain.writer.is_some() {
             self.state = State::Sealing;
-            let seal = core.merge_seal(chain.sequence);
+            let segment = chain.writer.map_or(0, |writer| writer.segment);
+            let seal = core.merge_seal(chain.sequence, segment);
             let (op, _) = chain.write(core, Chain::seal_frame(seal));
             return Step::Do(op);
         }
@@ -189,13 +207,15 @@ impl Merge {
     /// Adds a copy to the filling frame, unless it is a removal that nothing needs any more.
     fn copy(&mut self, core: &Core, raw: &Raw<'_>, from: Location) -> Result<(), String> {
         let body;
+        let mut barrier = 0;
         let mut raw = *raw;
         if raw.kind == RecordKind::Remove {
             let mut remove = RemoveBody::from_bytes(raw.body)?;
             if remove.barrier == 0 {
                 remove.barrier = core.segments.at(self.source).barrier;
             }
-            if !self.is_pinned(core, remove.barrier) {
+            barrier = remove.barrier;
+            if !is_pinned(core, self.source, barrier) {
                 return Ok(());
             }
             body = remove.to_bytes();
@@ -212,16 +232,8 @@ impl Merge {
             RecordKind::Meta => (0, crate::fingerprint::Fingerprint { hi: u64::from(raw.key[0]), lo: 0 }),
             _ => (raw.slot, core.keyed.fingerprint(raw.key)),
         };
-        self.filling.copies.push(Copy { kind: raw.kind, key, from, at });
+        self.filling.copies.push(Copy { kind: raw.kind, key, from, at, barrier });
         Ok(())
-    }
-
-    /// Whether a segment exists that may hold older records of a removed key. A segment with one large record that is
-    /// live does not: that record is newer than the removal.
-    fn is_pinned(&self, core: &Core, barrier: u32) -> bool {
-        core.segments.iter().any(|(index, segment)| {
-            index != self.source && segment.count() <= barrier && !(segment.oversize && segment.live > 0)
-        })
     }
 
     /// The copies are durable.
@@ -233,13 +245,18 @@ impl Merge {
             let to =
                 Location { segment, offset: (start / UNIT_BYTES as u64) as u32, length: copy.from.length };
             let segments = &mut core.segments;
+            segments.at_mut(segment).used += to.bytes();
             match copy.kind {
                 RecordKind::Value | RecordKind::Tombstone => {
                     core.directory.move_entry(segments, copy.key, copy.from, to);
                 }
                 RecordKind::Promise => core.directory.move_promise(segments, copy.key, copy.from, to),
                 RecordKind::Meta => core.directory.move_meta(segments, copy.key.1.hi as u8, copy.from, to),
-                RecordKind::Remove => segments.at_mut(segment).removes += to.bytes(),
+                RecordKind::Remove => {
+                    let target = segments.at_mut(segment);
+                    target.removes += to.bytes();
+                    target.removes_barrier = target.removes_barrier.max(copy.barrier);
+                }
                 RecordKind::Seal => unreachable!("seals are not copied"),
             }
         }
@@ -280,6 +297,7 @@ impl Merge {
     fn finish(&mut self, core: &mut Core) {
         let segment = core.segments.remove(self.source);
         core.counters.merges += 1;
+        core.look = true;
         if let Some(id) = self.recycled {
             core.ready.push_back(Ready { id, file: segment.file, capacity: segment.capacity });
             settle_full(core);
@@ -326,7 +344,7 @@ impl Task for MergeTask {
             (State::Sealing, _) => {
                 let writer = chain.writer.take().expect("a seal was written to a segment");
                 core.segments.at_mut(writer.segment).written = writer.offset;
-                core.take_seal(core.merge_seal(chain.sequence - 1), writer.segment);
+                core.take_seal(core.merge_seal(chain.sequence - 1, writer.segment), writer.segment);
                 merge.state = State::Copying;
                 merge.copy_on(core, chain)
             }

@@ -198,10 +198,12 @@ pub(crate) struct SealBody {
     pub flags: u16,
     /// The segment holds one record that is too large for a usual one.
     pub oversize: bool,
+    /// Bytes of the segment's records, the seal left out.
+    pub used: u64,
 }
 
 /// Length of a [`SealBody`].
-pub(crate) const SEAL_BODY_BYTES: usize = 20;
+pub(crate) const SEAL_BODY_BYTES: usize = 28;
 
 impl SealBody {
     pub(crate) fn to_bytes(self) -> [u8; SEAL_BODY_BYTES] {
@@ -211,6 +213,7 @@ impl SealBody {
         out[12..16].copy_from_slice(&self.next.to_le_bytes());
         out[16..18].copy_from_slice(&self.flags.to_le_bytes());
         out[18] = u8::from(self.oversize);
+        out[20..28].copy_from_slice(&self.used.to_le_bytes());
         out
     }
 
@@ -225,6 +228,7 @@ impl SealBody {
             next: word(12),
             flags: u16::from_le_bytes([b[16], b[17]]),
             oversize: b[18] != 0,
+            used: u64::from(word(20)) | u64::from(word(24)) << 32,
         })
     }
 }
@@ -285,7 +289,8 @@ mod tests {
 
     #[test]
     fn a_seal_keeps_its_body() {
-        let body = SealBody { sequence: 1 << 33, barrier: 2, next: 3, flags: 4, oversize: true };
+        let body =
+            SealBody { sequence: 1 << 33, barrier: 2, next: 3, flags: 4, oversize: true, used: 1 << 34 };
         assert_eq!(SealBody::from_bytes(&body.to_bytes()), Ok(body));
         assert!(SealBody::from_bytes(&[0; 19]).is_err());
     }

@@ -142,10 +142,7 @@ impl Recovery {
                 Phase::Listing => self.phase = Phase::Cleaning,
                 Phase::Cleaning => self.start_identity()?,
                 Phase::Identity => self.start_opening(),
-                Phase::Opening => {
-                    self.phase = Phase::Reading;
-                    self.queue.extend((0..self.files.len()).map(Job::Read));
-                }
+                Phase::Opening => self.start_reading(core),
                 Phase::Reading => self.start_searching(),
                 Phase::Searching => self.judge(core, (&mut *chains.0, &mut *chains.1))?,
                 Phase::Closing => {
@@ -326,6 +323,17 @@ impl Recovery {
         self.push(Op::Sync { file }, Tag::Plain);
     }
 
+    fn start_reading(&mut self, core: &mut Core) {
+        self.phase = Phase::Reading;
+        for i in (0..self.files.len()).rev() {
+            if self.files[i].walk.wants().is_none() && self.files[i].in_hint {
+                self.refuse_hint(core, i);
+            } else {
+                self.queue.push_front(Job::Read(i));
+            }
+        }
+    }
+
     fn on_read(&mut self, core: &mut Core, i: usize, bytes: &[u8]) -> Result<(), Fault> {
         let found = &mut self.files[i];
         let walked =
@@ -426,6 +434,7 @@ impl Recovery {
         self.resume(core, chains.1, merged.last().copied());
         if let Some(i) = next {
             chains.0.writer = Some(Writer { segment: self.files[i].index, offset: 0 });
+            core.predecessor = log.last().map(|&last| self.files[last].index);
         }
         for i in 0..self.files.len() {
             if self.files[i].is_empty() && next != Some(i) {

@@ -17,8 +17,14 @@ pub(crate) struct Segment {
     pub written: u64,
     /// Bytes of records that the directory needs.
     pub live: u64,
+    /// Bytes of records, needed or not.
+    pub used: u64,
+    /// Written by merge: what it does not use could not be packed better.
+    pub merged: bool,
     /// Bytes of removals, which are needed only while older segments exist.
     pub removes: u64,
+    /// The newest segment count that a removal here protects against, as far as known before the seal.
+    pub removes_barrier: u32,
     /// Complete: never written again.
     pub sealed: bool,
     /// The newest segment count given out when it was sealed.
@@ -46,6 +52,8 @@ impl Segment {
 pub(crate) struct Segments {
     list: Vec<Option<Segment>>,
     free: Vec<u16>,
+    /// A sealed segment is not needed any more: time to look what can be merged.
+    pub emptied: bool,
 }
 
 impl Segments {
@@ -95,7 +103,9 @@ impl Segments {
     /// A record there is not needed any more.
     pub fn died(&mut self, location: Location) {
         let segment = self.at_mut(location.segment);
-        segment.live =
-            segment.live.checked_sub(location.bytes()).expect("what dies in a segment was born in it");
+        let left = segment.live.checked_sub(location.bytes());
+        segment.live = left.expect("what dies in a segment was born in it");
+        let emptied = segment.sealed && segment.live == 0;
+        self.emptied |= emptied;
     }
 }

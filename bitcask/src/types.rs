@@ -94,6 +94,13 @@ impl Bytes {
     }
 }
 
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Bytes {
+        let len = bytes.len();
+        Bytes::part(&Rc::from(bytes), 0..len)
+    }
+}
+
 impl std::ops::Deref for Bytes {
     type Target = [u8];
 

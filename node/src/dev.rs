@@ -5,6 +5,7 @@
 //! is what one wants to watch), and how to start it again is printed.
 
 use std::fs::DirBuilder;
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,7 +23,7 @@ use crate::config::{print, Loaded};
 use crate::datadir::{self, error::DataDirError, sealed, ClusterId, Identity, Init};
 
 /// Hosts of a cluster for trying things out.
-const HOSTS: u32 = 3;
+pub(crate) const HOSTS: u32 = 3;
 
 /// Most cores of one replica for trying things out: the machine has other things to do.
 const CORES_MAX: usize = 4;
@@ -53,7 +54,7 @@ pub fn init_if_empty(loaded: &Loaded) -> Result<(), Failure> {
         Err(error) => return Err(error.into()),
         Ok(_) => return Ok(()),
     }
-    let cpus = core_affinity::get_core_ids().map_or(1, |cpus| cpus.len());
+    let cpus = reactor::uring::cpus().len();
     let cores = settings.cores.map_or(cpus.clamp(1, CORES_MAX) as u64, |cores| cores.0);
     let init = Init {
         cluster: ClusterId::random()?,
@@ -115,7 +116,7 @@ fn failed(verb: &'static str) -> impl Fn(std::io::Error) -> Failure {
 }
 
 /// Makes what is not there yet: secret, configurations, data directories. Returns the configuration files.
-fn prepare(directory: &Path, loaded: &Loaded) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn prepare(directory: &Path, loaded: &Loaded) -> Result<Vec<PathBuf>, Failure> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("make the folder"))?;
     let directory = directory.canonicalize().map_err(failed("find the folder"))?;
     let secret = directory.join("cluster.secret");
@@ -207,8 +208,8 @@ impl Hosts {
             let ended = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             if let Some(status) = ended {
                 *child = None;
-                println!(
-                    "host {host} has ended ({status}); to start it again: synod serve --config {}",
+                say(format_args!(
+                    "host {host} has ended ({status}))); to start it again: synod serve --config {}",
                     config.display()
                 );
             }
@@ -217,7 +218,7 @@ impl Hosts {
 
     /// Lets all drain, and kills what does not end in time.
     fn stop(mut self) -> Result<(), Failure> {
-        println!("stopping");
+        say(format_args!("stopping"));
         let pids =
             self.0.iter().filter_map(|(_, child)| Pid::from_raw(i32::try_from(child.as_ref()?.id()).ok()?));
         // One that has just ended by itself needs no signal.
@@ -252,6 +253,11 @@ fn describe(loaded: &Loaded, configs: &[PathBuf], hosts: &Hosts) -> Cluster {
         pids: hosts.0.iter().filter_map(|(_, child)| child.as_ref().map(Child::id)).collect(),
         configs: configs.to_vec(),
     }
+}
+
+/// Whoever read the standard output may have left; the hosts go on.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 #[derive(PartialEq)]
@@ -305,19 +311,19 @@ fn await_ready(
 fn announce(cluster: &Cluster, directory: &Path) {
     let split =
         |address: &String| address.rsplit_once(':').map(|(ip, port)| (ip.to_owned(), port.to_owned()));
-    println!("three hosts are ready; data, logs and configurations are in {}", directory.display());
+    say(format_args!("three hosts are ready; data, logs and configurations are in {}", directory.display()));
     for (host, ((plain, pid), admin)) in
         (1..).zip(cluster.plain.iter().zip(&cluster.pids).zip(&cluster.admin))
     {
-        println!("  host {host}: {plain}  process {pid}  http://{admin}/");
+        say(format_args!("  host {host}: {plain}  process {pid}  http://{admin}/"));
     }
     if let Some((ip, port)) = cluster.plain.first().and_then(split) {
-        println!("try:  redis-cli -h {ip} -p {port} set greeting hello");
+        say(format_args!("try:  redis-cli -h {ip} -p {port} set greeting hello"));
     }
     if let Some((ip, port)) = cluster.cores.first().and_then(split) {
-        println!("or:   redis-cli -c -h {ip} -p {port} get greeting");
+        say(format_args!("or:   redis-cli -c -h {ip} -p {port} get greeting"));
     }
     if let Some(pid) = cluster.pids.last() {
-        println!("then: kill -9 {pid}  and read it again. Ctrl-C stops all.");
+        say(format_args!("then: kill -9 {pid}  and read it again. Ctrl-C stops all."));
     }
 }

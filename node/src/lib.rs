@@ -17,6 +17,7 @@ pub mod config;
 pub mod core;
 pub mod datadir;
 pub mod dev;
+pub mod dev_cluster;
 pub mod gather;
 pub mod log;
 pub mod resp;

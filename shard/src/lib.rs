@@ -1,6 +1,49 @@
-//! One core's keys: skeleton.
+//! One core's keys: commands in, replicated decisions out.
+//!
+//! # What it holds
+//!
+//! [`Shard`] is everything one core does with its slice of the keys: it takes commands ([`Request`]) and messages of the other
+//! replicas, drives one `paxos` instance per entity, appends to the core's log through `bitcask`, and hands out replies
+//! and messages ([`Effects`]). Its modules, in the order of a command's life: [`command`] (parse and run, pure),
+//! `forward` (to the preferred core, or here), `coordinator` (queue, batch, propose, read), `acceptor` (what peers ask),
+//! `core` (entities, store, timers), [`wire`] and [`record`] (bytes).
+//!
+//! # What it leaves out, and why
+//!
+//! Sockets, threads, clocks, randomness: time comes in with each [`Turn`], randomness from the seed of the configuration,
+//! disk operations end as events. So the shard is deterministic: the same seed, times and events give the same effects,
+//! and the simulator runs this very code.
+//!
+//! # Invariants
+//!
+//! 1. A reply to a write leaves only when an entry that bears it is chosen. 2. A message that depends on a change leaves only
+//!    when the change is durable (`paxos` withholds it). 3. A command is applied at most once, wherever it was sent: its
+//!    id is in the entry ([`record::Applied`]). 4. Every queue has a bound in [`limits`]. 5. An entity is in memory only while
+//!    something is under way. 6. Bytes from peers are checked before they are stepped. 7. After a storage failure nothing is
+//!    stepped any more.
 
 pub mod command;
+pub mod config;
+pub mod error;
+pub mod limits;
+pub mod metrics;
+pub mod record;
 pub mod reply;
 pub mod slot;
 pub mod state;
+pub mod turn;
+pub mod wire;
+
+mod acceptor;
+mod coordinator;
+mod core;
+mod entity;
+mod forward;
+mod held;
+mod keyspace;
+
+pub use config::Config;
+pub use core::Shard;
+pub use error::Fault;
+pub use held::Held;
+pub use turn::{Clock, Effects, Outbox, Request, RequestId, Scope, Turn};

@@ -27,6 +27,7 @@ pub struct Control {
     phase: AtomicU8,
     version: AtomicU64,
     settings: Mutex<Arc<Settings>>,
+    failure: Mutex<Option<String>>,
     wakers: Mutex<Vec<Waker>>,
 }
 
@@ -43,6 +44,7 @@ impl Control {
             phase: AtomicU8::new(Phase::Serving as u8),
             version: AtomicU64::new(0),
             settings: Mutex::new(Arc::new(settings)),
+            failure: Mutex::new(None),
             wakers: Mutex::new(Vec::new()),
         }
     }
@@ -62,6 +64,17 @@ impl Control {
         if before < phase as u8 {
             self.wake();
         }
+    }
+
+    /// Stops the process because a core cannot go on; the first reason is the one that is told.
+    pub fn fail(&self, reason: String) {
+        locked(&self.failure).get_or_insert(reason);
+        self.advance(Phase::Stopping);
+    }
+
+    /// Why the process has to stop, if a core said so.
+    pub fn failure(&self) -> Option<String> {
+        locked(&self.failure).clone()
     }
 
     /// Has `wake` called, from another thread, whenever the phase or the settings change.

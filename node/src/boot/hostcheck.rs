@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{getrlimit, Resource};
 
 use super::Failure;
-use crate::config::{HostConfig, Settings};
+use crate::config::Settings;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,39 +54,32 @@ const PROBE_WRITES: usize = 32;
 /// A durable write that takes longer makes every acknowledged write slow.
 const SLOW_SYNC: Duration = Duration::from_millis(20);
 
-/// Refuses to go on where a node cannot run.
-pub fn require(config: &HostConfig) -> Result<(), Failure> {
-    let findings = [io_uring(), files(&config.settings)];
-    let bad = findings.into_iter().filter(|finding| finding.grade == Grade::Bad);
-    let sentences: Vec<String> =
-        bad.map(|f| format!("{}: {}; {}", f.name, f.found, f.fix.unwrap_or_default())).collect();
-    match sentences.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::Unusable(sentences.join("\n"))),
-    }
+/// Refuses to go on where a node cannot run, and raises the limits of this process as far as it may. To be called
+/// before any thread exists.
+pub fn require() -> Result<(), Failure> {
+    reactor::uring::check().map_err(|error| Failure::Unusable(error.sentence))
 }
 
-/// Everything that `synod check` looks at. `directory` is the data directory or, before it is made, its parent.
+/// What works, but less well than it could: for the log of a host that starts.
+pub fn warnings(settings: &Settings) -> Vec<Finding> {
+    [files(settings)].into_iter().filter(|finding| finding.grade != Grade::Good).collect()
+}
+
+/// Everything that `synod check` looks at. `directory` is the data directory or, before it is made, the nearest one
+/// above it.
 pub fn all(settings: &Settings, directory: &Path) -> Vec<Finding> {
-    vec![io_uring(), files(settings), memlock(), file_system(directory), disk(directory)]
+    vec![kernel(), files(settings), memlock(), file_system(directory), disk(directory)]
 }
 
-fn io_uring() -> Finding {
+/// What the cores need of the kernel, as the reactor checks it.
+fn kernel() -> Finding {
     let name = "io_uring";
-    match std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").as_deref().map(str::trim) {
-        Ok("2") => Finding::other(
-            name,
-            Grade::Bad,
-            "switched off for this machine (kernel.io_uring_disabled = 2)",
-            "run `sysctl kernel.io_uring_disabled=0`",
-        ),
-        Ok("1") => Finding::other(
-            name,
-            Grade::Warn,
-            "allowed for some users only (kernel.io_uring_disabled = 1)",
-            "run `sysctl kernel.io_uring_disabled=0`, or add the user to kernel.io_uring_group",
-        ),
-        _ => Finding::good(name, "available"),
+    match reactor::uring::check() {
+        Ok(()) => Finding::good(name, "available, with all operations that are used"),
+        Err(error) => match error.sentence.split_once(": ") {
+            Some((found, fix)) => Finding::other(name, Grade::Bad, found, fix),
+            None => Finding::other(name, Grade::Bad, error.sentence, "see above"),
+        },
     }
 }
 
@@ -98,7 +91,7 @@ fn files(settings: &Settings) -> Finding {
         hard if hard >= wanted => Finding::good(name, format!("up to {hard}, {wanted} needed")),
         hard => Finding::other(
             name,
-            if hard < SPARE_FDS { Grade::Bad } else { Grade::Warn },
+            Grade::Warn,
             format!("up to {hard}, but clients_max = {} needs {wanted}", settings.clients_max.0),
             format!("set LimitNOFILE={wanted} in the unit (or `ulimit -Hn {wanted}`), or lower clients_max"),
         ),

@@ -14,6 +14,7 @@ pub mod hostcheck;
 pub mod ports;
 pub mod secret;
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,10 +47,10 @@ pub struct Handover {
 /// Serves until told to stop. `run` runs the cores and returns when all of them have ended: without an error after
 /// [`Phase::Draining`] or [`Phase::Stopping`] was asked for.
 pub fn serve(loaded: &Loaded, run: impl FnOnce(Handover) -> Result<(), Failure>) -> Result<(), Failure> {
+    hostcheck::require()?;
     let settings = &loaded.settings;
     let directory = DataDir::open(&settings.data_dir, host_id(loaded))?;
     let config = resolve(loaded, facts(loaded, &directory)?)?;
-    hostcheck::require(&config)?;
     ports::probe(&config)?;
     let _log = log::start(settings.log_format, settings.log_level);
     let control = Arc::new(Control::new(settings.clone()));
@@ -71,13 +72,15 @@ pub fn serve(loaded: &Loaded, run: impl FnOnce(Handover) -> Result<(), Failure>)
         data_dir = %settings.data_dir.display(),
         "starting"
     );
+    for warning in hostcheck::warnings(settings) {
+        tracing::warn!(found = warning.found, fix = warning.fix, "{}", warning.name);
+    }
     let result = run(Handover { config, control, pages, peers });
     ended.store(true, Ordering::Relaxed);
     // The watcher holds the lock on the data directory: it must not outlive this call.
     let _ = watcher.join();
-    match &result {
-        Ok(()) => tracing::info!("stopped"),
-        Err(failure) => tracing::error!(%failure, "stopped"),
+    if result.is_ok() {
+        tracing::info!("stopped");
     }
     result
 }
@@ -87,12 +90,11 @@ fn host_id(loaded: &Loaded) -> u32 {
 }
 
 fn facts(loaded: &Loaded, directory: &DataDir) -> Result<Facts, Failure> {
-    let cpus = core_affinity::get_core_ids().unwrap_or_default();
     Ok(Facts {
         identity: directory.identity().clone(),
         known_peers: directory.known_peers()?,
         core_directories: directory.core_directories(),
-        cpus: cpus.into_iter().map(|cpu| cpu.id).collect(),
+        cpus: reactor::uring::cpus(),
         cluster_secret: secret::read(&loaded.settings)?,
     })
 }
@@ -171,8 +173,9 @@ impl Watch {
         if let Err(e) = self.directory.mark_used() {
             tracing::warn!(error = %e, "cannot note that this data directory is in use");
         }
-        println!("{}", self.banner);
-        tracing::info!("{}", self.banner);
+        // Whoever read the standard output may have left; that is no reason to stop.
+        let _ = writeln!(std::io::stdout(), "{}", self.banner);
+        tracing::info!("ready");
         // Outside systemd there is nobody to tell, and the call does nothing.
         if let Err(e) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
             tracing::warn!(error = %e, "cannot tell systemd that the node is ready");

@@ -22,7 +22,7 @@ pub fn probe(config: &HostConfig) -> Result<(), Failure> {
     }
 }
 
-/// Every address that this host listens on, with the setting that chose it. The admin port is bound by its own thread.
+/// Every address that this host listens on, with the setting that chose it.
 fn wanted(config: &HostConfig) -> Vec<(&'static str, SocketAddr)> {
     let mut wanted: Vec<_> = config.plain.iter().map(|address| ("plain_port", *address)).collect();
     for core in &config.cores {
@@ -31,6 +31,7 @@ fn wanted(config: &HostConfig) -> Vec<(&'static str, SocketAddr)> {
             wanted.push(("peer_port_base", core.peer));
         }
     }
+    wanted.extend(config.admin.iter().map(|address| ("admin_port", *address)));
     wanted
 }
 

@@ -31,7 +31,14 @@ pub(super) fn command() -> Command {
         .subcommand(
             configured(setup("cluster", "Run three hosts on 127.0.0.1, .2 and .3 (--dev)"))
                 .arg(dev_flag())
-                .arg(folder("synod-cluster")),
+                .arg(folder("synod-cluster"))
+                .arg(
+                    Arg::new("verb")
+                        .value_name("VERB")
+                        .value_parser(["start", "kill", "restart", "status", "stop"])
+                        .help("In the background instead: start, kill N, restart N, status, stop"),
+                )
+                .arg(Arg::new("number").value_name("N").value_parser(value_parser!(u32)).help("Which host: 1, 2 or 3")),
         )
         .subcommand(
             configured(setup("status", "Ask all hosts how they are")).arg(output_flag()).arg(

@@ -52,7 +52,7 @@ fn host(settings: &Settings) -> Result<u32, Failure> {
 
 /// As many slices as cores are configured, or else as there are CPUs.
 fn slices(settings: &Settings) -> Result<u16, Failure> {
-    let cpus = || core_affinity::get_core_ids().map_or(1, |cpus| cpus.len()).max(1) as u64;
+    let cpus = || reactor::uring::cpus().len().max(1) as u64;
     let cores = settings.cores.map_or_else(cpus, |cores| cores.0).min(crate::config::limits::CORES_MAX);
     u16::try_from(cores).map_err(|_| Failure::Unusable("cores is out of bounds".to_owned()))
 }

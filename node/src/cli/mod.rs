@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use crate::boot::{self, Failure, Handover};
 use crate::config::{self, Loaded};
-use crate::dev;
+use crate::{dev, dev_cluster};
 
 /// Runs the command of this process. `cores` runs the cores of a host until they end.
 pub fn main(cores: impl FnOnce(Handover) -> Result<(), Failure>) -> ExitCode {
@@ -58,7 +58,11 @@ fn run(
         }
         "cluster" => {
             args::require_dev(matches, "cluster", "synod serve --config FILE on each host")?;
-            dev::cluster(&args::directory(matches, "synod-cluster"), &args::load(matches, &[])?)
+            let (directory, loaded) = (args::directory(matches, "synod-cluster"), args::load(matches, &[])?);
+            match matches.get_one::<String>("verb") {
+                None => dev::cluster(&directory, &loaded),
+                Some(verb) => dev_cluster::run(verb, &directory, matches.get_one("number").copied(), &loaded),
+            }
         }
         "status" => status::run(&args::load(matches, &[])?, matches),
         "recover" => recover::run(&args::load(matches, &[])?, matches),

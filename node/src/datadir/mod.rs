@@ -142,9 +142,9 @@ impl DataDir {
         PeerBook::open(&self.path)
     }
 
-    /// The other hosts' data-directory ids as they are known now.
+    /// The other hosts' data-directory ids as they are known now, without those whose loss is known: they are met anew.
     pub fn known_peers(&self) -> Result<BTreeMap<u32, DirectoryId>, DataDirError> {
-        identity::read_peers(&self.path)
+        Ok(self.peer_book()?.expected())
     }
 
     fn refuse_if_lost(&self) -> Result<(), DataDirError> {

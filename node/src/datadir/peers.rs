@@ -69,6 +69,13 @@ impl PeerBook {
         Ok(met)
     }
 
+    /// The hosts that must come with the directory that is known: all but those whose loss an operator has noted.
+    pub fn expected(&self) -> BTreeMap<u32, DirectoryId> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.retain(|host, id| !self.is_pardoned(*host, *id));
+        known
+    }
+
     fn is_pardoned(&self, host: u32, lost: DirectoryId) -> bool {
         let path = pardon_path(&self.directory, host);
         sealed::read(&path).ok().flatten().is_some_and(|text| text.trim() == lost.to_string())
@@ -111,7 +118,9 @@ mod tests {
         );
         let reopened = PeerBook::open(dir.path()).expect("reads");
         assert_eq!(reopened.meet(2, NEW).expect("no I/O error"), Met::Other { known: OLD });
+        assert_eq!(book.expected(), BTreeMap::from([(2, OLD)]));
         assert_eq!(pardon(dir.path(), 2).expect("no I/O error"), Some(OLD));
+        assert_eq!(book.expected(), BTreeMap::new());
         assert_eq!(meet(2, NEW), Met::Recovered { lost: OLD });
         assert_eq!(
             [meet(2, NEW), meet(2, OLD)],

@@ -157,6 +157,15 @@ impl Command {
         }
     }
 
+    /// About how many bytes the command takes in memory: what admission counts.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Command::Key(command) => std::mem::size_of::<Command>() + command.key.len() + command.op.bytes(),
+            Command::Many(split) => split.parts.iter().map(Command::bytes).sum(),
+            Command::Keyspace(_) => std::mem::size_of::<Command>(),
+        }
+    }
+
     /// The opposite of [`Command::is_read`].
     pub fn is_write(&self) -> bool {
         !self.is_read()
@@ -164,6 +173,16 @@ impl Command {
 }
 
 impl Op {
+    /// Bytes of the arguments that can be long.
+    fn bytes(&self) -> usize {
+        match self {
+            Op::Set(set) => set.value.len() + set.condition.as_ref().map_or(0, Condition::bytes),
+            Op::Delete(condition) => condition.as_ref().map_or(0, Condition::bytes),
+            Op::AddFloat(bytes) | Op::Append(bytes) | Op::SetRange(_, bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
+
     fn is_read(&self) -> bool {
         match self {
             Op::Get

@@ -40,6 +40,16 @@ pub enum Condition {
     Version(u64),
 }
 
+impl Condition {
+    /// Bytes of the value to compare with.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Condition::Equals(value) | Condition::Differs(value) => value.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// What a SET answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Given {

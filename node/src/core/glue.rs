@@ -1,0 +1,404 @@
+//! The core: what it owns, how an event and the end of a turn go through it.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ahash::{HashMap, HashMapExt};
+use reactor::uring::{BootError, CoreIndex, Event, Io, Mailboxes, Next, Sender};
+use reactor::Nanos;
+use shard::{Clock, Effects, Shard};
+use slab::Slab;
+
+use super::clients::{Clients, Tag};
+use super::mail::{Mail, Waiter};
+use super::peers::Peers;
+use super::publish::Publisher;
+use crate::admin::CoreState;
+use crate::boot::{Handover, Phase};
+use crate::cluster::{ClusterMap, Layout, Liveness};
+use crate::server::{Identity, Now, Server};
+
+/// How often a core publishes its page and looks at what changes rarely.
+const UPKEEP_NS: Nanos = 100_000_000;
+
+/// Who asked for what the shard is doing.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asker {
+    /// A connection of this core.
+    Here(Waiter),
+    /// A connection of another core.
+    Core(u16, Waiter),
+}
+
+/// One core of the process.
+pub(super) struct Core {
+    pub index: u16,
+    pub handover: Arc<Handover>,
+    pub layout: Arc<Layout>,
+    /// Place of this host in the layout, which is its member number too.
+    pub me: u8,
+    pub shard: Shard<Io>,
+    pub effects: Effects,
+    pub peers: Peers,
+    pub clients: Clients,
+    pub server: Server,
+    pub liveness: Liveness,
+    map_epoch: u64,
+    pub mailboxes: Mailboxes<Mail>,
+    /// Mail that did not fit into its mailbox: sent first in the next turn. Bounded by the commands under way.
+    pub unsent_mail: Vec<(u16, Mail)>,
+    pub requests: Slab<Asker>,
+    pub publisher: Publisher,
+    pub wall_offset_ns: u128,
+    next_upkeep: Nanos,
+    pub phase: Phase,
+    pub phase_since: Nanos,
+    settings_version: u64,
+    /// How long a request may take.
+    pub deadline_ns: Nanos,
+    /// Bytes that may wait for one client.
+    pub output_bytes_max: usize,
+    listening: bool,
+}
+
+impl Core {
+    /// A core on its own thread, before its first turn: starts to read its log, listens to its peers.
+    pub fn new(
+        index: u16,
+        handover: Arc<Handover>,
+        layout: Arc<Layout>,
+        io: &mut Io,
+        mailboxes: Mailboxes<Mail>,
+    ) -> Result<Core, BootError> {
+        let config = &handover.config;
+        let me = layout.index_of(config.identity.host).expect("the layout has this host");
+        let seed = super::random_seed().map_err(|failure| {
+            BootError::new(reactor::uring::BootReason::System, failure.to_string())
+        })?;
+        let hosts: Vec<u16> = layout.hosts().iter().map(|host| host.id as u16).collect();
+        let mut shard_config = shard::Config::new(hosts, me as u8, index, seed);
+        shard_config.limits = command_limits(&handover);
+        let mut store = bitcask::Options::new(u32::from(index), super::fingerprint_key(config));
+        store.segment_bytes = config.storage.segment_bytes;
+        store.cache_bytes = config.storage.cache_bytes;
+        store.keys_max = config.storage.keys_max;
+        let members = shard_config.members().count();
+        let shard = Shard::new(shard_config, store, io);
+        let mut liveness = Liveness::all(&layout);
+        for host in (0..layout.hosts().len()).filter(|host| *host != me) {
+            liveness.set_host(host, false);
+        }
+        let map = Arc::new(ClusterMap::new(layout.clone(), me, &liveness, 1));
+        let identity = Identity {
+            run_id: format!("{:032x}{:08x}", xxhash_rust::xxh3::xxh3_128(&seed.to_le_bytes()), std::process::id()),
+            core: index,
+            cores: config.cores.len() as u16,
+            version: env!("CARGO_PKG_VERSION"),
+            config_file: String::new(),
+        };
+        let settings = super::clients::settings(&handover);
+        let mut server = Server::new(identity, settings, map);
+        server.command_limits = command_limits(&handover);
+        let peers = Peers::new(index, &handover, seed, io)?;
+        let publisher = Publisher::new(handover.pages[usize::from(index)].clone());
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let mut core = Core {
+            index,
+            layout,
+            me: me as u8,
+            shard,
+            effects: Effects::new(members),
+            peers,
+            clients: Clients::new(HashMap::new()),
+            server,
+            liveness,
+            map_epoch: 1,
+            mailboxes,
+            unsent_mail: Vec::new(),
+            requests: Slab::new(),
+            publisher,
+            wall_offset_ns: wall.saturating_sub(u128::from(io.now())),
+            next_upkeep: 0,
+            phase: Phase::Serving,
+            phase_since: 0,
+            settings_version: u64::MAX,
+            deadline_ns: 0,
+            output_bytes_max: 0,
+            listening: false,
+            handover,
+        };
+        core.publisher.state(CoreState::Recovering);
+        core.update_routes();
+        Ok(core)
+    }
+
+    /// The time of the turn for the shard.
+    pub fn clock(&self, now: Nanos) -> Clock {
+        let wall_ms = (self.wall_offset_ns + u128::from(now)) / 1_000_000;
+        Clock { now, wall_ms: u64::try_from(wall_ms).unwrap_or(u64::MAX) }
+    }
+
+    /// The time of the turn for sessions.
+    pub fn moment(&self, now: Nanos) -> Now {
+        let wall_us = (self.wall_offset_ns + u128::from(now)) / 1000;
+        Now { mono_us: now / 1000, wall_us: u64::try_from(wall_us).unwrap_or(u64::MAX) }
+    }
+
+    /// Runs `step` on the shard with what a turn has at hand.
+    pub fn with_shard<R>(
+        &mut self,
+        io: &mut Io,
+        step: impl FnOnce(&mut Shard<Io>, &mut shard::Turn<'_, Io>) -> R,
+    ) -> R {
+        let clock = self.clock(io.now());
+        let mut turn = shard::Turn { disk: io, clock, effects: &mut self.effects };
+        step(&mut self.shard, &mut turn)
+    }
+
+    /// Sends mail to another core, or keeps it until its mailbox has room.
+    pub fn post(&mut self, io: &mut Io, to: u16, mail: Mail) {
+        if !self.unsent_mail.is_empty() {
+            self.publisher.mailbox_full += 1;
+            self.unsent_mail.push((to, mail));
+        } else if let Err(mail) = self.mailboxes.send(io, CoreIndex(to), mail) {
+            self.publisher.mailbox_full += 1;
+            self.unsent_mail.push((to, mail));
+        }
+    }
+
+    fn repost(&mut self, io: &mut Io) {
+        for (to, mail) in std::mem::take(&mut self.unsent_mail) {
+            self.post(io, to, mail);
+        }
+    }
+
+    fn on_mail(&mut self, io: &mut Io) {
+        while let Some((sender, mail)) = self.mailboxes.receive() {
+            let from = match sender {
+                Sender::Core(core) => core.0,
+                Sender::Outside => self.index,
+            };
+            match mail {
+                Mail::Run { waiter, command, scope } => {
+                    self.run(io, Asker::Core(from, waiter), command, scope);
+                }
+                Mail::Ask { waiter, ask } => {
+                    let reply = self.answer_ask(io, &ask);
+                    self.post(io, from, Mail::Reply { waiter, reply });
+                }
+                Mail::AskInfo { waiter } => {
+                    let source = Box::new(self.info_source(io));
+                    self.post(io, from, Mail::Info { waiter, source });
+                }
+                Mail::Reply { waiter, reply } => {
+                    self.deliver(io, waiter, reply);
+                }
+                Mail::Info { waiter, source } => self.on_info(io, waiter, &source),
+                Mail::Reachable { host_index, slice, live } => self.on_reachable(io, host_index, slice, live),
+                Mail::Look => self.look(io),
+            }
+        }
+    }
+
+    /// A slice of a host became reachable, or is no longer: the map flips at once, and clients that asked hear of it.
+    pub fn on_reachable(&mut self, io: &mut Io, host_index: usize, slice: u16, live: bool) {
+        if !self.liveness.set(host_index, slice, live) {
+            return;
+        }
+        self.map_epoch += 1;
+        let me = usize::from(self.me);
+        let map = Arc::new(ClusterMap::new(self.layout.clone(), me, &self.liveness, self.map_epoch));
+        let before = std::mem::replace(&mut self.server.map, map);
+        self.update_routes();
+        self.clients.push_migrated(io, &before, &self.server.map, self.map_epoch);
+    }
+
+    /// Tells the shard where commands are proposed best: at the host that clients are sent to.
+    fn update_routes(&mut self) {
+        let map = &self.server.map;
+        let routes = (0..crate::cluster::SLOTS).map(|slot| map.owner(slot).host_index as u8).collect();
+        self.shard.set_routes(routes);
+    }
+
+    /// Looks at what the process says: stop, or new settings.
+    fn look(&mut self, io: &mut Io) {
+        let phase = self.handover.control.phase();
+        if phase > self.phase {
+            self.phase = phase;
+            self.phase_since = io.now();
+            self.publisher.state(CoreState::Draining);
+        }
+        let version = self.handover.control.version();
+        if version != self.settings_version {
+            self.settings_version = version;
+            self.shard.set_limits(command_limits(&self.handover));
+            self.server.command_limits = command_limits(&self.handover);
+            let settings = self.handover.control.settings();
+            self.deadline_ns = settings.request_deadline_ms.0.saturating_mul(1_000_000);
+            self.output_bytes_max = usize::try_from(settings.output_bytes_max.0).unwrap_or(usize::MAX);
+        }
+    }
+
+    /// Upkeep of ten times a second.
+    fn upkeep(&mut self, io: &mut Io, now: Nanos) {
+        if now < self.next_upkeep {
+            return;
+        }
+        self.next_upkeep = now + UPKEEP_NS;
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        self.wall_offset_ns = wall.saturating_sub(u128::from(now));
+        self.look(io);
+        self.start_listening(io);
+        self.close_idle(io);
+        self.publish(io);
+    }
+
+    /// Clients are let in once the log is read.
+    fn start_listening(&mut self, io: &mut Io) {
+        if self.listening || !self.shard.is_ready() {
+            return;
+        }
+        self.listening = true;
+        self.publisher.state(CoreState::Ready);
+        let config = &self.handover.config;
+        let core = &config.cores[usize::from(self.index)];
+        let mut wanted: Vec<_> = config.plain.iter().map(|address| (*address, Tag::Plain, true)).collect();
+        for port in (0..self.layout.ports_per_host()).filter(|p| self.layout.slice_of_port(*p) == self.index) {
+            let number = config.ports.client_base + port;
+            wanted.extend(core.client.iter().map(|address| {
+                (std::net::SocketAddr::new(address.ip(), number), Tag::Core(port), false)
+            }));
+        }
+        for (address, tag, shared) in wanted {
+            let made = if shared {
+                io.listen_shared(address, tag.number())
+            } else {
+                io.listen(address, tag.number())
+            };
+            if let Err(error) = made {
+                tracing::error!(%error, "cannot listen for clients; the process stops");
+                self.handover.control.advance(Phase::Stopping);
+            }
+        }
+    }
+
+    /// The shard failed: the other hosts carry its slice. Peers see the links close, clients are sent elsewhere.
+    fn on_failure(&mut self, io: &mut Io) {
+        if self.publisher.is_failed() || self.shard.fault().is_none() {
+            return;
+        }
+        if let Some(fault) = self.shard.fault() {
+            tracing::error!(core = self.index, %fault, "the storage of a core failed; its slice stops until a restart");
+        }
+        self.publisher.state(CoreState::Failed);
+        self.peers.close(io);
+        let (me, index) = (usize::from(self.me), self.index);
+        self.broadcast_reachable(io, me, index, false);
+        if self.layout.hosts().len() == 1 || self.shard.incarnation() == 0 {
+            // Nobody carries the slice, or nothing of it could be read: better no process than half of one.
+            self.handover.control.fail(self.shard.fault().map(ToString::to_string).unwrap_or_default());
+        }
+    }
+
+    /// Notes what this core found out about a slice, and tells the other cores.
+    pub fn broadcast_reachable(&mut self, io: &mut Io, host_index: usize, slice: u16, live: bool) {
+        self.on_reachable(io, host_index, slice, live);
+        for core in self.other_cores() {
+            self.post(io, core, Mail::Reachable { host_index, slice, live });
+        }
+    }
+
+    /// The other cores of this host.
+    pub fn other_cores(&self) -> impl Iterator<Item = u16> {
+        let own = self.index;
+        (0..self.mailboxes.cores() as u16).filter(move |core| *core != own)
+    }
+
+    /// Whether the core may end.
+    fn is_over(&self, now: Nanos) -> bool {
+        match self.phase {
+            Phase::Serving => false,
+            Phase::Draining => self.clients.is_drained() || now > self.phase_since + super::DRAIN_NS_MAX,
+            Phase::Stopping => true,
+        }
+    }
+}
+
+fn command_limits(handover: &Handover) -> shard::command::Limits {
+    let limits = crate::config::host::limits(&handover.control.settings());
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    shard::command::Limits {
+        value_bytes_max: size(limits.value_bytes_max),
+        key_bytes_max: size(limits.key_bytes_max),
+    }
+}
+
+impl reactor::uring::Turn for Core {
+    fn on_event(&mut self, io: &mut Io, event: Event<'_>) {
+        match event {
+            Event::Accepted { tag, conn, peer, listener } => match Tag::from_number(tag) {
+                Tag::Peer => self.peers.on_accepted(io, conn, peer),
+                tag => {
+                    let local = io.listener_address(listener);
+                    self.on_client(io, tag, conn, peer, local);
+                }
+            },
+            Event::Connected { conn } => self.peers.on_connected(io, conn),
+            Event::Received { conn, bytes } => {
+                if self.peers.has(conn) {
+                    self.on_peer_bytes(io, conn, bytes);
+                } else {
+                    self.on_client_bytes(io, conn, bytes);
+                }
+            }
+            Event::Sent { conn } => {
+                if self.peers.has(conn) {
+                    self.peers.on_sent(io, conn);
+                } else {
+                    self.clients.dirty(conn);
+                }
+            }
+            Event::Closed { conn } => {
+                if self.peers.has(conn) {
+                    self.peers.on_closed(io, conn);
+                } else {
+                    self.clients.remove(conn);
+                }
+            }
+            Event::Disk(completion) => self.with_shard(io, |shard, turn| shard.on_disk(turn, completion)),
+            Event::Woken => self.on_mail(io),
+        }
+    }
+
+    fn end_turn(&mut self, io: &mut Io, now: Nanos) -> Next {
+        self.repost(io);
+        self.upkeep(io, now);
+        // Replies first: they may let sessions read on, and what those ask for still joins this turn's one append.
+        self.deliver_replies(io);
+        self.with_shard(io, |shard, turn| shard.end_turn(turn));
+        // What the last replies made sessions ask for must not wait for the next event.
+        while self.deliver_replies(io) {
+            self.with_shard(io, |shard, turn| shard.end_turn(turn));
+        }
+        self.on_failure(io);
+        self.send_to_peers(io, now);
+        self.send_to_clients(io);
+        let stop = self.is_over(now);
+        if stop {
+            self.publish(io);
+        }
+        let again = !self.unsent_mail.is_empty();
+        let deadlines = [
+            self.shard.deadline(),
+            self.peers.deadline(),
+            self.clients.deadline(),
+            Some(self.next_upkeep),
+            again.then_some(now + 50_000),
+        ];
+        Next { deadline: deadlines.into_iter().flatten().min(), background: self.shard.background_wanted(), stop }
+    }
+
+    fn background(&mut self, io: &mut Io, _: Nanos) {
+        self.with_shard(io, |shard, turn| shard.background(turn));
+    }
+}

@@ -1,0 +1,225 @@
+//! The core's links to its peers: netbatch's state machines on the ring's sockets.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ahash::{HashMap, HashMapExt};
+use netbatch::{ClusterId, Config, DataId, Effect, LinkId, Net, Secret, Tuning};
+use reactor::uring::{BootError, ConnId, Io};
+use reactor::Nanos;
+
+use super::clients::Tag;
+use super::glue::Core;
+use crate::boot::Handover;
+use crate::datadir::{DirectoryId, PeerBook};
+
+/// All peers of one core.
+pub(super) struct Peers {
+    /// None: this host is on its own, or its storage failed and the others shall see that.
+    pub net: Option<Net>,
+    /// Hosts by place in the layout; the own one is not looked at.
+    hosts: Vec<u32>,
+    own: usize,
+    from: IpAddr,
+    links: HashMap<LinkId, ConnId>,
+    conns: HashMap<ConnId, LinkId>,
+    /// Which peers were reachable at the end of the last turn.
+    up: Vec<bool>,
+    book: Arc<PeerBook>,
+}
+
+impl Peers {
+    /// Listens to the peers; dials them at the end of the first turn.
+    pub fn new(index: u16, handover: &Handover, seed: u64, io: &mut Io) -> Result<Peers, BootError> {
+        let config = &handover.config;
+        let core = &config.cores[usize::from(index)];
+        let hosts: Vec<u32> = config.members.iter().map(|member| member.id).collect();
+        let own = hosts.iter().position(|host| *host == config.identity.host).expect("this host is a member");
+        let alone = hosts.len() == 1;
+        let net = if alone {
+            None
+        } else {
+            io.listen(core.peer, Tag::Peer.number())?;
+            Some(Net::new(net_config(index, handover), seed))
+        };
+        Ok(Peers {
+            net,
+            up: vec![false; hosts.len()],
+            hosts,
+            own,
+            from: core.peer.ip(),
+            links: HashMap::new(),
+            conns: HashMap::new(),
+            book: handover.peers.clone(),
+        })
+    }
+
+    /// Whether the connection is a peer's.
+    pub fn has(&self, conn: ConnId) -> bool {
+        self.conns.contains_key(&conn)
+    }
+
+    /// When netbatch wants a turn.
+    pub fn deadline(&self) -> Option<Nanos> {
+        self.net.as_ref().and_then(Net::deadline)
+    }
+
+    /// How many peers are reachable.
+    pub fn count_up(&self) -> usize {
+        self.up.iter().filter(|up| **up).count()
+    }
+
+    /// The other hosts with their state.
+    pub fn states(&self) -> impl Iterator<Item = (u32, bool)> + '_ {
+        let own = self.own;
+        self.hosts.iter().zip(&self.up).enumerate().filter(move |(place, _)| *place != own).map(|(_, (h, up))| (*h, *up))
+    }
+
+    pub fn on_accepted(&mut self, io: &mut Io, conn: ConnId, from: SocketAddr) {
+        let Some(net) = &mut self.net else { return io.close(conn) };
+        let link = net.on_accepted(io.now(), from);
+        self.links.insert(link, conn);
+        self.conns.insert(conn, link);
+    }
+
+    pub fn on_connected(&mut self, io: &mut Io, conn: ConnId) {
+        if let (Some(net), Some(link)) = (&mut self.net, self.conns.get(&conn)) {
+            net.on_connected(io.now(), *link);
+        }
+    }
+
+    pub fn on_sent(&mut self, io: &mut Io, conn: ConnId) {
+        if let (Some(net), Some(link)) = (&mut self.net, self.conns.get(&conn)) {
+            if io.unsent_bytes(conn) == 0 {
+                net.on_sent(*link);
+            }
+        }
+    }
+
+    pub fn on_closed(&mut self, io: &mut Io, conn: ConnId) {
+        let Some(link) = self.conns.remove(&conn) else { return };
+        self.links.remove(&link);
+        if let Some(net) = &mut self.net {
+            net.on_closed(io.now(), link);
+        }
+    }
+
+    /// Ends all links for good.
+    pub fn close(&mut self, io: &mut Io) {
+        self.net = None;
+        self.links.clear();
+        for (conn, _) in self.conns.drain() {
+            io.close(conn);
+        }
+    }
+
+    fn learn(&self, peer: u32, id: DataId) {
+        // It is synced, which takes milliseconds: not on a core. Happens once in the life of a pair of hosts.
+        let book = self.book.clone();
+        let learn = move || match book.meet(peer, DirectoryId(id.0)) {
+            Ok(met) => tracing::info!(peer, directory = %id, ?met, "met a peer's data directory"),
+            Err(error) => tracing::error!(peer, %error, "cannot remember a peer's data directory"),
+        };
+        if let Err(error) = std::thread::Builder::new().name("peer-book".into()).spawn(learn) {
+            tracing::error!(peer, %error, "cannot start a thread to remember a peer's data directory");
+        }
+    }
+
+    /// Carries out what netbatch wants.
+    fn carry_out(&mut self, io: &mut Io) {
+        while let Some(effect) = self.net.as_mut().and_then(Net::poll) {
+            match effect {
+                Effect::Connect { link, addr, .. } => {
+                    let conn = io.connect(Some(self.from), addr);
+                    self.links.insert(link, conn);
+                    self.conns.insert(conn, link);
+                }
+                Effect::Send { link, bytes } => {
+                    if let Some(conn) = self.links.get(&link) {
+                        io.send(*conn, bytes);
+                    }
+                }
+                Effect::Close { link, after_sent } => {
+                    if let Some(conn) = self.links.remove(&link) {
+                        self.conns.remove(&conn);
+                        if after_sent {
+                            io.close_when_sent(conn);
+                        } else {
+                            io.close(conn);
+                        }
+                    }
+                }
+                Effect::PeerUp(host) => tracing::info!(peer = host, "peer is up"),
+                Effect::PeerDown(host) => tracing::warn!(peer = host, "peer is down"),
+                Effect::LearnedDataId { peer, id } => self.learn(peer, id),
+                Effect::Refused { peer, addr, by_peer, refusal } => {
+                    tracing::warn!(?peer, %addr, by_peer, %refusal, "a connection between hosts was refused");
+                }
+                Effect::BadFrame { peer, error } => {
+                    tracing::error!(peer, %error, "a frame from a peer failed its checks; the connection is closed");
+                }
+            }
+        }
+    }
+}
+
+fn net_config(index: u16, handover: &Handover) -> Config {
+    let config = &handover.config;
+    let peers = config.peers().map(|peer| (peer.id, SocketAddr::new(peer.address, config.ports.peer(index))));
+    Config {
+        cluster: ClusterId(config.identity.cluster.0),
+        host: config.identity.host,
+        core: index,
+        slices: config.identity.slices,
+        config_epoch: 1,
+        data_id: DataId(config.identity.directory.0),
+        secret: Secret::new(config.cluster_secret.reveal().as_bytes()),
+        peers: peers.collect(),
+        known_peer_data_ids: config.known_peers.iter().map(|(host, id)| (*host, DataId(id.0))).collect(),
+        tuning: Tuning::default(),
+    }
+}
+
+impl Core {
+    /// Bytes from a peer: each whole message goes to the shard.
+    pub(super) fn on_peer_bytes(&mut self, io: &mut Io, conn: ConnId, bytes: &[u8]) {
+        let clock = self.clock(io.now());
+        let Peers { net: Some(net), conns, hosts, .. } = &mut self.peers else { return };
+        let Some(link) = conns.get(&conn) else { return };
+        let now = io.now();
+        let mut turn = shard::Turn { disk: io, clock, effects: &mut self.effects };
+        let shard = &mut self.shard;
+        net.on_bytes(now, *link, bytes, &mut |host, message| {
+            if let Some(member) = hosts.iter().position(|known| *known == host) {
+                shard.on_message(&mut turn, member as u8, message);
+            }
+        });
+    }
+
+    /// Hands the turn's messages to netbatch, ends its turn, and notes who is reachable.
+    pub(super) fn send_to_peers(&mut self, io: &mut Io, now: Nanos) {
+        let Some(net) = &mut self.peers.net else {
+            return self.effects.outboxes.iter_mut().for_each(shard::Outbox::clear);
+        };
+        for (host, outbox) in self.peers.hosts.iter().zip(&mut self.effects.outboxes) {
+            if !outbox.is_empty() {
+                for message in outbox.messages() {
+                    net.push(*host, message);
+                }
+                outbox.clear();
+            }
+        }
+        net.end_turn(now);
+        self.peers.carry_out(io);
+        for place in 0..self.peers.hosts.len() {
+            let healthy = |peers: &Peers| peers.net.as_ref().is_some_and(|net| net.healthy(peers.hosts[place]));
+            let up = healthy(&self.peers);
+            if place == self.peers.own || self.peers.up[place] == up {
+                continue;
+            }
+            self.peers.up[place] = up;
+            self.with_shard(io, |shard, turn| shard.on_peer(turn, place as u8, up));
+            self.broadcast_reachable(io, place, self.index, up);
+        }
+    }
+}

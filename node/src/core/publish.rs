@@ -1,0 +1,212 @@
+//! The core's numbers: onto its page for the admin thread, and into INFO.
+
+use std::sync::Arc;
+
+use reactor::uring::Io;
+use reactor::Nanos;
+
+use super::glue::Core;
+use crate::admin::metrics::Metric;
+use crate::admin::process::ProcessFacts;
+use crate::admin::{CorePage, CoreState};
+use crate::server::{InfoSource, Now};
+
+/// What the glue counts itself, and what it needs to publish.
+pub(super) struct Publisher {
+    page: Arc<CorePage>,
+    state: CoreState,
+    started: Option<Now>,
+    /// Commands passed to another core of this host.
+    pub forwarded: u64,
+    /// Mail that had to wait for room.
+    pub mailbox_full: u64,
+    /// Commands and time at the last look, for commands per second.
+    rate: (u64, Nanos, u64),
+    /// Commands counted at the last CONFIG RESETSTAT.
+    commands_before: u64,
+}
+
+impl Publisher {
+    pub fn new(page: Arc<CorePage>) -> Publisher {
+        Publisher {
+            page,
+            state: CoreState::Starting,
+            started: None,
+            forwarded: 0,
+            mailbox_full: 0,
+            rate: (0, 0, 0),
+            commands_before: 0,
+        }
+    }
+
+    /// Where the core stands; a failed one stays failed.
+    pub fn state(&mut self, state: CoreState) {
+        if self.state != CoreState::Failed {
+            self.state = state;
+            self.page.set_state(state);
+        }
+    }
+
+    pub fn is_failed(&self) -> bool {
+        self.state == CoreState::Failed
+    }
+
+    pub fn reset(&mut self) {
+        self.commands_before = self.rate.0;
+    }
+}
+
+impl Core {
+    /// Writes the page that the admin thread reads.
+    pub(super) fn publish(&mut self, io: &Io) {
+        let (shard, store, ring) = (*self.shard.metrics(), self.shard.store_stats(), io.stats());
+        let (clients, accepted) = self.clients.counts();
+        let errors = self.server.stats.errors().values().sum();
+        let page = self.publisher.page.clone();
+        let numbers = [
+            (Metric::Commands, shard.commands),
+            (Metric::CommandErrors, errors),
+            (Metric::Uncertain, shard.uncertain),
+            (Metric::NoQuorum, shard.no_quorum),
+            (Metric::Overloaded, shard.refused),
+            (Metric::Forwarded, self.publisher.forwarded),
+            (Metric::Moved, self.server.stats.errors().get("MOVED").copied().unwrap_or(0)),
+            (Metric::KeyHits, shard.keyspace_hits),
+            (Metric::KeyMisses, shard.keyspace_misses),
+            (Metric::KeysExpired, shard.expired_keys),
+            (Metric::Keys, store.keys),
+            (Metric::Clients, clients),
+            (Metric::ClientsAccepted, accepted),
+            (Metric::ClientsRefused, self.clients.refused),
+            (Metric::ClientsSlow, self.clients.slow_closed),
+            (Metric::ClientBytesIn, self.clients.bytes_in),
+            (Metric::ClientBytesOut, self.clients.bytes_out),
+            (Metric::ProposalsFast, shard.fast_proposals),
+            (Metric::ProposalsClassic, shard.classic_proposals),
+            (Metric::Conflicts, shard.lost),
+            (Metric::AgreedReads, shard.agreed_reads),
+            (Metric::Finished, shard.finished),
+            (Metric::PeerRoundTrips, shard.peer_round_trips),
+            (Metric::LogFrames, store.counters.frames),
+            (Metric::LogRecords, store.counters.records),
+            (Metric::LogBytes, store.counters.frame_bytes),
+            (Metric::DiskBytes, store.segment_bytes),
+            (Metric::LiveBytes, store.live_bytes),
+            (Metric::Segments, store.segments),
+            (Metric::DiskFull, u64::from(self.shard.is_full())),
+            (Metric::Merges, store.counters.merges),
+            (Metric::MergeBytes, store.counters.merge_written_bytes),
+            (Metric::DirectoryBytes, store.directory_bytes),
+            (Metric::CacheBytes, store.cache_bytes),
+            (Metric::CacheHits, store.cache_hits),
+            (Metric::CacheMisses, store.cache_misses),
+            (Metric::PeerMessagesOut, shard.messages_out),
+            (Metric::PeerMessagesIn, shard.messages_in),
+            (Metric::Turns, ring.turns),
+            (Metric::MailboxFull, self.publisher.mailbox_full),
+            (Metric::Incarnation, u64::from(self.shard.incarnation())),
+        ];
+        numbers.into_iter().for_each(|(metric, value)| page.set(metric, value));
+        if let Some(net) = &self.peers.net {
+            let net = net.metrics();
+            let dropped = net.dropped_full + net.dropped_no_link + net.dropped_link_lost;
+            let numbers = [
+                (Metric::PeerFramesOut, net.frames_out),
+                (Metric::PeerFramesIn, net.frames_in),
+                (Metric::PeerBytesOut, net.bytes_out),
+                (Metric::PeerBytesIn, net.bytes_in),
+                (Metric::PeerDropped, dropped),
+                (Metric::PeerBadFrames, net.bad_frames),
+                (Metric::PeerRefused, net.refused),
+            ];
+            numbers.into_iter().for_each(|(metric, value)| page.set(metric, value));
+        }
+        self.peers.states().for_each(|(host, up)| page.set_peer(host, up));
+        self.count_rate(io.now(), shard.commands);
+        page.publish();
+    }
+
+    fn count_rate(&mut self, now: Nanos, commands: u64) {
+        let (before, since, _) = self.publisher.rate;
+        if now >= since + 1_000_000_000 {
+            let per_second = (commands - before) * 1_000_000_000 / (now - since).max(1);
+            self.publisher.rate = (commands, now, per_second);
+        }
+    }
+
+    /// This core's numbers for INFO.
+    pub(super) fn info_source(&mut self, io: &Io) -> InfoSource {
+        let (shard, store) = (*self.shard.metrics(), self.shard.store_stats());
+        let (clients, clients_accepted) = self.clients.counts();
+        let now = self.moment(io.now());
+        let started = *self.publisher.started.get_or_insert_with(|| Now {
+            mono_us: 0,
+            wall_us: now.wall_us.saturating_sub(now.mono_us),
+        });
+        let mut source = InfoSource {
+            now,
+            started,
+            tcp_port: self.handover.config.ports.plain,
+            clients,
+            clients_accepted,
+            clients_refused: self.clients.refused,
+            clients_slow_closed: self.clients.slow_closed,
+            bytes_in: self.clients.bytes_in,
+            bytes_out: self.clients.bytes_out,
+            commands: shard.commands.saturating_sub(self.publisher.commands_before),
+            commands_per_second: self.publisher.rate.2,
+            errors: self.server.stats.errors().values().sum(),
+            hits: shard.keyspace_hits,
+            misses: shard.keyspace_misses,
+            expired: shard.expired_keys,
+            keys: store.keys,
+            peers_up: self.peers.count_up() as u64,
+            proposals_fast: shard.fast_proposals,
+            proposals_classic: shard.classic_proposals,
+            reads_agreed: shard.agreed_reads,
+            finishes: shard.finished,
+            deadlines: shard.expired_deadlines,
+            uncertain: shard.uncertain,
+            log_frames: store.counters.frames,
+            log_records: store.counters.records,
+            log_bytes: store.counters.frame_bytes,
+            log_syncs: store.counters.frames,
+            segments: store.segments,
+            live_bytes: store.live_bytes,
+            merges: store.counters.merges,
+            peer_messages_out: shard.messages_out,
+            peer_messages_in: shard.messages_in,
+            peer_round_trips: shard.peer_round_trips,
+            forwards: shard.forwarded,
+            stats: self.server.stats.clone(),
+            ..InfoSource::default()
+        };
+        if let Some(net) = &self.peers.net {
+            let net = net.metrics();
+            source.peer_frames_out = net.frames_out;
+            source.peer_bytes_out = net.bytes_out;
+            source.peer_messages_dropped = net.dropped_full + net.dropped_no_link + net.dropped_link_lost;
+        }
+        let facts = ProcessFacts::read();
+        source.memory_resident = facts.resident_bytes;
+        source.memory_peak = facts.resident_bytes;
+        source.cpu_user = facts.cpu.as_secs_f64();
+        source
+    }
+}
+
+/// Adds another core's numbers; what concerns the process as a whole stays.
+pub(super) fn add(sum: &mut InfoSource, other: &InfoSource) {
+    macro_rules! add {
+        ($($field:ident),+ $(,)?) => { $(sum.$field += other.$field;)+ };
+    }
+    add!(
+        clients, clients_accepted, clients_refused, clients_slow_closed, bytes_in, bytes_out, commands,
+        commands_per_second, errors, hits, misses, expired, keys, keys_expiring, proposals_fast, proposals_classic,
+        reads_agreed, finishes, deadlines, uncertain, log_frames, log_records, log_bytes, log_syncs, segments,
+        live_bytes, merges, peer_messages_out, peer_messages_in, peer_frames_out, peer_bytes_out,
+        peer_messages_dropped, peer_round_trips, forwards,
+    );
+    sum.peers_up = sum.peers_up.min(other.peers_up);
+    sum.stats.merge(&other.stats);
+}

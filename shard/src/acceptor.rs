@@ -1,0 +1,161 @@
+//! What peers ask of this core: messages in, steps of the instances, answers out.
+
+use bitcask::Kind;
+use paxos::{Ballot, Member, Message, Report};
+use reactor::Disk;
+
+use crate::core::{EntityId, Shard, Status};
+use crate::held::Held;
+use crate::record::Record;
+use crate::reply::Reply;
+use crate::turn::Turn;
+use crate::wire::PeerMessage;
+
+impl<D: Disk> Shard<D> {
+    /// A message from another member's core of this slice. Malformed ones are counted and dropped.
+    pub fn on_message(&mut self, turn: &mut Turn<'_, D>, from: Member, bytes: &[u8]) {
+        assert!(
+            from < self.members.count() && from != self.config.me,
+            "messages come from the other members"
+        );
+        if self.status != Status::Ready {
+            return;
+        }
+        self.metrics.messages_in += 1;
+        let Ok((theirs, message)) = PeerMessage::decode(bytes) else {
+            self.metrics.messages_refused += 1;
+            return;
+        };
+        let newest = &mut self.peer_incarnations[usize::from(from)];
+        *newest = theirs.incarnation.max(*newest);
+        if theirs.epoch != self.config.epoch {
+            self.metrics.messages_refused += 1;
+            if message != PeerMessage::WrongEpoch {
+                let sender = self.sender();
+                turn.effects.message(from, |out| PeerMessage::WrongEpoch.encode(sender, out));
+            }
+            return;
+        }
+        match message {
+            PeerMessage::Paxos { slot, key, message } => self.on_paxos(turn, from, slot, key, message),
+            PeerMessage::Forward(forward) => self.on_forward(turn, from, &forward),
+            PeerMessage::Forwarded { id, reply } => self.on_forwarded(turn, id, reply),
+            PeerMessage::NotForwarded { id } => self.on_not_forwarded(turn, id),
+            PeerMessage::WrongEpoch => self.metrics.messages_refused += 1,
+            PeerMessage::SlotQuery(query) => self.on_slot_query(turn, from, &query),
+            PeerMessage::SlotAnswer(answer) => self.on_slot_answer(turn, from, answer),
+        }
+    }
+
+    fn on_paxos(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        from: Member,
+        slot: u16,
+        key: &[u8],
+        message: Message<Held>,
+    ) {
+        let readable = key.len() <= self.config.limits.key_bytes_max && entry_is_readable(&message);
+        if crate::slot::slot(key) != slot || !readable || !self.see_round(message.round_max()) {
+            self.metrics.messages_refused += 1;
+            return;
+        }
+        match &message {
+            Message::Promise { .. }
+            | Message::Accepted { .. }
+            | Message::Reject { .. }
+            | Message::NeedBase { .. }
+            | Message::State { .. } => {
+                if let Some(id) = self.find(key) {
+                    self.step(turn, id, |instance, floor, out| instance.receive(from, message, floor, out));
+                }
+            }
+            Message::Query { id, holds } if self.find(key).is_none() => {
+                self.answer_query(turn, from, slot, key, *id, *holds);
+            }
+            _ => self.on_request(turn, from, slot, key, message),
+        }
+    }
+
+    fn on_request(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        from: Member,
+        slot: u16,
+        key: &[u8],
+        message: Message<Held>,
+    ) {
+        let Some(id) = self.open(slot, key) else {
+            self.metrics.messages_refused += 1;
+            return;
+        };
+        if matches!(message, Message::Restamp { .. }) && self.entity(id).is_cold() {
+            self.entity(id).waiting_steps.push((from, message));
+            self.load(turn, id);
+            return;
+        }
+        self.receive(turn, id, from, message);
+    }
+
+    /// Steps a request, if the log has room for what it may have written. Without room there is no vote; the other replicas may
+    /// still make a majority.
+    pub(crate) fn receive(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        id: EntityId,
+        from: Member,
+        message: Message<Held>,
+    ) {
+        let own = self.peek(id).instance.entry().and_then(Held::bytes);
+        let room = match &message {
+            Message::Prepare { .. } => self.admit(id, Kind::Promise, 0),
+            Message::Accept { entry, .. } => {
+                entry.bytes().map_or(Ok(()), |bytes| self.admit_entry(id, bytes))
+            }
+            Message::Restamp { .. } => own.map_or(Ok(()), |bytes| self.admit_entry(id, bytes)),
+            _ => Ok(()),
+        };
+        match room {
+            Ok(()) => self.step(turn, id, |instance, floor, out| instance.receive(from, message, floor, out)),
+            Err(_) => self.metrics.messages_refused += 1,
+        }
+    }
+
+    /// Whether the log takes an entry of the entity now.
+    pub(crate) fn admit_entry(&self, id: EntityId, bytes: &[u8]) -> Result<(), Reply> {
+        let dead = Record::is_tombstone(bytes) == Ok(true);
+        self.admit(id, if dead { Kind::Tombstone } else { Kind::Value }, bytes.len())
+    }
+
+    /// Answers a Query about an entity that nothing is under way for: from the directory, without making an instance.
+    fn answer_query(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        from: Member,
+        slot: u16,
+        key: &[u8],
+        query: u64,
+        holds: Ballot,
+    ) {
+        let (state, _) = self.durable_state(slot, key);
+        if state.accepted > holds {
+            return self.on_request(turn, from, slot, key, Message::Query { id: query, holds });
+        }
+        let (accepted, chosen_to, taken_over) = (state.accepted, state.chosen_to, state.taken_over);
+        let report = Report { accepted, chosen_to, taken_over, entry: None };
+        let message = Message::State { id: query, report };
+        let sender = self.sender();
+        self.metrics.messages_out += 1;
+        turn.effects.message(from, |out| PeerMessage::Paxos { slot, key, message }.encode(sender, out));
+    }
+}
+
+/// Whether the entry that a message carries, if it does, is one that this version can store.
+fn entry_is_readable(message: &Message<Held>) -> bool {
+    let entry = match message {
+        Message::Accept { entry, .. } => Some(entry),
+        Message::Promise { report, .. } | Message::State { report, .. } => report.entry.as_ref(),
+        _ => None,
+    };
+    entry.and_then(Held::bytes).is_none_or(|bytes| Record::decode(bytes).is_ok())
+}

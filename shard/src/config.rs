@@ -1,0 +1,58 @@
+//! What a core is told at its start.
+
+use paxos::{Member, Members};
+
+use crate::command::Limits;
+use crate::limits::{COMMANDS_MAX, COMMAND_BYTES_MAX};
+
+/// The place of one core in its set, and its bounds. The same on every start, but for what the operator changes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The hosts of the set, by member index. Ballots name them, so the order never changes.
+    pub hosts: Vec<u16>,
+    /// Which of them this is.
+    pub me: Member,
+    /// Which slice of the slots this core owns.
+    pub slice: u16,
+    /// The number of the member set in force.
+    pub epoch: u32,
+    /// Limits of values and keys.
+    pub limits: Limits,
+    /// Commands waiting or under way at most.
+    pub commands_max: usize,
+    /// Bytes of commands waiting or under way at most.
+    pub command_bytes_max: usize,
+    /// Seeds jitter and the hashes of maps in memory.
+    pub seed: u64,
+}
+
+impl Config {
+    /// A configuration with default bounds.
+    pub fn new(hosts: Vec<u16>, me: Member, slice: u16, seed: u64) -> Config {
+        Config {
+            hosts,
+            me,
+            slice,
+            epoch: 1,
+            limits: Limits::default(),
+            commands_max: COMMANDS_MAX,
+            command_bytes_max: COMMAND_BYTES_MAX,
+            seed,
+        }
+    }
+
+    /// The member set's size.
+    pub fn members(&self) -> Members {
+        u8::try_from(self.hosts.len()).ok().and_then(Members::new).expect("a set has 1, 3 or 5 hosts")
+    }
+
+    /// The number that names this core in ballots and command ids.
+    pub fn node(&self) -> u32 {
+        node_of(self.hosts[usize::from(self.me)], self.slice)
+    }
+}
+
+/// The number that names a core in ballots and command ids: its host and its slice.
+pub fn node_of(host: u16, slice: u16) -> u32 {
+    u32::from(host) << 16 | u32::from(slice)
+}

@@ -1,0 +1,582 @@
+//! The coordinator: commands in, batches through the protocol, replies out (consensus.md sections 3 and 4).
+//!
+//! Commands of one entity wait in its queue while an attempt is under way and are merged into the next one. An attempt that is
+//! all reads is an agreed read; else commands run on the state that the proposal extends, and their replies are held
+//! until the entry is chosen. A batch that changes nothing is a read and is answered like one: never from the fast state
+//! alone.
+
+use std::mem;
+
+use bitcask::Kind;
+use paxos::{Ballot, Found, ReadOutcome};
+use reactor::clock::Nanos;
+use reactor::Disk;
+
+use crate::command::{self, Command};
+use crate::core::{EntityId, Shard, Status};
+use crate::entity::{Queued, Stage, Waiter};
+use crate::error::{self, Fault};
+use crate::held::{Bytes, Held};
+use crate::limits::{
+    BACKOFF_NS, BACKOFF_NS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, ORIGIN_IDS_MAX, READ_SETTLE_NS,
+    RESEND_NS, RESEND_NS_MAX,
+};
+use crate::record::{Applied, Known, Record};
+use crate::reply::Reply;
+use crate::state::State;
+use crate::turn::Turn;
+use crate::wire::PeerMessage;
+
+/// Versions of one entry share its round; a batch has fewer commands than these bits count.
+const VERSION_BITS: u32 = 10;
+const _: () = assert!(BATCH_COMMANDS_MAX <= 1 << VERSION_BITS);
+
+/// What running a batch on a state came to.
+enum Ran {
+    /// Nothing changes: the replies may leave as soon as the state itself is confirmed.
+    Unchanged,
+    /// The entry that must be chosen before the replies may leave.
+    Changed(Held),
+    /// The state's bytes cannot be read by this version; every command has that for its reply.
+    Unreadable,
+}
+
+impl<D: Disk> Shard<D> {
+    // ---- in ----
+
+    /// Puts a command into its entity's queue. The bounds of the core were checked.
+    pub(crate) fn enqueue(&mut self, turn: &mut Turn<'_, D>, slot: u16, queued: Queued) {
+        let key = queued.command.key().expect("a queued command concerns one key").to_vec();
+        let Some(id) = self.open(slot, &key) else {
+            self.metrics.refused += 1;
+            return self.answer(turn, queued, error::BUSY);
+        };
+        self.entity(id).queue.push_back(queued);
+        self.touch(id);
+        if self.entity(id).stage == Stage::Idle {
+            self.start_batch(turn, id);
+        }
+    }
+
+    /// Starts the next attempt of an idle entity: with the commands at hand if there are any left of the last one, else with what
+    /// waits in the queue.
+    pub(crate) fn start_batch(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        assert!(self.entity(id).stage == Stage::Idle, "one attempt at a time");
+        self.fill_batch(turn, id);
+        let up = self.hosts_up();
+        let majority = self.members.majority();
+        let entity = self.entity(id);
+        if entity.batch.is_empty() {
+            entity.collisions = 0;
+            return;
+        }
+        if entity.is_cold() {
+            entity.stage = Stage::Loading;
+            return self.load(turn, id);
+        }
+        if up < majority {
+            // Nothing leaves without a majority to answer it, so that the error at the deadline can say "nothing was written".
+            entity.stage = Stage::Backoff;
+            let at = turn.clock.now + RESEND_NS;
+            return self.wake_by_deadline(id, at);
+        }
+        let reads = entity.batch.iter().all(|queued| queued.command.is_read());
+        if reads && entity.collisions < 2 {
+            self.start_read(turn, id);
+        } else {
+            self.start_write(turn, id);
+        }
+    }
+
+    /// Moves commands from the queue into the batch, up to its bounds; those past their deadline are answered.
+    fn fill_batch(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let now = turn.clock.now;
+        let full = self.store.is_full();
+        let mut expired = Vec::new();
+        let mut refused = Vec::new();
+        let entity = &mut self.entity(id);
+        let mut bytes: usize = entity.batch.iter().map(|queued| queued.bytes).sum();
+        while let Some(next) = entity.queue.front() {
+            let room = entity.batch.len() < BATCH_COMMANDS_MAX && bytes + next.bytes <= BATCH_BYTES_MAX;
+            if !room && !entity.batch.is_empty() {
+                break;
+            }
+            let Some(queued) = entity.queue.pop_front() else { break };
+            if queued.deadline <= now {
+                expired.push(queued);
+            } else if full && needs_room(&queued) {
+                refused.push(queued);
+            } else {
+                bytes += queued.bytes;
+                entity.batch.push(queued);
+            }
+        }
+        for queued in expired {
+            self.answer_expired(turn, queued, 0);
+        }
+        for queued in refused {
+            self.answer(turn, queued, error::DISK_FULL);
+        }
+    }
+
+    fn start_read(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        self.last_query = self.last_query.wrapping_add(1);
+        let query = u64::from(self.incarnation) << 32 | u64::from(self.last_query);
+        self.metrics.agreed_reads += 1;
+        self.begin(turn, id, Stage::Reading);
+        self.step(turn, id, |instance, _, out| instance.query(query, out));
+    }
+
+    fn start_write(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let (node, incarnation) = (self.node, self.incarnation);
+        if self.entity(id).instance.can_fast(node, incarnation) {
+            let ballot = self.entity(id).instance.state().accepted.succ();
+            let base = self.entity(id).warm();
+            match self.run_batch(turn, id, base.as_ref().map(|(_, bytes)| bytes), ballot) {
+                Ran::Unchanged => return self.start_read(turn, id),
+                Ran::Unreadable => return self.finish_batch(turn, id),
+                Ran::Changed(entry) => {
+                    // The ballot is not from the counter: the counter must not issue its round again to somebody else's loss.
+                    assert!(self.see_round(ballot.round), "the next round is no jump");
+                    self.metrics.fast_proposals += 1;
+                    self.propose(turn, id, entry);
+                }
+            }
+            return;
+        }
+        if let Err(reply) = self.admit(id, Kind::Promise, 0) {
+            return self.refuse_batch(turn, id, &reply);
+        }
+        let ballot = self.fresh_ballot();
+        self.metrics.classic_proposals += 1;
+        self.begin(turn, id, Stage::Proposing);
+        self.step(turn, id, |instance, floor, out| instance.prepare(ballot, floor, out));
+    }
+
+    /// Proposes an entry, unless the log has no room for it: nothing has left yet, so nothing is written.
+    fn propose(&mut self, turn: &mut Turn<'_, D>, id: EntityId, entry: Held) {
+        if let Err(reply) = entry.bytes().map_or(Ok(()), |bytes| self.admit_entry(id, bytes)) {
+            return self.refuse_batch(turn, id, &reply);
+        }
+        self.begin(turn, id, Stage::Proposing);
+        self.step(turn, id, |instance, floor, out| {
+            instance.propose(entry, floor, out);
+        });
+    }
+
+    /// Notes that a question goes out to the peers now.
+    fn begin(&mut self, turn: &mut Turn<'_, D>, id: EntityId, stage: Stage) {
+        self.metrics.peer_round_trips += 1;
+        let entity = self.entity(id);
+        entity.stage = stage;
+        entity.since = turn.clock.now;
+        entity.resends = 0;
+        self.wake_by_deadline(id, turn.clock.now + RESEND_NS);
+    }
+
+    // ---- what the protocol says ----
+
+    /// Phase 1 is done.
+    pub(crate) fn on_prepared(&mut self, turn: &mut Turn<'_, D>, id: EntityId, found: Option<Found<Held>>) {
+        let ballot = self.entity(id).instance.current_ballot().expect("phase 1 ends at a ballot");
+        let bytes = found.as_ref().map(|found| found.entry.bytes().expect("loaded before phase 1").clone());
+        self.drop_expired(turn, id);
+        let settled = found.as_ref().is_none_or(|found| found.chosen);
+        if self.entity(id).batch.is_empty() {
+            return self.end_attempt(turn, id);
+        }
+        match self.run_batch(turn, id, bytes.as_ref(), ballot) {
+            // The majority of promises was asked after these commands arrived: it is an agreed read as well.
+            Ran::Unchanged if settled => self.finish_batch(turn, id),
+            Ran::Unchanged => {
+                if let Err(reply) = bytes.map_or(Ok(()), |bytes| self.admit_entry(id, &bytes)) {
+                    return self.refuse_batch(turn, id, &reply);
+                }
+                self.metrics.finished += 1;
+                self.begin(turn, id, Stage::Proposing);
+                self.step(turn, id, |instance, floor, out| {
+                    instance.finish(floor, out);
+                });
+            }
+            Ran::Changed(entry) => self.propose(turn, id, entry),
+            Ran::Unreadable => self.finish_batch(turn, id),
+        }
+    }
+
+    /// The entry of the batch is chosen: its replies leave.
+    pub(crate) fn on_chosen(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        self.metrics.chosen += 1;
+        self.metrics.chosen_commands += self.entity(id).batch.len() as u64;
+        self.finish_batch(turn, id);
+    }
+
+    /// The ballot is lost: wait with full jitter, then try again above what was seen.
+    pub(crate) fn on_lost(&mut self, turn: &mut Turn<'_, D>, id: EntityId, accept_sent: bool) {
+        self.metrics.lost += 1;
+        let entity = self.entity(id);
+        entity.collisions += 1;
+        entity.stage = Stage::Backoff;
+        entity.replies.clear();
+        if accept_sent {
+            entity.batch.iter_mut().for_each(|queued| queued.sent = true);
+        }
+        let shift = entity.collisions.min(16);
+        let span = (BACKOFF_NS << shift).min(BACKOFF_NS_MAX);
+        let at = turn.clock.now + 1 + self.rng.below(span);
+        self.wake_by_deadline(id, at);
+    }
+
+    /// The agreed read is decided.
+    pub(crate) fn on_read(&mut self, turn: &mut Turn<'_, D>, id: EntityId, outcome: ReadOutcome<Held>) {
+        let bytes = match outcome {
+            ReadOutcome::Local { ballot } if ballot.is_zero() => None,
+            ReadOutcome::Local { ballot } => match self.entity(id).warm() {
+                Some((own, bytes)) if own == ballot => Some(bytes),
+                _ => return self.retry(turn, id),
+            },
+            ReadOutcome::Remote { ballot, entry } => {
+                let Some(bytes) = entry.bytes().cloned() else { return self.retry(turn, id) };
+                if self.admit_entry(id, &bytes).is_ok() {
+                    self.metrics.taken_over += 1;
+                    self.step(turn, id, |instance, floor, out| instance.take_over(ballot, entry, floor, out));
+                }
+                Some(bytes)
+            }
+            ReadOutcome::Conflict => {
+                self.metrics.read_conflicts += 1;
+                let jitter = self.rng.below(READ_SETTLE_NS);
+                let entity = self.entity(id);
+                entity.collisions += 1;
+                entity.stage = Stage::Settling;
+                return self.wake_by_deadline(id, turn.clock.now + READ_SETTLE_NS + jitter);
+            }
+        };
+        match self.run_batch(turn, id, bytes.as_ref(), Ballot::ZERO) {
+            Ran::Unchanged | Ran::Unreadable => {
+                self.metrics.read_commands += self.entity(id).batch.len() as u64;
+                self.finish_batch(turn, id);
+            }
+            // An expiry came due, or a command that changed nothing before now does.
+            Ran::Changed(_) => self.start_write(turn, id),
+        }
+    }
+
+    /// Something moved under the attempt; it starts again at once.
+    fn retry(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        self.entity(id).stage = Stage::Idle;
+        self.start_batch(turn, id);
+    }
+
+    // ---- running commands ----
+
+    /// Runs the batch on a state, in order, and holds the replies. `ballot` is where the entry would be proposed.
+    fn run_batch(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        id: EntityId,
+        bytes: Option<&Bytes>,
+        ballot: Ballot,
+    ) -> Ran {
+        let record = match bytes.map(|bytes| Record::decode(bytes)).transpose() {
+            Ok(record) => record.unwrap_or_default(),
+            Err(_) => {
+                let entity = self.entity(id);
+                entity.replies = entity.batch.iter().map(|_| Some(error::UNREADABLE)).collect();
+                return Ran::Unreadable;
+            }
+        };
+        let had_value = record.value.is_some();
+        let mut state = record.state();
+        // One round leaves room for the versions of a whole batch (amendment 10).
+        state.version_floor = ballot.round << VERSION_BITS;
+        let mut applied = record.applied;
+        self.prune(id, &mut applied);
+        let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
+        let expired = state.expire(wall_ms);
+        let batch = mem::take(&mut self.entity(id).batch);
+        let mut replies = mem::take(&mut self.entity(id).replies);
+        replies.clear();
+        for queued in &batch {
+            replies.push(run_one(queued, &mut state, &mut applied, wall_ms, &limits));
+        }
+        let entity = self.entity(id);
+        entity.batch = batch;
+        entity.replies = replies;
+        if ballot.is_zero() {
+            self.count_hits(id, had_value && !expired);
+        }
+        if !state.changed {
+            return Ran::Unchanged;
+        }
+        self.metrics.expired_keys += u64::from(expired && !ballot.is_zero());
+        Ran::Changed(encode(state, applied))
+    }
+
+    /// Drops from a table of applied commands what nobody will ask for again.
+    fn prune(&self, id: EntityId, applied: &mut Applied) {
+        let entity = self.peek(id);
+        let (own_mark, sent) = (self.own_settled_below(), entity.batch.iter().any(|queued| queued.sent));
+        if !sent {
+            // Commands that never left this core are asked for again by their own batch only.
+            applied.retain(self.node, self.incarnation, |seq| seq & 1 == 1);
+        }
+        applied.settle(self.node, self.incarnation, own_mark);
+        for mark in self.forwards.marks() {
+            applied.settle(mark.node, mark.incarnation, mark.settled_below);
+        }
+    }
+
+    fn count_hits(&mut self, id: EntityId, hit: bool) {
+        let reads = self.entity(id).batch.iter().filter(|queued| queued.command.is_read()).count() as u64;
+        if hit {
+            self.metrics.keyspace_hits += reads;
+        } else {
+            self.metrics.keyspace_misses += reads;
+        }
+    }
+
+    // ---- out ----
+
+    /// Sends the replies of the batch and goes on with the queue.
+    fn finish_batch(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let entity = self.entity(id);
+        let batch = mem::take(&mut entity.batch);
+        let replies = mem::take(&mut entity.replies);
+        assert!(batch.len() == replies.len(), "every command of a batch has a reply");
+        for (queued, reply) in batch.into_iter().zip(replies) {
+            match reply {
+                Some(reply) => self.answer(turn, queued, reply),
+                None => self.release(&queued),
+            }
+        }
+        self.end_attempt(turn, id);
+    }
+
+    /// Answers the batch with an error: it was not proposed. What an earlier attempt sent may still be applied.
+    fn refuse_batch(&mut self, turn: &mut Turn<'_, D>, id: EntityId, reply: &Reply) {
+        self.metrics.refused += self.entity(id).batch.len() as u64;
+        let entity = self.entity(id);
+        let uncertain = |queued: &Queued| queued.sent && queued.command.is_write();
+        let reply = |queued| Some(if uncertain(queued) { error::UNCERTAIN } else { reply.clone() });
+        entity.replies = entity.batch.iter().map(reply).collect();
+        self.finish_batch(turn, id);
+    }
+
+    fn end_attempt(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let entity = self.entity(id);
+        entity.instance.abandon();
+        entity.instance.abandon_read();
+        entity.stage = Stage::Idle;
+        entity.collisions = 0;
+        entity.wake_at = None;
+        if !entity.queue.is_empty() {
+            self.start_batch(turn, id);
+        }
+    }
+
+    /// Answers a command, wherever its waiter is, and takes it off the books.
+    pub(crate) fn answer(&mut self, turn: &mut Turn<'_, D>, queued: Queued, reply: Reply) {
+        self.release(&queued);
+        match queued.waiter {
+            Waiter::Client(request) => {
+                self.settle(queued.id);
+                turn.effects.replies.push((request, reply));
+            }
+            Waiter::Peer(member) => {
+                let mut bytes = Vec::new();
+                reply.encode(&mut bytes);
+                let (id, sender) = (queued.id, self.sender());
+                turn.effects
+                    .message(member, |out| PeerMessage::Forwarded { id, reply: &bytes }.encode(sender, out));
+            }
+        }
+    }
+
+    fn release(&mut self, queued: &Queued) {
+        self.commands -= 1;
+        self.command_bytes -= queued.bytes;
+    }
+
+    /// Answers a command whose deadline passed. `answers`: how many hosts answered the attempt under way, 0 when there
+    /// was none.
+    pub(crate) fn answer_expired(&mut self, turn: &mut Turn<'_, D>, queued: Queued, answers: u8) {
+        self.metrics.expired_deadlines += 1;
+        let read = queued.command.is_read();
+        let answers = if answers == 0 { self.hosts_up() } else { answers };
+        let reply = if queued.sent && !read {
+            self.metrics.uncertain += 1;
+            error::UNCERTAIN
+        } else if answers < self.members.majority() {
+            self.metrics.no_quorum += 1;
+            error::no_quorum(answers, self.members.count(), read)
+        } else {
+            error::TIMED_OUT
+        };
+        self.answer(turn, queued, reply);
+    }
+
+    /// Every command of the entity is answered with the failure of the core.
+    pub(crate) fn fail_commands(&mut self, turn: &mut Turn<'_, D>, id: EntityId, fault: &Fault) {
+        let entity = self.entity(id);
+        let sent = entity.instance.is_accepting();
+        let mut batch = mem::take(&mut entity.batch);
+        batch.iter_mut().for_each(|queued| queued.sent |= sent);
+        batch.extend(mem::take(&mut entity.queue));
+        for queued in batch {
+            let uncertain = queued.sent && !queued.command.is_read();
+            self.answer(turn, queued, error::failed(fault, uncertain));
+        }
+    }
+
+    // ---- time ----
+
+    /// The time that the entity asked for has come.
+    pub(crate) fn on_wake(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let now = turn.clock.now;
+        match self.entity(id).stage {
+            Stage::Idle | Stage::Loading => {}
+            Stage::Backoff | Stage::Settling => {
+                let entity = self.entity(id);
+                entity.stage = Stage::Idle;
+                self.drop_expired(turn, id);
+                self.start_batch(turn, id);
+            }
+            Stage::Reading | Stage::Proposing => {
+                self.drop_expired(turn, id);
+                if self.entity(id).batch.is_empty() {
+                    return self.end_attempt(turn, id);
+                }
+                if now < self.entity(id).since + RESEND_NS {
+                    return self.wake_by_deadline(id, self.peek(id).since + RESEND_NS);
+                }
+                self.repeat(turn, id);
+            }
+        }
+    }
+
+    /// A question was not answered in time: ask again, or, where a rival stands in the way, at a higher ballot.
+    fn repeat(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let entity = self.entity(id);
+        if entity.instance.is_contested() {
+            let accept_sent = entity.instance.is_accepting();
+            entity.instance.abandon();
+            return self.on_lost(turn, id, accept_sent);
+        }
+        entity.resends += 1;
+        let wait = (RESEND_NS << entity.resends.min(4)).min(RESEND_NS_MAX);
+        let reading = entity.stage == Stage::Reading;
+        self.metrics.resends += 1;
+        self.wake_by_deadline(id, turn.clock.now + wait);
+        self.step(turn, id, |instance, _, out| {
+            if reading {
+                instance.settle_read(out);
+            }
+            instance.resend(out);
+        });
+    }
+
+    /// Answers the commands of the batch whose deadline passed. An Accept that is out may carry them.
+    fn drop_expired(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let now = turn.clock.now;
+        let entity = self.entity(id);
+        if entity.batch.iter().all(|queued| queued.deadline > now) {
+            return;
+        }
+        let accepting = entity.instance.is_accepting();
+        let answers = if entity.stage == Stage::Idle { 0 } else { entity.instance.answered() };
+        let mut kept = Vec::new();
+        let mut kept_replies = Vec::new();
+        let batch = mem::take(&mut entity.batch);
+        let mut replies = mem::take(&mut entity.replies).into_iter();
+        let mut expired = Vec::new();
+        for mut queued in batch {
+            let reply = replies.next();
+            if queued.deadline <= now {
+                queued.sent |= accepting;
+                expired.push(queued);
+            } else {
+                kept.push(queued);
+                kept_replies.extend(reply);
+            }
+        }
+        entity.batch = kept;
+        entity.replies = kept_replies;
+        for queued in expired {
+            self.answer_expired(turn, queued, answers);
+        }
+    }
+
+    /// Wakes the entity at a time, or at the earliest deadline of its commands if that is sooner.
+    fn wake_by_deadline(&mut self, id: EntityId, at: Nanos) {
+        let deadline = self.entity(id).batch.iter().map(|queued| queued.deadline).min();
+        self.wake_at(id, deadline.map_or(at, |deadline| deadline.min(at)));
+    }
+
+    /// How many hosts can be talked to, this one included.
+    pub(crate) fn hosts_up(&self) -> u8 {
+        let others =
+            self.peers_up.iter().enumerate().filter(|(m, up)| **up && *m != usize::from(self.config.me));
+        1 + others.count() as u8
+    }
+
+    /// Whether the core takes commands in.
+    pub(crate) fn refusal(&self) -> Option<Reply> {
+        match self.status {
+            Status::Ready => None,
+            Status::Failed => self.fault().map(|fault| error::failed(fault, false)),
+            Status::Recovering | Status::Starting(_) => {
+                Some(Reply::error("ERR this core is still reading its log"))
+            }
+        }
+    }
+}
+
+/// Whether a command may add bytes to the disk: deletes go into the reserve.
+fn needs_room(queued: &Queued) -> bool {
+    let deletes = matches!(&*queued.command, Command::Key(key) if matches!(key.op, command::Op::Delete(_) | command::Op::GetDelete));
+    queued.command.is_write() && !deletes
+}
+
+/// Runs one command. None: nobody waits for it any more.
+fn run_one(
+    queued: &Queued,
+    state: &mut State,
+    applied: &mut Applied,
+    wall_ms: u64,
+    limits: &command::Limits,
+) -> Option<Reply> {
+    if queued.sent || queued.id.travels() {
+        match applied.find(queued.id) {
+            Known::New => {}
+            Known::Applied(Some(bytes)) => {
+                return Some(Reply::decode(&bytes).unwrap_or(error::REPLY_LOST));
+            }
+            Known::Applied(None) => return Some(error::REPLY_LOST),
+            Known::Stale if matches!(queued.waiter, Waiter::Client(_)) => return Some(error::UNCERTAIN),
+            Known::Stale => return None,
+        }
+        if applied.count(queued.id.node) >= ORIGIN_IDS_MAX {
+            return Some(error::BUSY);
+        }
+    }
+    let before = mem::replace(&mut state.changed, false);
+    let reply = command::execute(&queued.command, state, wall_ms, limits);
+    // A write that may be applied elsewhere too is answered only by a chosen entry that bears its id, even if it changes
+    // nothing (amendment 6): or else a late copy of it could still change something.
+    state.changed |= queued.sent && queued.command.is_write();
+    if state.changed {
+        let mut bytes = Vec::new();
+        reply.encode(&mut bytes);
+        applied.insert(queued.id, &bytes);
+    }
+    state.changed |= before;
+    Some(reply)
+}
+
+fn encode(state: State, applied: Applied) -> Held {
+    let record =
+        Record { version: state.version, value: state.value, expires_at_ms: state.expires_at_ms, applied };
+    let mut out = Vec::with_capacity(128);
+    record.encode(&mut out);
+    Held::Here(Bytes::from(out))
+}

@@ -1,0 +1,599 @@
+//! The core itself: its entities, its store, its counters; recovery, timers, and the steps that all others are made of.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::mem;
+use std::rc::Rc;
+
+use ahash::RandomState;
+use bitcask::{Bitcask, Kind, Record as LogRecord, Stamp};
+use hashbrown::HashMap;
+use paxos::{AcceptorState, Ballot, Instance, Member, Members, Message, Output, Recorded};
+use reactor::clock::Nanos;
+use reactor::rng::Rng;
+use reactor::{Completion, Disk};
+use slab::Slab;
+
+use crate::config::Config;
+use crate::entity::{Entity, Stage};
+use crate::error::{self, Fault};
+use crate::forward::Forwards;
+use crate::held::Held;
+use crate::keyspace::Surveys;
+use crate::limits::{ENTITIES_MAX, MERGE_STEP_BYTES, ROUND_JUMP_MAX, ROUND_MAX};
+use crate::metrics::Metrics;
+use crate::record::Record;
+use crate::reply::Reply;
+use crate::turn::Turn;
+use crate::wire::{PeerMessage, Sender};
+
+/// Durable facts of a core beside its records, by their number in the log.
+mod meta {
+    /// How often the core was started: four bytes.
+    pub const INCARNATION: u8 = 1;
+    /// The ballot that absent entities refuse up to: sixteen bytes.
+    pub const FLOOR: u8 = 2;
+    /// The config epoch last worked under: four bytes.
+    pub const EPOCH: u8 = 3;
+}
+
+/// Where a core stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// The log is being read.
+    Recovering,
+    /// The new incarnation is being made durable.
+    Starting(bitcask::Lsn),
+    /// Serving.
+    Ready,
+    /// Its storage failed; nothing is served until the process is restarted.
+    Failed,
+}
+
+/// Index of an entity in memory, with a generation that its successors at the same place do not have.
+pub(crate) type EntityId = usize;
+
+/// A change on its way to stable storage.
+#[derive(Debug)]
+struct Waiting {
+    lsn: bitcask::Lsn,
+    entity: EntityId,
+    token: paxos::Token,
+}
+
+/// One core's keys. See the crate's essay.
+pub struct Shard<D> {
+    pub(crate) config: Config,
+    pub(crate) members: Members,
+    pub(crate) node: u32,
+    pub(crate) incarnation: u32,
+    pub(crate) floor: Ballot,
+    pub(crate) status: Status,
+    fault: Option<Fault>,
+    pub(crate) store: Bitcask,
+    /// The Lamport counter: the highest round seen or issued.
+    round: u64,
+    pub(crate) last_query: u32,
+    entities: Slab<Entity>,
+    by_key: HashMap<Rc<[u8]>, EntityId, RandomState>,
+    touched: Vec<EntityId>,
+    waiting: VecDeque<Waiting>,
+    tickets: HashMap<bitcask::Ticket, Loading, RandomState>,
+    timers: BinaryHeap<Reverse<(Nanos, EntityId)>>,
+    pub(crate) forwards: Forwards,
+    pub(crate) surveys: Surveys,
+    pub(crate) peers_up: Vec<bool>,
+    /// The newest incarnation heard of, per member; 0 = none yet.
+    pub(crate) peer_incarnations: Vec<u32>,
+    /// Per slot range: see [`Shard::set_routes`].
+    pub(crate) routes: Vec<Member>,
+    pub(crate) commands: usize,
+    pub(crate) command_bytes: usize,
+    pub(crate) rng: Rng,
+    pub(crate) metrics: Metrics,
+    spare: Vec<Vec<Output<Held>>>,
+    disk: std::marker::PhantomData<D>,
+}
+
+/// What a disk read is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loading {
+    /// The bytes of an entity's record.
+    Entity(EntityId),
+    /// A key for a survey of a slot.
+    Survey(crate::keyspace::SurveyRead),
+}
+
+impl<D: Disk> Shard<D> {
+    /// A core over its directory: starts to read its log. It serves once [`Shard::is_ready`].
+    pub fn new(config: Config, store: bitcask::Options, disk: &mut D) -> Shard<D> {
+        let members = config.members();
+        assert!(config.me < members.count(), "a core is one of the members");
+        let mut rng = Rng::new(config.seed);
+        let hashes = || RandomState::with_seeds(config.seed, 1, 2, 3);
+        Shard {
+            members,
+            node: config.node(),
+            incarnation: 0,
+            floor: Ballot::ZERO,
+            status: Status::Recovering,
+            fault: None,
+            store: Bitcask::open(store, disk),
+            round: 0,
+            last_query: 0,
+            entities: Slab::new(),
+            by_key: HashMap::with_hasher(hashes()),
+            touched: Vec::new(),
+            waiting: VecDeque::new(),
+            tickets: HashMap::with_hasher(hashes()),
+            timers: BinaryHeap::new(),
+            forwards: Forwards::default(),
+            surveys: Surveys::default(),
+            peers_up: vec![false; config.hosts.len()],
+            peer_incarnations: vec![0; config.hosts.len()],
+            routes: vec![config.me],
+            commands: 0,
+            command_bytes: 0,
+            rng: rng.fork(),
+            metrics: Metrics::default(),
+            spare: Vec::new(),
+            disk: std::marker::PhantomData,
+            config,
+        }
+    }
+
+    /// Whether the core serves.
+    pub fn is_ready(&self) -> bool {
+        self.status == Status::Ready
+    }
+
+    /// Why the core stopped serving, if it did.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The engine's counters.
+    pub fn store_stats(&self) -> bitcask::Stats {
+        self.store.stats()
+    }
+
+    /// Whether the disk is full: values are refused.
+    pub fn is_full(&self) -> bool {
+        self.store.is_full()
+    }
+
+    /// The counter of this core's starts; 0 before it is known.
+    pub fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// Entities in memory and commands under way, for the owner's gauges.
+    pub fn under_way(&self) -> (usize, usize) {
+        (self.entities.len(), self.commands)
+    }
+
+    /// What is durable about a key: for the simulator, which compares it with what this core says.
+    pub fn inspect(&self, key: &[u8]) -> AcceptorState {
+        self.durable_state(crate::slot::slot(key), key).0
+    }
+
+    /// The link to a member came up or went down.
+    pub fn on_peer(&mut self, turn: &mut Turn<'_, D>, member: Member, up: bool) {
+        self.peers_up[usize::from(member)] = up;
+        if !up {
+            self.take_back_forwards(turn, Some(member));
+        }
+    }
+
+    /// Changes the limits of values and keys.
+    pub fn set_limits(&mut self, limits: crate::command::Limits) {
+        self.config.limits = limits;
+    }
+
+    /// Tells which member is preferred for which slots: the slots are cut into as many equal ranges as there are routes.
+    pub fn set_routes(&mut self, routes: Vec<Member>) {
+        assert!(
+            !routes.is_empty() && routes.iter().all(|m| *m < self.members.count()),
+            "routes name members"
+        );
+        self.routes = routes;
+    }
+
+    /// A disk operation ended.
+    pub fn on_disk(&mut self, turn: &mut Turn<'_, D>, completion: Completion) {
+        self.store.on_disk(turn.disk, completion);
+        self.drain_store(turn);
+    }
+
+    /// Ends the turn: what is due by the clock, then one write, then what nothing needs any more is dropped.
+    pub fn end_turn(&mut self, turn: &mut Turn<'_, D>) {
+        self.run_timers(turn);
+        self.forward_timers(turn);
+        self.survey_timers(turn);
+        self.store.flush(turn.disk);
+        self.drain_store(turn);
+        if self.status == Status::Failed {
+            self.clear_up(turn);
+        } else {
+            self.drop_idle();
+        }
+    }
+
+    /// When the core wants a turn although nothing arrived.
+    pub fn deadline(&self) -> Option<Nanos> {
+        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let store = self.store.background_deadline();
+        [timer, store, self.forwards.deadline(), self.surveys.deadline()].into_iter().flatten().min()
+    }
+
+    /// Whether the engine has upkeep to do.
+    pub fn background_wanted(&self) -> bool {
+        self.store.background_wanted()
+    }
+
+    /// One budgeted step of the engine's upkeep.
+    pub fn background(&mut self, turn: &mut Turn<'_, D>) {
+        self.store.background(turn.disk, turn.clock.now, MERGE_STEP_BYTES);
+        self.drain_store(turn);
+    }
+
+    // ---- the store ----
+
+    fn drain_store(&mut self, turn: &mut Turn<'_, D>) {
+        while let Some(event) = self.store.poll() {
+            match event {
+                bitcask::Event::Ready(recovered) => self.on_recovered(&recovered),
+                bitcask::Event::Persisted(lsn) => self.on_persisted(turn, lsn),
+                bitcask::Event::Read { ticket, result } => match (self.tickets.remove(&ticket), result) {
+                    (Some(loading), Ok(found)) => self.on_read_done(turn, loading, found),
+                    (_, Err(error)) => self.fail(Fault::read(&error)),
+                    (None, Ok(_)) => {}
+                },
+                bitcask::Event::Full(_) => {}
+                bitcask::Event::Failed(fault) => self.fail(Fault::from(fault)),
+            }
+        }
+    }
+
+    fn on_recovered(&mut self, recovered: &bitcask::Recovered) {
+        let number = |id: u8| {
+            let bytes = self.store.meta(id)?;
+            Some(u32::from_le_bytes(bytes.try_into().ok()?))
+        };
+        let before = number(meta::INCARNATION).unwrap_or(0);
+        self.floor = self.store.meta(meta::FLOOR).and_then(floor_of).unwrap_or(Ballot::ZERO);
+        self.round = recovered.round_max.max(self.floor.round);
+        self.incarnation = before.checked_add(1).expect("four billion starts");
+        let incarnation = self.incarnation.to_le_bytes();
+        let epoch = self.config.epoch.to_le_bytes();
+        let written = self
+            .store
+            .append_meta(meta::INCARNATION, &incarnation)
+            .and_then(|_| self.store.append_meta(meta::EPOCH, &epoch));
+        match written {
+            Ok(lsn) => self.status = Status::Starting(lsn),
+            Err(error) => self.fail(Fault::refused_start(&error)),
+        }
+    }
+
+    fn on_persisted(&mut self, turn: &mut Turn<'_, D>, lsn: bitcask::Lsn) {
+        if matches!(self.status, Status::Starting(own) if own <= lsn) {
+            self.status = Status::Ready;
+        }
+        while self.waiting.front().is_some_and(|waiting| waiting.lsn <= lsn) {
+            let Some(waiting) = self.waiting.pop_front() else { return };
+            self.step(turn, waiting.entity, |instance, _, out| instance.persisted(waiting.token, out));
+        }
+    }
+
+    /// The slice stops: nothing is stepped any more. The end of the turn clears up.
+    fn fail(&mut self, fault: Fault) {
+        self.status = Status::Failed;
+        self.fault.get_or_insert(fault);
+    }
+
+    /// After a failure every command under way gets an answer that says so.
+    fn clear_up(&mut self, turn: &mut Turn<'_, D>) {
+        let Some(fault) = self.fault.clone() else { return };
+        let ids: Vec<EntityId> = self.entities.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            self.fail_commands(turn, id, &fault);
+        }
+        self.fail_forwards(turn, &fault);
+        self.fail_surveys(turn, &fault);
+        self.entities.clear();
+        self.by_key.clear();
+        self.waiting.clear();
+        self.tickets.clear();
+        self.timers.clear();
+        self.touched.clear();
+    }
+
+    /// Starts to read a record; the result is used when it comes, or at once if it is cached.
+    pub(crate) fn load(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let entity = &mut self.entities[id];
+        if entity.loading {
+            return;
+        }
+        entity.loading = true;
+        let (slot, key) = (entity.slot, entity.key.clone());
+        self.metrics.disk_reads += 1;
+        match self.store.read(turn.disk, slot, &key) {
+            bitcask::Read::Pending(ticket) => {
+                self.tickets.insert(ticket, Loading::Entity(id));
+            }
+            bitcask::Read::Ready(found) => self.on_loaded(turn, id, Some(found)),
+            bitcask::Read::Absent => self.on_loaded(turn, id, None),
+        }
+    }
+
+    /// Remembers what a pending read is for.
+    pub(crate) fn expect_read(&mut self, ticket: bitcask::Ticket, loading: Loading) {
+        self.tickets.insert(ticket, loading);
+    }
+
+    fn on_read_done(&mut self, turn: &mut Turn<'_, D>, loading: Loading, result: Option<bitcask::Found>) {
+        match loading {
+            Loading::Entity(id) => self.on_loaded(turn, id, result),
+            Loading::Survey(read) => self.on_survey_read(turn, read, result),
+        }
+    }
+
+    /// The record is here, or it was replaced meanwhile: then its successor is in memory already.
+    fn on_loaded(&mut self, turn: &mut Turn<'_, D>, id: EntityId, found: Option<bitcask::Found>) {
+        let entity = &mut self.entities[id];
+        assert!(entity.loading, "only a load that is under way ends");
+        entity.loading = false;
+        if let Some(found) = found {
+            entity.instance.reload(ballot_of(found.stamp), &Held::Here(found.body));
+        }
+        if entity.is_cold() {
+            // The directory moved between the read and now, to a record that is durable and cold again: read that one.
+            self.load(turn, id);
+            return;
+        }
+        let sends = mem::take(&mut entity.waiting_sends);
+        let steps = mem::take(&mut entity.waiting_steps);
+        for (to, message) in sends {
+            self.send(turn, id, to, message);
+        }
+        for (from, message) in steps {
+            self.receive(turn, id, from, message);
+        }
+        if self.entities[id].stage == Stage::Loading {
+            self.entities[id].stage = Stage::Idle;
+            self.start_batch(turn, id);
+        }
+        self.touch(id);
+    }
+
+    // ---- entities ----
+
+    /// The entity of a key if it is in memory.
+    pub(crate) fn find(&self, key: &[u8]) -> Option<EntityId> {
+        self.by_key.get(key).copied()
+    }
+
+    /// An entity in memory, to look at.
+    pub(crate) fn peek(&self, id: EntityId) -> &Entity {
+        &self.entities[id]
+    }
+
+    /// An entity in memory.
+    pub(crate) fn entity(&mut self, id: EntityId) -> &mut Entity {
+        &mut self.entities[id]
+    }
+
+    /// The entity of a key, made from the directory if it is not in memory. None at the bound.
+    pub(crate) fn open(&mut self, slot: u16, key: &[u8]) -> Option<EntityId> {
+        if let Some(id) = self.find(key) {
+            return Some(id);
+        }
+        if self.entities.len() >= ENTITIES_MAX {
+            return None;
+        }
+        let (state, held) = self.durable_state(slot, key);
+        let entity = Entity::new(key, slot, Instance::new(self.config.me, self.members, state, held));
+        let key = entity.key.clone();
+        let id = self.entities.insert(entity);
+        self.by_key.insert(key, id);
+        self.touch(id);
+        Some(id)
+    }
+
+    /// The acceptor state of a key as the directory has it.
+    pub(crate) fn durable_state(&self, slot: u16, key: &[u8]) -> (AcceptorState, Option<Held>) {
+        let info = self.store.info(slot, key);
+        let promised = info.promised.map_or(Ballot::ZERO, ballot_of);
+        let Some(entry) = info.entry else {
+            return (AcceptorState { promised, ..AcceptorState::default() }, None);
+        };
+        let accepted = ballot_of(entry.stamp);
+        let state = AcceptorState {
+            promised: promised.max(accepted.succ()),
+            accepted,
+            chosen_to: if entry.marked { accepted } else { Ballot::ZERO },
+            taken_over: false,
+        };
+        (state, Some(Held::Cold))
+    }
+
+    /// Lists the entity for the check at the end of the turn.
+    pub(crate) fn touch(&mut self, id: EntityId) {
+        if !mem::replace(&mut self.entities[id].touched, true) {
+            self.touched.push(id);
+        }
+    }
+
+    fn drop_idle(&mut self) {
+        for id in mem::take(&mut self.touched) {
+            let entity = &mut self.entities[id];
+            entity.touched = false;
+            if !entity.is_idle() {
+                continue;
+            }
+            let state = entity.instance.state();
+            if state.is_chosen() {
+                self.store.mark(entity.slot, &entity.key, stamp_of(state.accepted));
+            }
+            self.by_key.remove(&entity.key);
+            self.entities.remove(id);
+        }
+    }
+
+    // ---- steps ----
+
+    /// Steps an instance and carries out what comes of it.
+    pub(crate) fn step(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        id: EntityId,
+        step: impl FnOnce(&mut Instance<Held>, Ballot, &mut Vec<Output<Held>>),
+    ) {
+        let mut outputs = self.spare.pop().unwrap_or_default();
+        step(&mut self.entities[id].instance, self.floor, &mut outputs);
+        for output in outputs.drain(..) {
+            if self.status == Status::Failed {
+                return;
+            }
+            self.carry_out(turn, id, output);
+        }
+        self.spare.push(outputs);
+        self.touch(id);
+    }
+
+    fn carry_out(&mut self, turn: &mut Turn<'_, D>, id: EntityId, output: Output<Held>) {
+        match output {
+            Output::Persist { token, record } => self.persist(id, token, &record),
+            Output::Send { to, message } => self.send(turn, id, to, message),
+            Output::Prepared { found } => self.on_prepared(turn, id, found),
+            Output::Chosen { .. } => self.on_chosen(turn, id),
+            Output::Lost(lost) => self.on_lost(turn, id, lost.accept_sent),
+            Output::Read { outcome, .. } => self.on_read(turn, id, outcome),
+            Output::Corrupt { .. } => self.metrics.corrupt_entries += 1,
+        }
+    }
+
+    fn persist(&mut self, id: EntityId, token: paxos::Token, record: &Recorded<Held>) {
+        let entity = &self.entities[id];
+        let (kind, ballot, body): (Kind, Ballot, &[u8]) = match record {
+            Recorded::Promised { ballot } => (Kind::Promise, *ballot, &[]),
+            Recorded::Accepted { ballot, entry } => {
+                let bytes = entry.bytes().expect("a record is in memory when it is accepted");
+                let dead = Record::is_tombstone(bytes).expect("entries are checked when they arrive");
+                (if dead { Kind::Tombstone } else { Kind::Value }, *ballot, bytes)
+            }
+        };
+        let stamp = stamp_of(ballot);
+        let record = LogRecord { slot: entity.slot, key: &entity.key, kind, stamp, body };
+        match self.store.append(record) {
+            Ok(lsn) => self.waiting.push_back(Waiting { lsn, entity: id, token }),
+            // What cannot be written was refused before the instance was stepped; so this is the end of the log.
+            Err(error) => self.fail(Fault::append(&error)),
+        }
+    }
+
+    /// Sends a message about an entity, once the bytes of the entry that it carries are in memory.
+    pub(crate) fn send(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        id: EntityId,
+        to: Member,
+        mut message: Message<Held>,
+    ) {
+        let sender = self.sender();
+        let entity = &mut self.entities[id];
+        if let Message::Promise { report, .. } | Message::State { report, .. } = &mut message {
+            if report.entry == Some(Held::Cold) {
+                match entity.warm() {
+                    Some((ballot, bytes)) if ballot == report.accepted => {
+                        report.entry = Some(Held::Here(bytes))
+                    }
+                    // Replaced since: the asker repeats its question.
+                    Some(_) => return,
+                    None => {
+                        entity.waiting_sends.push((to, message));
+                        self.load(turn, id);
+                        return;
+                    }
+                }
+            }
+        }
+        let (slot, key, sender) = (entity.slot, &entity.key, sender);
+        self.metrics.messages_out += 1;
+        turn.effects.message(to, |out| PeerMessage::Paxos { slot, key, message }.encode(sender, out));
+    }
+
+    /// What this core's messages say of it.
+    pub(crate) fn sender(&self) -> Sender {
+        Sender { epoch: self.config.epoch, incarnation: self.incarnation }
+    }
+
+    /// Whether the log takes a record of the entity now: asked before an instance is stepped, because what it has decided
+    /// cannot be taken back. The error is for a client; a peer gets no answer, as if the message were lost.
+    pub(crate) fn admit(&self, id: EntityId, kind: Kind, body_bytes: usize) -> Result<(), Reply> {
+        let entity = &self.entities[id];
+        self.store.admits(entity.slot, &entity.key, kind, body_bytes).map_err(|error| error::refused(error))
+    }
+
+    // ---- rounds and timers ----
+
+    /// A ballot above everything this core has seen.
+    pub(crate) fn fresh_ballot(&mut self) -> Ballot {
+        self.round = self.round.max(self.floor.round) + 1;
+        assert!(self.round < ROUND_MAX, "rounds are used up");
+        Ballot::new(self.round, self.node, self.incarnation)
+    }
+
+    /// Takes note of a round; false when no honest history could have reached it.
+    pub(crate) fn see_round(&mut self, round: u64) -> bool {
+        if round > self.round.saturating_add(ROUND_JUMP_MAX) || round >= ROUND_MAX {
+            return false;
+        }
+        self.round = self.round.max(round);
+        true
+    }
+
+    /// Has the entity looked at again at a time.
+    pub(crate) fn wake_at(&mut self, id: EntityId, at: Nanos) {
+        let entity = &mut self.entities[id];
+        if entity.wake_at != Some(at) {
+            entity.wake_at = Some(at);
+            self.timers.push(Reverse((at, id)));
+        }
+    }
+
+    fn run_timers(&mut self, turn: &mut Turn<'_, D>) {
+        while let Some(Reverse((at, id))) = self.timers.peek().copied() {
+            if at > turn.clock.now || self.status == Status::Failed {
+                return;
+            }
+            self.timers.pop();
+            // Timers are not withdrawn: one of an entity that is gone, or that wants another time now, is passed over.
+            if self.entities.get(id).is_some_and(|entity| entity.wake_at == Some(at)) {
+                self.entities[id].wake_at = None;
+                self.on_wake(turn, id);
+                self.touch(id);
+            }
+        }
+    }
+}
+
+fn floor_of(bytes: &[u8]) -> Option<Ballot> {
+    crate::wire::bytes::Reader::new(bytes, "floor").ballot().ok()
+}
+
+/// The ballot that a stamp stands for.
+pub(crate) fn ballot_of(stamp: Stamp) -> Ballot {
+    Ballot { round: stamp.round, node: stamp.node, incarnation: stamp.incarnation }
+}
+
+/// The stamp that stands for a ballot.
+pub(crate) fn stamp_of(ballot: Ballot) -> Stamp {
+    Stamp { round: ballot.round, node: ballot.node, incarnation: ballot.incarnation }
+}

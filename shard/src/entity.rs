@@ -1,0 +1,127 @@
+//! One entity with something under way: its protocol instance, the commands that wait, and what it waits for itself.
+//!
+//! An entity exists in memory only while something is under way. All that must outlive it is in the store: the record, the
+//! promise, and the one bit "known chosen".
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use paxos::{Ballot, Instance, Member, Message};
+use reactor::clock::Nanos;
+
+use crate::command::Command;
+use crate::held::{Bytes, Held};
+use crate::record::CommandId;
+use crate::reply::Reply;
+use crate::turn::RequestId;
+
+/// Who waits for a command's reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    /// A client of this host.
+    Client(RequestId),
+    /// The core of another host that forwarded the command.
+    Peer(Member),
+}
+
+/// A command on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Queued {
+    pub waiter: Waiter,
+    pub id: CommandId,
+    pub command: Rc<Command>,
+    pub bytes: usize,
+    pub deadline: Nanos,
+    /// It may have been applied already: an Accept carried it, or another host had it. Only a chosen entry with its id, or one
+    /// above all ballots that carried it, tells.
+    pub sent: bool,
+}
+
+/// What the coordinator side of an entity is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Nothing; a batch may start.
+    Idle,
+    /// The value is being read from disk; then the batch goes on.
+    Loading,
+    /// An agreed read is out.
+    Reading,
+    /// An agreed read met a write in flight and gives it a moment.
+    Settling,
+    /// Prepare or Accept is out.
+    Proposing,
+    /// A ballot was lost, or there is no majority to talk to.
+    Backoff,
+}
+
+/// An entity with something under way.
+#[derive(Debug)]
+pub(crate) struct Entity {
+    pub key: Rc<[u8]>,
+    pub slot: u16,
+    pub instance: Instance<Held>,
+    pub queue: VecDeque<Queued>,
+    /// The commands of the attempt under way, and, once they were executed, their replies.
+    pub batch: Vec<Queued>,
+    pub replies: Vec<Option<Reply>>,
+    pub stage: Stage,
+    /// When the stage began, for repetition.
+    pub since: Nanos,
+    /// Repetitions of the question under way.
+    pub resends: u32,
+    /// Attempts of this batch that came to nothing.
+    pub collisions: u32,
+    /// The next time to look; the timer queue may hold older times.
+    pub wake_at: Option<Nanos>,
+    /// A disk read of the accepted entry is under way.
+    pub loading: bool,
+    /// Answers that wait for the bytes of the entry that they carry.
+    pub waiting_sends: Vec<(Member, Message<Held>)>,
+    /// Requests that wait for the bytes of the own entry.
+    pub waiting_steps: Vec<(Member, Message<Held>)>,
+    /// Whether the entity is listed for the check at the end of the turn.
+    pub touched: bool,
+}
+
+impl Entity {
+    pub fn new(key: &[u8], slot: u16, instance: Instance<Held>) -> Entity {
+        Entity {
+            key: Rc::from(key),
+            slot,
+            instance,
+            queue: VecDeque::new(),
+            batch: Vec::new(),
+            replies: Vec::new(),
+            stage: Stage::Idle,
+            since: 0,
+            resends: 0,
+            collisions: 0,
+            wake_at: None,
+            loading: false,
+            waiting_sends: Vec::new(),
+            waiting_steps: Vec::new(),
+            touched: false,
+        }
+    }
+
+    /// Whether it can be dropped: everything about it is in the store.
+    pub fn is_idle(&self) -> bool {
+        self.stage == Stage::Idle
+            && self.queue.is_empty()
+            && !self.loading
+            && self.instance.is_idle()
+            && self.waiting_sends.is_empty()
+            && self.waiting_steps.is_empty()
+    }
+
+    /// Whether the accepted entry's bytes are still on disk only.
+    pub fn is_cold(&self) -> bool {
+        matches!(self.instance.entry(), Some(Held::Cold))
+    }
+
+    /// The accepted entry, if its bytes are here: its ballot and bytes.
+    pub fn warm(&self) -> Option<(Ballot, Bytes)> {
+        let bytes = self.instance.entry()?.bytes()?;
+        Some((self.instance.state().accepted, bytes.clone()))
+    }
+}

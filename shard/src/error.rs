@@ -1,0 +1,90 @@
+//! Why a core stopped serving, and the errors that clients see.
+
+use std::borrow::Cow;
+
+use crate::reply::Reply;
+
+/// The storage of a core failed: its slice stops until the process is restarted. The other replicas carry it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    message: String,
+}
+
+impl Fault {
+    pub(crate) fn append(error: &bitcask::AppendError) -> Fault {
+        Fault { message: format!("append to the log: {error}") }
+    }
+
+    pub(crate) fn read(error: &bitcask::ReadError) -> Fault {
+        Fault { message: format!("read a record: {error}") }
+    }
+
+    pub(crate) fn refused_start(error: &bitcask::AppendError) -> Fault {
+        Fault { message: format!("make the new incarnation durable: {error}; free space and start again") }
+    }
+}
+
+impl From<bitcask::Fault> for Fault {
+    fn from(fault: bitcask::Fault) -> Fault {
+        Fault { message: fault.to_string() }
+    }
+}
+
+/// The write may or may not be applied: its own code, which no client library retries by itself.
+pub(crate) const UNCERTAIN: Reply = Reply::error("UNCERTAIN write may or may not be applied");
+
+/// A retried write was applied, but its reply was too large to be kept.
+pub(crate) const REPLY_LOST: Reply =
+    Reply::error("UNCERTAIN write was applied, but its reply was too large to be kept for a retry");
+
+/// A bound of the core is reached.
+pub(crate) const BUSY: Reply = Reply::error(
+    "ERR busy: this core has too many commands under way; nothing was written, retry with fewer at once",
+);
+
+/// The disk is full here.
+pub(crate) const DISK_FULL: Reply = Reply::error(
+    "OOM the disk of this host is full; nothing was written. Reads and deletes work; free space or add a disk",
+);
+
+/// The deadline passed with a majority answering: contention or overload.
+pub(crate) const TIMED_OUT: Reply =
+    Reply::error("ERR timeout: not decided within the request deadline; nothing was written");
+
+/// The key directory is full.
+pub(crate) const TOO_MANY_KEYS: Reply = Reply::error(
+    "OOM this core has as many keys as keys_max allows; nothing was written. Raise keys_max or delete keys",
+);
+
+/// What a client is told when the log takes no record.
+pub(crate) fn refused(error: bitcask::AppendError) -> Reply {
+    match error {
+        bitcask::AppendError::Full => DISK_FULL,
+        bitcask::AppendError::TooManyKeys => TOO_MANY_KEYS,
+        bitcask::AppendError::Backlog => BUSY,
+        other => Reply::Error(Cow::Owned(format!("ERR {other}; nothing was written"))),
+    }
+}
+
+/// A stored record cannot be read by this version.
+pub(crate) const UNREADABLE: Reply =
+    Reply::error("ERR the stored record cannot be read by this version of synod; see the log");
+
+/// No majority of hosts answers.
+pub(crate) fn no_quorum(answers: u8, hosts: u8, read: bool) -> Reply {
+    let tail = if read { "cannot confirm the newest value" } else { "nothing was written" };
+    let verb = if answers == 1 { "answers" } else { "answer" };
+    let text = format!("ERR no quorum: {answers} of {hosts} hosts {verb}; {tail}");
+    Reply::Error(Cow::Owned(text))
+}
+
+/// The core's storage failed.
+pub(crate) fn failed(fault: &Fault, sent: bool) -> Reply {
+    if sent {
+        return UNCERTAIN;
+    }
+    Reply::Error(Cow::Owned(format!(
+        "ERR the storage of this core failed and it stopped serving: {fault}; use another host"
+    )))
+}

@@ -1,0 +1,320 @@
+//! Forwarding to the preferred core (consensus.md section 3): commands in from clients, out to where they are proposed best, and
+//! back here if that does not answer.
+//!
+//! A forwarded command may be applied by two hosts independently, and an old copy of it may turn up at any time. So its
+//! id travels with it and into the entry; an entry keeps the ids that somebody may still ask for, and for each origin a mark
+//! below which everything is settled. No clock is involved: a command is settled when its client has its answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use paxos::Member;
+use reactor::clock::Nanos;
+use reactor::Disk;
+
+use crate::command::Command;
+use crate::config::node_of;
+use crate::core::{Shard, Status};
+use crate::entity::{Queued, Waiter};
+use crate::error::{self, Fault};
+use crate::limits::FORWARD_NS;
+use crate::record::CommandId;
+use crate::reply::Reply;
+use crate::turn::{Request, RequestId, Turn};
+use crate::wire::{Forward, PeerMessage};
+
+/// A travelling command of this core that is not settled.
+#[derive(Debug)]
+struct Travelling {
+    request: RequestId,
+    command: Rc<Command>,
+    bytes: usize,
+    slot: u16,
+    deadline: Nanos,
+    /// The member that has it, until it answers or this core takes the command back.
+    at: Option<Member>,
+    sent_at: Nanos,
+}
+
+/// What a peer's core said of its own travelling commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub node: u32,
+    pub incarnation: u32,
+    pub settled_below: u64,
+}
+
+/// The travelling commands of this core, and the marks of the others.
+#[derive(Debug, Default)]
+pub(crate) struct Forwards {
+    /// By sequence number, so that the first one is the mark.
+    travelling: BTreeMap<u64, Travelling>,
+    marks: Vec<Mark>,
+    /// Commands taken in above the marks, so that a repeated Forward is not taken in twice: (node, seq).
+    taken_in: BTreeSet<(u32, u64)>,
+    last_seq: u64,
+}
+
+impl Forwards {
+    /// The marks of the other cores of the slice, one each.
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// When the first command that another core has is to be taken back, or expires.
+    pub fn deadline(&self) -> Option<Nanos> {
+        // Commands are sent in the order of their numbers, but for those already taken back.
+        self.travelling.values().find(|t| t.at.is_some()).map(|t| t.deadline.min(t.sent_at + FORWARD_NS))
+    }
+
+    fn next_seq(&mut self, travels: bool) -> u64 {
+        self.last_seq += 2;
+        self.last_seq | u64::from(travels)
+    }
+
+    /// Takes a command in: false if it was taken in before, or is settled.
+    fn take_in(&mut self, id: CommandId, settled_below: u64) -> bool {
+        if self.is_stale(id) {
+            return false;
+        }
+        let new = Mark { node: id.node, incarnation: id.incarnation, settled_below };
+        let before = self.marks.iter().find(|mark| mark.node == id.node).map(|mark| mark.incarnation);
+        self.learn(new);
+        if before != Some(id.incarnation) {
+            self.taken_in.retain(|(node, _)| *node != id.node);
+        }
+        let settled =
+            self.taken_in.range((id.node, 0)..(id.node, settled_below)).copied().collect::<Vec<_>>();
+        settled.iter().for_each(|one| {
+            self.taken_in.remove(one);
+        });
+        self.taken_in.insert((id.node, id.seq))
+    }
+
+    fn learn(&mut self, new: Mark) {
+        match self.marks.iter_mut().find(|mark| mark.node == new.node) {
+            Some(mark) if mark.incarnation == new.incarnation => {
+                mark.settled_below = mark.settled_below.max(new.settled_below);
+            }
+            Some(mark) if mark.incarnation < new.incarnation => *mark = new,
+            Some(_) => {}
+            None => self.marks.push(new),
+        }
+    }
+
+    fn is_stale(&self, id: CommandId) -> bool {
+        self.marks.iter().any(|mark| {
+            mark.node == id.node
+                && (mark.incarnation > id.incarnation
+                    || mark.incarnation == id.incarnation && id.seq < mark.settled_below)
+        })
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// A command from a client of this host. Its reply comes as an effect, exactly once, at its deadline at the latest (or when
+    /// the next timer runs after it).
+    pub fn submit(&mut self, turn: &mut Turn<'_, D>, request: Request) {
+        self.metrics.commands += 1;
+        if let Some(reply) = self.refusal() {
+            return turn.effects.replies.push((request.id, reply));
+        }
+        let command = match request.command {
+            Command::Key(command) => Command::Key(command),
+            Command::Keyspace(keyspace) => {
+                return self.survey(turn, request.id, keyspace, request.scope, request.deadline)
+            }
+            Command::Many(_) => {
+                let reply = Reply::error("ERR a command of many keys is split before it reaches a core");
+                return turn.effects.replies.push((request.id, reply));
+            }
+        };
+        let bytes = command.bytes();
+        if self.commands >= self.config.commands_max
+            || self.command_bytes + bytes > self.config.command_bytes_max
+        {
+            self.metrics.refused += 1;
+            return turn.effects.replies.push((request.id, error::BUSY));
+        }
+        let slot = crate::slot::slot(command.key().expect("a command of one key has one"));
+        let preferred = self.preferred(slot);
+        self.commands += 1;
+        self.command_bytes += bytes;
+        let command = Rc::new(command);
+        let reachable =
+            self.peers_up[usize::from(preferred)] && self.peer_incarnations[usize::from(preferred)] != 0;
+        if preferred == self.config.me || !reachable {
+            let id = self.own_id(false);
+            let waiter = Waiter::Client(request.id);
+            let queued = Queued { waiter, id, command, bytes, deadline: request.deadline, sent: false };
+            return self.enqueue(turn, slot, queued);
+        }
+        let id = self.own_id(true);
+        let travelling = Travelling {
+            request: request.id,
+            command,
+            bytes,
+            slot,
+            deadline: request.deadline,
+            at: Some(preferred),
+            sent_at: turn.clock.now,
+        };
+        self.send_forward(turn, preferred, id, &travelling);
+        self.forwards.travelling.insert(id.seq, travelling);
+        self.metrics.forwarded += 1;
+    }
+
+    /// The member preferred for a slot.
+    pub(crate) fn preferred(&self, slot: u16) -> Member {
+        let ranges = self.routes.len();
+        self.routes[usize::from(slot) * ranges / usize::from(crate::limits::SLOTS)]
+    }
+
+    fn own_id(&mut self, travels: bool) -> CommandId {
+        let seq = self.forwards.next_seq(travels);
+        CommandId { node: self.node, incarnation: self.incarnation, seq }
+    }
+
+    /// Every travelling command of this core below this is settled.
+    pub(crate) fn own_settled_below(&self) -> u64 {
+        let first = self.forwards.travelling.keys().next();
+        first.copied().unwrap_or(self.forwards.last_seq + 1)
+    }
+
+    /// A command of this core has been answered.
+    pub(crate) fn settle(&mut self, id: CommandId) {
+        self.forwards.travelling.remove(&id.seq);
+    }
+
+    fn send_forward(&mut self, turn: &mut Turn<'_, D>, to: Member, id: CommandId, travelling: &Travelling) {
+        let mut command = Vec::with_capacity(travelling.bytes);
+        travelling.command.encode(&mut command);
+        let settled_below = self.own_settled_below().min(id.seq);
+        let to_incarnation = self.peer_incarnations[usize::from(to)];
+        let remaining = travelling.deadline.saturating_sub(turn.clock.now) / crate::limits::MS;
+        let remaining_ms = u32::try_from(remaining).unwrap_or(u32::MAX);
+        let sender = self.sender();
+        self.metrics.messages_out += 1;
+        turn.effects.message(to, |out| {
+            let forward = Forward { id, to_incarnation, settled_below, remaining_ms, command: &command };
+            PeerMessage::Forward(forward).encode(sender, out);
+        });
+    }
+
+    /// A command from a core that is not preferred for its slot.
+    pub(crate) fn on_forward(&mut self, turn: &mut Turn<'_, D>, from: Member, forward: &Forward<'_>) {
+        let id = forward.id;
+        let coordinator = node_of(self.config.hosts[usize::from(from)], self.config.slice);
+        let command = Command::decode(forward.command);
+        let Ok(Command::Key(command)) = command else {
+            self.metrics.messages_refused += 1;
+            return;
+        };
+        if id.node != coordinator || !id.travels() {
+            self.metrics.messages_refused += 1;
+            return;
+        }
+        if forward.to_incarnation != self.incarnation {
+            let sender = self.sender();
+            return turn.effects.message(from, |out| PeerMessage::NotForwarded { id }.encode(sender, out));
+        }
+        if !self.forwards.take_in(id, forward.settled_below) {
+            return;
+        }
+        let command = Command::Key(command);
+        let bytes = command.bytes();
+        if self.commands >= self.config.commands_max
+            || self.command_bytes + bytes > self.config.command_bytes_max
+        {
+            let sender = self.sender();
+            return turn.effects.message(from, |out| PeerMessage::NotForwarded { id }.encode(sender, out));
+        }
+        self.metrics.forwarded_in += 1;
+        self.commands += 1;
+        self.command_bytes += bytes;
+        let slot = crate::slot::slot(command.key().expect("a command of one key has one"));
+        let deadline = turn.clock.now + u64::from(forward.remaining_ms) * crate::limits::MS;
+        let waiter = Waiter::Peer(from);
+        self.enqueue(
+            turn,
+            slot,
+            Queued { waiter, id, command: Rc::new(command), bytes, deadline, sent: false },
+        );
+    }
+
+    /// The preferred core answered.
+    pub(crate) fn on_forwarded(&mut self, turn: &mut Turn<'_, D>, id: CommandId, reply: &[u8]) {
+        let Ok(reply) = Reply::decode(reply) else {
+            self.metrics.messages_refused += 1;
+            return;
+        };
+        if !self.is_own(id) || self.forwards.travelling.get(&id.seq).is_none_or(|t| t.at.is_none()) {
+            // Taken back meanwhile: the attempt here finds the id in the entry and answers the same.
+            return;
+        }
+        if let Some(travelling) = self.forwards.travelling.remove(&id.seq) {
+            self.commands -= 1;
+            self.command_bytes -= travelling.bytes;
+            turn.effects.replies.push((travelling.request, reply));
+        }
+    }
+
+    /// The preferred core did not take the command up.
+    pub(crate) fn on_not_forwarded(&mut self, turn: &mut Turn<'_, D>, id: CommandId) {
+        if self.is_own(id) {
+            self.take_back(turn, id.seq);
+        }
+    }
+
+    fn is_own(&self, id: CommandId) -> bool {
+        id.node == self.node && id.incarnation == self.incarnation
+    }
+
+    /// Proposes a travelling command here after all. Whoever has it may apply it too: the id keeps it single.
+    fn take_back(&mut self, turn: &mut Turn<'_, D>, seq: u64) {
+        let id = CommandId { node: self.node, incarnation: self.incarnation, seq };
+        let Some(travelling) = self.forwards.travelling.get_mut(&seq) else { return };
+        if travelling.at.take().is_none() {
+            return;
+        }
+        let waiter = Waiter::Client(travelling.request);
+        let (command, bytes, deadline) = (travelling.command.clone(), travelling.bytes, travelling.deadline);
+        let slot = travelling.slot;
+        self.metrics.forward_fallbacks += 1;
+        let queued = Queued { waiter, id, command, bytes, deadline, sent: true };
+        if deadline <= turn.clock.now {
+            return self.answer_expired(turn, queued, 0);
+        }
+        self.enqueue(turn, slot, queued);
+    }
+
+    /// Takes back what a member has (all members: None).
+    pub(crate) fn take_back_forwards(&mut self, turn: &mut Turn<'_, D>, member: Option<Member>) {
+        let there = |t: &Travelling| t.at.is_some() && (member.is_none() || t.at == member);
+        let seqs: Vec<u64> =
+            self.forwards.travelling.iter().filter(|(_, t)| there(t)).map(|(seq, _)| *seq).collect();
+        seqs.into_iter().for_each(|seq| self.take_back(turn, seq));
+    }
+
+    /// Takes back what was not answered in time.
+    pub(crate) fn forward_timers(&mut self, turn: &mut Turn<'_, D>) {
+        let now = turn.clock.now;
+        while self.status == Status::Ready && self.forwards.deadline().is_some_and(|at| at <= now) {
+            let first = self.forwards.travelling.iter().find(|(_, t)| t.at.is_some()).map(|(seq, _)| *seq);
+            let Some(seq) = first else { return };
+            self.take_back(turn, seq);
+        }
+    }
+
+    /// The core failed: what is away elsewhere may be applied there.
+    pub(crate) fn fail_forwards(&mut self, turn: &mut Turn<'_, D>, fault: &Fault) {
+        for (_, travelling) in std::mem::take(&mut self.forwards.travelling) {
+            if travelling.at.is_some() {
+                self.commands -= 1;
+                self.command_bytes -= travelling.bytes;
+                let write = travelling.command.is_write();
+                turn.effects.replies.push((travelling.request, error::failed(fault, write)));
+            }
+        }
+    }
+}

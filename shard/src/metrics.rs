@@ -1,0 +1,62 @@
+//! Plain counters of one core. The owner copies them to a page that the admin thread reads.
+
+/// What a core counts since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Commands taken in from clients of this host.
+    pub commands: u64,
+    /// Commands refused because a bound was reached.
+    pub refused: u64,
+    /// Entries proposed by the fast path: one round trip, one log write per replica.
+    pub fast_proposals: u64,
+    /// Phase 1 rounds started.
+    pub classic_proposals: u64,
+    /// Entries that were chosen here.
+    pub chosen: u64,
+    /// Commands in those entries.
+    pub chosen_commands: u64,
+    /// Ballots lost to a rival.
+    pub lost: u64,
+    /// Unchosen records finished for somebody else.
+    pub finished: u64,
+    /// Agreed reads started.
+    pub agreed_reads: u64,
+    /// Commands answered by agreed reads.
+    pub read_commands: u64,
+    /// Agreed reads that met a record not known to be chosen.
+    pub read_conflicts: u64,
+    /// Records taken over because a read found this replica behind.
+    pub taken_over: u64,
+    /// Questions put to all peers, each one round trip: prepares, accepts and queries.
+    pub peer_round_trips: u64,
+    /// Questions repeated because an answer was missing.
+    pub resends: u64,
+    /// Commands handed to the preferred core.
+    pub forwarded: u64,
+    /// Forwarded commands that were proposed here after all.
+    pub forward_fallbacks: u64,
+    /// Commands taken in from other hosts.
+    pub forwarded_in: u64,
+    /// Replies that said "may or may not be applied".
+    pub uncertain: u64,
+    /// Commands answered because no majority of hosts answered.
+    pub no_quorum: u64,
+    /// Commands whose deadline passed.
+    pub expired_deadlines: u64,
+    /// Keys whose end of life was made a tombstone here.
+    pub expired_keys: u64,
+    /// Values read from disk.
+    pub disk_reads: u64,
+    /// Messages from peers.
+    pub messages_in: u64,
+    /// Messages to peers.
+    pub messages_out: u64,
+    /// Messages refused: malformed, of another epoch, with an absurd round.
+    pub messages_refused: u64,
+    /// Another entry was offered for a ballot accepted here: corruption somewhere.
+    pub corrupt_entries: u64,
+    /// Reads of keys that had a value.
+    pub keyspace_hits: u64,
+    /// Reads of keys that had none.
+    pub keyspace_misses: u64,
+}

@@ -1,0 +1,299 @@
+//! What cores of one slice say to each other, laid out by hand (docs/formats/peer-message.md).
+//!
+//! ```text
+//! type u8 | epoch u32 | incarnation u32 (the sender's) | body
+//! paxos types: slot u16 | key_len u32, key | fields of the message
+//! report:      accepted ballot | chosen_to ballot | taken_over u8 | has entry u8 | [len u32, entry]
+//! ```
+//!
+//! A message may be lost, repeated or reordered on its way, never altered (netbatch has checksums). What arrives
+//! is still checked field by field: a peer of another version or a hostile one must not be able to stop this core.
+
+pub mod bytes;
+
+use paxos::{Message, Report};
+
+use self::bytes::{put_ballot, put_bytes, Malformed, Reader};
+use crate::held::{Bytes, Held};
+use crate::limits::SLOTS;
+use crate::record::CommandId;
+
+/// Whether an entity of a slot is absent, and other per-slot lists: see [`crate::keyspace`].
+pub use self::keyspace::{SlotAnswer, SlotEntry, SlotQuery};
+
+mod keyspace;
+
+/// A message between the cores of a slice.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PeerMessage<'a> {
+    /// A protocol message about one entity.
+    Paxos {
+        /// The entity's slot.
+        slot: u16,
+        /// The entity's key.
+        key: &'a [u8],
+        /// The message.
+        message: Message<Held>,
+    },
+    /// A command for the receiver to coordinate, because it is the preferred core of the slot.
+    Forward(Forward<'a>),
+    /// The answer to a Forward.
+    Forwarded {
+        /// The command.
+        id: CommandId,
+        /// Its encoded reply.
+        reply: &'a [u8],
+    },
+    /// The receiver did not take a Forward up: nothing was proposed for it, and nothing will be.
+    NotForwarded {
+        /// The command.
+        id: CommandId,
+    },
+    /// The sender works under another config epoch and refused a message.
+    WrongEpoch,
+    /// Asks what the receiver holds of a slot.
+    SlotQuery(SlotQuery),
+    /// The answer to a SlotQuery.
+    SlotAnswer(SlotAnswer),
+}
+
+/// What every message says of its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The config epoch it works under.
+    pub epoch: u32,
+    /// The incarnation of its core.
+    pub incarnation: u32,
+}
+
+/// A forwarded command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forward<'a> {
+    /// Who waits for the answer.
+    pub id: CommandId,
+    /// The incarnation of the receiver that it is meant for: another one does not know which commands its predecessor
+    /// has answered already.
+    pub to_incarnation: u32,
+    /// Every travelling command of that core below this is settled.
+    pub settled_below: u64,
+    /// How long the client still waits, in milliseconds.
+    pub remaining_ms: u32,
+    /// The encoded command.
+    pub command: &'a [u8],
+}
+
+const PREPARE: u8 = 1;
+const PROMISE: u8 = 2;
+const ACCEPT: u8 = 3;
+const RESTAMP: u8 = 4;
+const ACCEPTED: u8 = 5;
+const REJECT: u8 = 6;
+const NEED_BASE: u8 = 7;
+const QUERY: u8 = 8;
+const STATE: u8 = 9;
+const FORWARD: u8 = 16;
+const FORWARDED: u8 = 17;
+const NOT_FORWARDED: u8 = 18;
+const WRONG_EPOCH: u8 = 19;
+const SLOT_QUERY: u8 = 20;
+const SLOT_ANSWER: u8 = 21;
+
+impl<'a> PeerMessage<'a> {
+    /// Appends the encoding.
+    pub fn encode(&self, sender: Sender, out: &mut Vec<u8>) {
+        let head = |out: &mut Vec<u8>, kind: u8| {
+            out.push(kind);
+            out.extend_from_slice(&sender.epoch.to_le_bytes());
+            out.extend_from_slice(&sender.incarnation.to_le_bytes());
+        };
+        match self {
+            PeerMessage::Paxos { slot, key, message } => {
+                head(out, paxos_type(message));
+                out.extend_from_slice(&slot.to_le_bytes());
+                put_bytes(out, key);
+                put_paxos(out, message);
+            }
+            PeerMessage::Forward(forward) => {
+                head(out, FORWARD);
+                put_id(out, forward.id);
+                out.extend_from_slice(&forward.to_incarnation.to_le_bytes());
+                out.extend_from_slice(&forward.settled_below.to_le_bytes());
+                out.extend_from_slice(&forward.remaining_ms.to_le_bytes());
+                out.extend_from_slice(forward.command);
+            }
+            PeerMessage::Forwarded { id, reply } => {
+                head(out, FORWARDED);
+                put_id(out, *id);
+                out.extend_from_slice(reply);
+            }
+            PeerMessage::NotForwarded { id } => {
+                head(out, NOT_FORWARDED);
+                put_id(out, *id);
+            }
+            PeerMessage::WrongEpoch => head(out, WRONG_EPOCH),
+            PeerMessage::SlotQuery(query) => {
+                head(out, SLOT_QUERY);
+                query.encode(out);
+            }
+            PeerMessage::SlotAnswer(answer) => {
+                head(out, SLOT_ANSWER);
+                answer.encode(out);
+            }
+        }
+    }
+
+    /// Reads a message, all of it: what the sender says of itself, and what it says.
+    pub fn decode(bytes: &'a [u8]) -> Result<(Sender, PeerMessage<'a>), Malformed> {
+        let mut reader = Reader::new(bytes, "peer message");
+        let kind = reader.u8()?;
+        let sender = Sender { epoch: reader.u32()?, incarnation: reader.u32()? };
+        let message = match kind {
+            PREPARE..=STATE => {
+                let slot = reader.u16()?;
+                if slot >= SLOTS {
+                    return Err(reader.malformed());
+                }
+                let key = reader.bytes()?;
+                let message = take_paxos(kind, &mut reader)?;
+                reader.end()?;
+                PeerMessage::Paxos { slot, key, message }
+            }
+            FORWARD => {
+                let id = take_id(&mut reader)?;
+                let to_incarnation = reader.u32()?;
+                let (settled_below, remaining_ms) = (reader.u64()?, reader.u32()?);
+                let command = reader.rest();
+                PeerMessage::Forward(Forward { id, to_incarnation, settled_below, remaining_ms, command })
+            }
+            FORWARDED => PeerMessage::Forwarded { id: take_id(&mut reader)?, reply: reader.rest() },
+            NOT_FORWARDED => {
+                let id = take_id(&mut reader)?;
+                reader.end()?;
+                PeerMessage::NotForwarded { id }
+            }
+            WRONG_EPOCH => {
+                reader.end()?;
+                PeerMessage::WrongEpoch
+            }
+            SLOT_QUERY => PeerMessage::SlotQuery(SlotQuery::decode(reader)?),
+            SLOT_ANSWER => PeerMessage::SlotAnswer(SlotAnswer::decode(reader)?),
+            _ => return Err(Malformed("peer message of an unknown type")),
+        };
+        Ok((sender, message))
+    }
+}
+
+fn put_id(out: &mut Vec<u8>, id: CommandId) {
+    out.extend_from_slice(&id.node.to_le_bytes());
+    out.extend_from_slice(&id.incarnation.to_le_bytes());
+    out.extend_from_slice(&id.seq.to_le_bytes());
+}
+
+fn take_id(reader: &mut Reader<'_>) -> Result<CommandId, Malformed> {
+    Ok(CommandId { node: reader.u32()?, incarnation: reader.u32()?, seq: reader.u64()? })
+}
+
+fn paxos_type(message: &Message<Held>) -> u8 {
+    match message {
+        Message::Prepare { .. } => PREPARE,
+        Message::Promise { .. } => PROMISE,
+        Message::Accept { .. } => ACCEPT,
+        Message::Restamp { .. } => RESTAMP,
+        Message::Accepted { .. } => ACCEPTED,
+        Message::Reject { .. } => REJECT,
+        Message::NeedBase { .. } => NEED_BASE,
+        Message::Query { .. } => QUERY,
+        Message::State { .. } => STATE,
+    }
+}
+
+fn put_paxos(out: &mut Vec<u8>, message: &Message<Held>) {
+    match message {
+        Message::Prepare { ballot, holds } => [ballot, holds].into_iter().for_each(|b| put_ballot(out, *b)),
+        Message::Promise { ballot, report } => {
+            put_ballot(out, *ballot);
+            put_report(out, report);
+        }
+        Message::Accept { ballot, base, entry } => {
+            put_ballot(out, *ballot);
+            put_ballot(out, *base);
+            put_entry(out, entry);
+        }
+        Message::Restamp { ballot, of } => [ballot, of].into_iter().for_each(|b| put_ballot(out, *b)),
+        Message::Accepted { ballot } | Message::NeedBase { ballot } => put_ballot(out, *ballot),
+        Message::Reject { ballot, promised, accepted, chosen_to, floor } => {
+            [ballot, promised, accepted, chosen_to, floor].into_iter().for_each(|b| put_ballot(out, *b));
+        }
+        Message::Query { id, holds } => {
+            out.extend_from_slice(&id.to_le_bytes());
+            put_ballot(out, *holds);
+        }
+        Message::State { id, report } => {
+            out.extend_from_slice(&id.to_le_bytes());
+            put_report(out, report);
+        }
+    }
+}
+
+fn take_paxos(kind: u8, reader: &mut Reader<'_>) -> Result<Message<Held>, Malformed> {
+    Ok(match kind {
+        PREPARE => Message::Prepare { ballot: reader.ballot()?, holds: reader.ballot()? },
+        PROMISE => Message::Promise { ballot: reader.ballot()?, report: take_report(reader)? },
+        ACCEPT => {
+            let (ballot, base) = (reader.ballot()?, reader.ballot()?);
+            if ballot.is_zero() {
+                return Err(reader.malformed());
+            }
+            Message::Accept { ballot, base, entry: Held::Here(Bytes::from(reader.bytes()?.to_vec())) }
+        }
+        RESTAMP => {
+            let (ballot, of) = (reader.ballot()?, reader.ballot()?);
+            if ballot.is_zero() {
+                return Err(reader.malformed());
+            }
+            Message::Restamp { ballot, of }
+        }
+        ACCEPTED => Message::Accepted { ballot: reader.ballot()? },
+        REJECT => Message::Reject {
+            ballot: reader.ballot()?,
+            promised: reader.ballot()?,
+            accepted: reader.ballot()?,
+            chosen_to: reader.ballot()?,
+            floor: reader.ballot()?,
+        },
+        NEED_BASE => Message::NeedBase { ballot: reader.ballot()? },
+        QUERY => Message::Query { id: reader.u64()?, holds: reader.ballot()? },
+        STATE => Message::State { id: reader.u64()?, report: take_report(reader)? },
+        _ => return Err(reader.malformed()),
+    })
+}
+
+fn put_entry(out: &mut Vec<u8>, entry: &Held) {
+    let bytes = entry.bytes().expect("an entry is loaded before it is sent");
+    put_bytes(out, bytes);
+}
+
+fn put_report(out: &mut Vec<u8>, report: &Report<Held>) {
+    put_ballot(out, report.accepted);
+    put_ballot(out, report.chosen_to);
+    out.push(u8::from(report.taken_over));
+    out.push(u8::from(report.entry.is_some()));
+    if let Some(entry) = &report.entry {
+        put_entry(out, entry);
+    }
+}
+
+fn take_report(reader: &mut Reader<'_>) -> Result<Report<Held>, Malformed> {
+    let (accepted, chosen_to) = (reader.ballot()?, reader.ballot()?);
+    let flag = |byte: u8, reader: &Reader<'_>| match byte {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(reader.malformed()),
+    };
+    let byte = reader.u8()?;
+    let taken_over = flag(byte, reader)?;
+    let byte = reader.u8()?;
+    let entry =
+        if flag(byte, reader)? { Some(Held::Here(Bytes::from(reader.bytes()?.to_vec()))) } else { None };
+    Ok(Report { accepted, chosen_to, taken_over, entry })
+}
