@@ -56,6 +56,14 @@ pub enum CoreAsk {
     LatencyReset(Vec<Vec<u8>>),
 }
 
+impl CoreAsk {
+    /// Whether all cores of the host are meant, also by a client of a core port: what has one value per host, and
+    /// connections by number or address, which are unique on the host.
+    pub fn concerns_host(&self) -> bool {
+        matches!(self, CoreAsk::ConfigSet(_) | CoreAsk::ClientKill(_))
+    }
+}
+
 /// One connection, as a core shows it to what goes over all of them.
 pub trait Connection {
     /// Its state.

@@ -4,7 +4,7 @@ use shard::command::glob;
 use shard::command::table::Row;
 use shard::reply::Reply;
 
-use super::{catalog, text};
+use super::{catalog, text, tips};
 
 /// COMMAND with the subcommand `sub` in lower case, empty for COMMAND alone; `args` are the words behind COMMAND.
 pub(super) fn command(sub: &str, args: &[&[u8]]) -> Reply {
@@ -42,7 +42,7 @@ fn row_reply(row: &'static Row) -> Reply {
         int(row.keys.last),
         int(row.keys.step),
         words(row.categories, "@"),
-        Reply::Set(vec![]),
+        Reply::Set(tips::of(row.name).iter().map(Reply::bulk).collect()),
         Reply::Set(key_specs(row)),
         Reply::Set(catalog::subcommands(row).map(row_reply).collect()),
     ])

@@ -24,6 +24,7 @@ mod settings;
 pub mod slowlog;
 pub mod stats;
 pub(crate) mod text;
+mod tips;
 
 use std::sync::Arc;
 
@@ -160,7 +161,7 @@ pub enum Outcome {
     Close(Reply),
     /// Not answered (CLIENT REPLY OFF).
     Silent,
-    /// To be asked of every core of this host.
+    /// To be asked of the cores that the client's port speaks for.
     AskAll(CoreAsk, Join),
     /// INFO with these sections: the numbers are to be gathered.
     Info(Vec<String>),

@@ -129,13 +129,17 @@ impl Session {
                 return self.finish(seq, error, server, now);
             }
         }
-        let cores = server.identity.cores;
-        self.order.gather(usize::from(cores), join);
+        let own = server.identity.core;
+        // A core port speaks for its core, as a node of a cluster does: a client that asks all nodes adds up.
+        let cores = match (self.client.port, &ask) {
+            (Port::Core(_), ask) if !ask.concerns_host() => own..own + 1,
+            _ => 0..server.identity.cores,
+        };
+        self.order.gather(cores.len(), join);
         // A setting decides how the next request is read, so that request waits.
         self.held = Some(Held::Until(seq));
-        let asked =
-            |core| Action::Ask { ticket: Ticket { seq, part: u32::from(core) }, core, ask: ask.clone() };
-        actions.extend((0..cores).map(asked));
+        let asked = |(core, part)| Action::Ask { ticket: Ticket { seq, part }, core, ask: ask.clone() };
+        actions.extend(cores.zip(0..).map(asked));
     }
 
     fn data_command(

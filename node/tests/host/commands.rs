@@ -27,14 +27,19 @@ fn wrong_usage_ends_with_64_and_says_what_is_right() {
 #[test]
 fn print_config_shows_each_value_with_its_origin() {
     let dir = tempfile::tempdir().expect("a folder");
-    std::fs::write(dir.path().join("s.toml"), "plain_port = 1001\ncache_bytes = \"1 MiB\"\nadmin_port = 1002\n")
-        .expect("written");
+    std::fs::write(
+        dir.path().join("s.toml"),
+        "plain_port = 1001\ncache_bytes = \"1 MiB\"\nadmin_port = 1002\n",
+    )
+    .expect("written");
     let mut command = synod(dir.path());
     command.args(["serve", "--config", "s.toml", "--print-config", "--admin-port", "1003"]);
-    let output = command.env("SYNOD_CACHE_BYTES", "2 MiB").env("SYNOD_REQUIREPASS", "hunter2").output().expect("runs");
+    let output =
+        command.env("SYNOD_CACHE_BYTES", "2 MiB").env("SYNOD_REQUIREPASS", "hunter2").output().expect("runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0));
-    let lines: Vec<String> = text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let lines: Vec<String> =
+        text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     for expected in [
         "plain_port = 1001 # s.toml:1",
         "cache_bytes = \"2 MiB\" # env SYNOD_CACHE_BYTES",
@@ -88,8 +93,13 @@ fn init_founds_and_joins_a_cluster() {
     assert!(again.code == Some(78) && again.err.contains("is initialised already: host 2"), "{}", again.err);
     let inspected = run(dir.path(), &["inspect", "two"]);
     assert!(inspected.code == Some(0) && inspected.out.contains(&cluster), "{}", inspected.err);
-    let unknown = run(dir.path(), &["recover", "--data-dir", "two", "--host-id=2", hosts, "--lost-host", "1"]);
-    assert!(unknown.code == Some(1) && unknown.err.contains("host 1 has never been met here"), "{}", unknown.err);
+    let unknown =
+        run(dir.path(), &["recover", "--data-dir", "two", "--host-id=2", hosts, "--lost-host", "1"]);
+    assert!(
+        unknown.code == Some(1) && unknown.err.contains("host 1 has never been met here"),
+        "{}",
+        unknown.err
+    );
 }
 
 #[test]
@@ -102,16 +112,25 @@ fn serve_refuses_what_is_not_this_hosts() {
     };
     refused(&["serve"], "run `synod init` first (the directory does not exist)");
     std::fs::create_dir(dir.path().join("synod-data")).expect("made");
-    refused(&["serve"], "the directory is empty; if this host has served before, its disk is not mounted or is lost");
+    refused(
+        &["serve"],
+        "the directory is empty; if this host has served before, its disk is not mounted or is lost",
+    );
     assert_eq!(run(dir.path(), &["init", "--cores", "2"]).code, Some(0));
     refused(&["serve", "--host-id", "7"], "belongs to host 1, but this host is configured as 7");
     refused(&["serve", "--cores", "3"], "was initialised with 2; remove the setting or set it to 2");
-    refused(&["serve", "--host", "1=127.0.0.1,2=127.0.0.2,3=127.0.0.3"], "several hosts need a shared secret");
+    refused(
+        &["serve", "--host", "1=127.0.0.1,2=127.0.0.2,3=127.0.0.3"],
+        "several hosts need a shared secret",
+    );
     let identity = dir.path().join("synod-data/identity.toml");
     let text = std::fs::read_to_string(&identity).expect("text");
     std::fs::write(&identity, text.replace("slices = 2", "slices = 1")).expect("written");
     refused(&["serve"], "identity.toml is damaged");
     refused(&["inspect", "synod-data"], "identity.toml is damaged");
+    std::fs::write(dir.path().join("noise"), b"not a frame at all").expect("written");
+    let noise = run(dir.path(), &["inspect", "noise"]);
+    assert!(noise.code == Some(0) && noise.out.contains("end: "), "{}{}", noise.out, noise.err);
 }
 
 #[test]
@@ -129,10 +148,15 @@ fn check_looks_at_this_machine() {
 fn status_says_which_host_does_not_answer() {
     let dir = tempfile::tempdir().expect("a folder");
     // A port that was just free: nobody answers there.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").to_string();
+    let free =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").to_string();
     let finished = run(dir.path(), &["status", "--admin", &free]);
     assert_eq!(finished.code, Some(1));
-    assert!(finished.out.contains("down") && finished.err.contains("1 of 1 hosts not ready"), "{}", finished.out);
+    assert!(
+        finished.out.contains("down") && finished.err.contains("1 of 1 hosts not ready"),
+        "{}",
+        finished.out
+    );
     let json = run(dir.path(), &["status", "--admin", &free, "-o", "json"]);
     let value: serde_json::Value = serde_json::from_str(&json.out).expect("JSON");
     assert_eq!((json.code, &value[0]["up"]), (Some(1), &serde_json::Value::Bool(false)));

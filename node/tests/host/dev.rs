@@ -34,7 +34,7 @@ fn one_replica_starts_serves_and_stops() {
 
     let other = run(dir.path(), &with(&["start", "--dev", "--dir", "other", "--cores", "1"], &flags));
     assert_eq!(other.code, Some(78));
-    for setting in ["plain_port", "client_port_base"] {
+    for setting in ["plain_port", "client_port_base", "admin_port"] {
         assert!(other.err.contains(&format!("choose another {setting}")), "{}", other.err);
     }
 
@@ -87,7 +87,9 @@ fn three_hosts_start_lose_one_and_stop() {
     let start = with(&["cluster", "--dev", "--dir", "c"], &flags);
     let mut cluster = Running::start(dir.path(), &start);
     cluster.await_line("three hosts are ready");
-    assert!(cluster.await_line("redis-cli").contains(&format!("-h 127.0.0.1 -p {}", port(&flags, "plain-port"))));
+    assert!(cluster
+        .await_line("redis-cli")
+        .contains(&format!("-h 127.0.0.1 -p {}", port(&flags, "plain-port"))));
     let described = described(dir.path());
     let config = described["configs"][1].as_str().expect("a path").to_owned();
     let status = run(dir.path(), &["status", "--config", &config]);

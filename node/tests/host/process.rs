@@ -9,11 +9,11 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 pub fn synod(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
     command.current_dir(directory).stdin(Stdio::null());
-    std::env::vars_os()
-        .filter(|(name, _)| name.to_string_lossy().starts_with("SYNOD_"))
-        .for_each(|(name, _)| {
+    std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SYNOD_")).for_each(
+        |(name, _)| {
             command.env_remove(name);
-        });
+        },
+    );
     command
 }
 
@@ -100,7 +100,8 @@ pub fn free_ports() -> Vec<String> {
     let base = (0..1000)
         .map(|_| 10_000 + getrandom::u32().expect("random") % 2_000 * 10)
         .find(|base| {
-            let mut places = ADDRESSES.iter().flat_map(|ip| (0..10).map(move |port| format!("{ip}:{}", base + port)));
+            let mut places =
+                ADDRESSES.iter().flat_map(|ip| (0..10).map(move |port| format!("{ip}:{}", base + port)));
             places.all(|place| TcpListener::bind(place).is_ok())
         })
         .expect("free ports");
