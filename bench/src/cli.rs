@@ -1,12 +1,12 @@
 //! The command line: options in, tables and exit codes out.
 //!
-//! Exit codes: 0 good, 1 what was checked does not hold (writes lost, history not linearizable, nothing answered),
-//! 2 wrong options (by clap), 3 the harness could not do its work.
+//! Exit codes: 0 good, 1 what was checked does not hold (writes lost, history not linearizable, nothing
+//! answered), 2 wrong options (by clap), 3 the harness could not do its work.
 
 use std::io::{IsTerminal, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -57,7 +57,7 @@ enum Drill {
 
 #[derive(Debug, Args)]
 struct KillArgs {
-    /// Plain ports of the hosts, as ip:port,ip:port; with --cluster-dir found by `SCRIPT status DIR`.
+    /// Plain ports of the hosts, as ip:port,ip:port; with --cluster-dir found in DIR/cluster.json.
     #[arg(long, value_delimiter = ',', value_parser = host)]
     hosts: Vec<SocketAddr>,
     /// Password, sent with AUTH.
@@ -69,7 +69,8 @@ struct KillArgs {
     /// The script that kills and restarts: `SCRIPT kill DIR N`, `SCRIPT restart DIR N`.
     #[arg(long, value_name = "SCRIPT", default_value = "scripts/cluster")]
     script: PathBuf,
-    /// Shell command that kills host {n} (from 1; also {ip}, {port}); without it the listening process gets SIGKILL.
+    /// Shell command that kills host {n} (from 1; also {ip}, {port}); without it the listening process gets
+    /// SIGKILL.
     #[arg(long, value_name = "COMMAND")]
     kill_cmd: Option<String>,
     /// Shell command that restarts host {n}; returns when the host is starting.
@@ -268,7 +269,7 @@ impl KillArgs {
             (None, None) => return Err(BenchError::Usage("give --cluster-dir or --restart-cmd".to_owned())),
         };
         let hosts = match &control {
-            Control::Script { script, dir } if self.hosts.is_empty() => hosts_of_cluster(script, dir)?,
+            Control::Script { dir, .. } if self.hosts.is_empty() => hosts_of_cluster(dir)?,
             _ => self.hosts.clone(),
         };
         Ok(drill::Plan {
@@ -286,27 +287,19 @@ impl KillArgs {
     }
 }
 
-/// The part of the last line of `SCRIPT status DIR` that a drill needs.
+/// The part of `DIR/cluster.json` that a drill needs.
 #[derive(Debug, Deserialize)]
-struct ClusterLine {
+struct ClusterFile {
     /// The plain ports.
     plain: Vec<SocketAddr>,
 }
 
-fn hosts_of_cluster(script: &Path, dir: &Path) -> Result<Vec<SocketAddr>, BenchError> {
-    let what = format!("{} status {}", script.display(), dir.display());
-    let output = std::process::Command::new(script)
-        .arg("status")
-        .arg(dir)
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| BenchError::io(&what, error))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().rev().find(|line| line.trim_start().starts_with('{'));
-    let hosts = line.and_then(|line| serde_json::from_str::<ClusterLine>(line).ok()).map(|line| line.plain);
-    hosts.ok_or_else(|| {
-        BenchError::Command(format!("`{what}` printed no line with the plain ports; give --hosts"))
-    })
+fn hosts_of_cluster(dir: &Path) -> Result<Vec<SocketAddr>, BenchError> {
+    let path = dir.join("cluster.json");
+    let what = format!("reading {}", path.display());
+    let text = std::fs::read_to_string(&path).map_err(|error| BenchError::io(&what, error))?;
+    let file = serde_json::from_str::<ClusterFile>(&text);
+    file.map(|file| file.plain).map_err(|error| BenchError::Usage(format!("{what}: {error}; give --hosts")))
 }
 
 fn run_kill(args: &KillArgs) -> Result<bool, BenchError> {

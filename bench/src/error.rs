@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-/// An error of the harness itself. Errors of the servers under test are results: they are counted, not returned.
+/// An error of the harness itself. Errors of the servers under test are results: they are counted, not
+/// returned.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// The options do not fit together; the text says what to change.

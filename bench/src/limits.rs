@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Slots of a Redis Cluster; the protocol fixes it.
 pub const SLOTS: usize = 16_384;
 
-/// Nesting of a reply that is still read. `CLUSTER SLOTS` needs five levels; a hostile server must not exhaust the stack.
+/// Nesting of a reply that is still read. `CLUSTER SLOTS` needs five levels; a hostile server must not
+/// exhaust the stack.
 pub const REPLY_DEPTH_MAX: usize = 16;
 
 /// The longest bulk string a server may announce: what Redis itself allows by default (`proto-max-bulk-len`).
@@ -38,7 +39,8 @@ pub const VALUE_BYTES_MAX: usize = BULK_BYTES_MAX;
 /// Nodes that a slot map may name. A map is read from a server, so it needs a bound.
 pub const NODES_MAX: usize = 1_024;
 
-/// Times that one operation follows MOVED or ASK before it counts as an error. Clients in the field use 3 to 16.
+/// Times that one operation follows MOVED or ASK before it counts as an error. Clients in the field use 3 to
+/// 16.
 pub const REDIRECTS_MAX: u8 = 8;
 
 /// Kinds of errors that a report tells apart; later kinds are counted together.
@@ -65,8 +67,8 @@ pub const LATENCY_NS_MAX: u64 = 1_000_000_000_000;
 /// Significant decimal digits of the histograms.
 pub const LATENCY_DIGITS: u8 = 3;
 
-/// Operations that one drill records. At about 200 bytes each they are held in RAM, below 1 GB, until the check is done;
-/// clients that used up their share stop, and the report says so.
+/// Operations that one drill records. At about 200 bytes each they are held in RAM, below 1 GB, until the
+/// check is done; clients that used up their share stop, and the report says so.
 pub const DRILL_OPERATIONS_MAX: usize = 5_000_000;
 
 /// Keys of one drill.
@@ -78,7 +80,8 @@ pub const DRILL_CLIENTS_MAX: usize = 512;
 /// Kills of one drill.
 pub const DRILL_KILLS_MAX: usize = 10_000;
 
-/// The pause of a drill's client after an error reply, or when no host can be reached: no client hammers a host in trouble.
+/// The pause of a drill's client after an error reply, or when no host can be reached: no client hammers a
+/// host in trouble.
 pub const DRILL_PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads in flight while a drill reads everything back.
@@ -93,8 +96,9 @@ pub const RESTART_PATIENCE: Duration = Duration::from_secs(60);
 /// Operations of one key that the search keeps open at once: the bits of its set of linearized operations.
 pub const OPEN_OPERATIONS_MAX: usize = 128;
 
-/// Configurations (state and set of linearized operations) that the search may hold for one key at once. At 100 to 200
-/// bytes each this is below 40 MB and a second; beyond it the verdict is `Undecided`, never a wrong one.
+/// Configurations (state and set of linearized operations) that the search may hold for one key at once. At
+/// 100 to 200 bytes each this is below 40 MB and a second; beyond it the verdict is `Undecided`, never a
+/// wrong one.
 pub const CONFIGURATIONS_MAX: usize = 200_000;
 
 /// The longest argument that a history file may hold.

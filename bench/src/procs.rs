@@ -1,12 +1,15 @@
-//! The server processes as the kernel sees them: which process listens on an address, and the CPU time it has used.
+//! The server processes as the kernel sees them: which process listens on an address, and the CPU time it has
+//! used.
 //!
-//! Reads `/proc` and nothing else, so it works for any server on this machine and finds nothing for one elsewhere.
+//! Reads `/proc` and nothing else, so it works for any server on this machine and finds nothing for one
+//! elsewhere.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Clock ticks per second in `/proc/PID/stat`: USER_HZ, fixed by the Linux ABI on every machine Rust servers run on.
+/// Clock ticks per second in `/proc/PID/stat`: USER_HZ, fixed by the Linux ABI on every machine Rust servers
+/// run on.
 const TICKS_PER_SECOND: u64 = 100;
 
 /// State of a listening socket in `/proc/net/tcp`.
@@ -46,7 +49,8 @@ impl Process {
         Process::running(self.pid) == Some(*self)
     }
 
-    /// CPU time used so far, user and system, in microseconds (to 10 ms, as the kernel counts); `None` once it is gone.
+    /// CPU time used so far, user and system, in microseconds (to 10 ms, as the kernel counts); `None` once
+    /// it is gone.
     pub fn cpu_us(&self) -> Option<u64> {
         let stat = stat(self.pid)?;
         let fields = stat_fields(&stat)?;
@@ -56,8 +60,8 @@ impl Process {
     }
 }
 
-/// The processes that listen on any of the addresses, in order of their ids. Empty for servers on another machine, and
-/// for processes whose descriptors this user may not see.
+/// The processes that listen on any of the addresses, in order of their ids. Empty for servers on another
+/// machine, and for processes whose descriptors this user may not see.
 pub fn listening(addrs: &[SocketAddr]) -> Vec<Process> {
     let mut inodes = BTreeSet::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -124,7 +128,8 @@ impl CpuMeter {
         CpuMeter { at_start }
     }
 
-    /// Microseconds of CPU since the start, over all processes; `None` if there were none or one of them is gone.
+    /// Microseconds of CPU since the start, over all processes; `None` if there were none or one of them is
+    /// gone.
     pub fn elapsed_us(&self) -> Option<u64> {
         if self.at_start.is_empty() {
             return None;

@@ -1,8 +1,8 @@
 //! RESP2, the client's side: requests out, replies in.
 //!
-//! [`scan`] finds one reply at the head of a buffer without copying: the hot path of a load. [`parse`] makes an owned
-//! [`Value`] of any reply, arrays included. Both take bytes from outside: they answer "not yet" or an error and never
-//! panic, and neither allocates ahead of the bytes that arrived.
+//! [`scan`] finds one reply at the head of a buffer without copying: the hot path of a load. [`parse`] makes
+//! an owned [`Value`] of any reply, arrays included. Both take bytes from outside: they answer "not yet" or
+//! an error and never panic, and neither allocates ahead of the bytes that arrived.
 
 use crate::limits::{ARRAY_COUNT_MAX, BULK_BYTES_MAX, LINE_BYTES_MAX, REPLY_DEPTH_MAX};
 
@@ -156,7 +156,8 @@ fn skip(input: &[u8], depth: usize) -> Result<Option<usize>, Malformed> {
     Ok(Some(used))
 }
 
-/// Takes the reply at the head of `input` as a [`Value`], and the bytes it takes; `None` if it is not complete yet.
+/// Takes the reply at the head of `input` as a [`Value`], and the bytes it takes; `None` if it is not
+/// complete yet.
 ///
 /// # Errors
 /// [`Malformed`] if the bytes are no RESP2 reply.

@@ -1,4 +1,5 @@
-//! Which of the 16,384 slots a key belongs to: CRC16 (XMODEM) of the key, or of its `{tag}` (Redis Cluster specification).
+//! Which of the 16,384 slots a key belongs to: CRC16 (XMODEM) of the key, or of its `{tag}` (Redis Cluster
+//! specification).
 
 use crate::limits::SLOTS;
 
@@ -24,7 +25,8 @@ fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, &byte| (crc << 8) ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)])
 }
 
-/// The part of the key that decides the slot: what stands between the first `{` and the next `}`, if that is not empty.
+/// The part of the key that decides the slot: what stands between the first `{` and the next `}`, if that is
+/// not empty.
 fn hashed_part(key: &[u8]) -> &[u8] {
     let Some(open) = key.iter().position(|&byte| byte == b'{') else { return key };
     let tail = key.get(open + 1..).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! A blocking connection: one request, one reply. For the slot map, the drill and everything else that is not hot.
+//! A blocking connection: one request, one reply. For the slot map, the drill and everything else that is not
+//! hot.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -37,8 +38,8 @@ impl Wire {
         Ok(wire)
     }
 
-    /// Sends one request and waits for its reply. After an error the connection must be dropped: a late reply would be
-    /// taken for that of another request.
+    /// Sends one request and waits for its reply. After an error the connection must be dropped: a late reply
+    /// would be taken for that of another request.
     ///
     /// # Errors
     /// What the system said; a malformed reply as [`io::ErrorKind::InvalidData`].

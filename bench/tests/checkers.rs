@@ -1,4 +1,5 @@
-//! The checkers: good histories pass, planted anomalies are all found, and each checker agrees with a dumber one.
+//! The checkers: good histories pass, planted anomalies are all found, and each checker agrees with a dumber
+//! one.
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -50,7 +51,8 @@ fn good_histories_of_any_commands_pass() {
     }
 }
 
-/// Draws until `plant` makes something of a history, 1,000 times, and wants every one found and its original passed.
+/// Draws until `plant` makes something of a history, 1,000 times, and wants every one found and its original
+/// passed.
 fn plant(shape: Shape, plant: impl Fn(&mut SmallRng, Shape, u64) -> Option<(History, History)>) {
     let (mut planted, mut seed) = (0, 0);
     while planted < ROUNDS {

@@ -1,5 +1,5 @@
-//! Histories of a store that is linearizable by construction: each operation takes effect at one moment between its call and
-//! its return, in the order of those moments, by the model.
+//! Histories of a store that is linearizable by construction: each operation takes effect at one moment
+//! between its call and its return, in the order of those moments, by the model.
 
 use rand::rngs::SmallRng;
 use rand::RngExt;
@@ -22,8 +22,8 @@ struct Drawn {
     effect: Option<u64>,
 }
 
-/// One key's history. `skip` names the operations (by place) that the store forgets to apply although it answers, `twice`
-/// those that it applies twice: both empty for a good history.
+/// One key's history. `skip` names the operations (by place) that the store forgets to apply although it
+/// answers, `twice` those that it applies twice: both empty for a good history.
 pub fn history(
     random: &mut SmallRng,
     shape: Shape,

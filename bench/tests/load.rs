@@ -94,7 +94,8 @@ fn deserialize(deserializer: &mut hdrhistogram::serialization::Deserializer, enc
 fn an_open_loop_counts_the_wait_of_what_a_stall_held_up() {
     let stall = (300, Duration::from_millis(200));
     let server = Server::start(Behaviour { stall: Some(stall), ..Behaviour::default() });
-    // One connection, one in flight: what is due during the stall cannot even be sent, and waits all the same.
+    // One connection, one in flight: what is due during the stall cannot even be sent, and waits all the
+    // same.
     let open = Plan {
         connections: 1,
         pipeline: 1,

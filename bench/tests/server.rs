@@ -1,5 +1,5 @@
-//! A small server that speaks enough of the Redis protocol to be loaded and drilled, and can misbehave on purpose. It runs in
-//! a thread of the test, or as a process of its own that can be killed.
+//! A small server that speaks enough of the Redis protocol to be loaded and drilled, and can misbehave on
+//! purpose. It runs in a thread of the test, or as a process of its own that can be killed.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

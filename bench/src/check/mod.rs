@@ -1,16 +1,17 @@
 //! Whether a history is linearizable, key by key.
 //!
-//! Linearizability is local (Herlihy and Wing): a history is linearizable if that of each key is. So keys are judged one by
-//! one, each by the cheapest way that is complete for it:
+//! Linearizability is local (Herlihy and Wing): a history is linearizable if that of each key is. So keys are
+//! judged one by one, each by the cheapest way that is complete for it:
 //!
-//! 1. [`zone`], for keys that were only read and set, with values that are all different: Gibbons and Korach, O(n log n),
-//!    any concurrency, unknown outcomes for free.
-//! 2. [`search`], for everything else: the search of Wing and Gong in the form of Lowe, with a memo. Its cost grows with the
-//!    number of operations open at once, not with the length; it has bounds, and beyond them says `Undecided`.
+//! 1. [`zone`], for keys that were only read and set, with values that are all different: Gibbons and Korach,
+//!    O(n log n), any concurrency, unknown outcomes for free.
+//! 2. [`search`], for everything else: the search of Wing and Gong in the form of Lowe, with a memo. Its cost
+//!    grows with the number of operations open at once, not with the length; it has bounds, and beyond them
+//!    says `Undecided`.
 //! 3. [`witness`], besides, where the store told versions: their order must be one that explains all replies.
 //!
-//! Operations that failed for certain are dropped, and so are reads of unknown outcome. An unknown write may take effect at
-//! any time after its call, or never.
+//! Operations that failed for certain are dropped, and so are reads of unknown outcome. An unknown write may
+//! take effect at any time after its call, or never.
 
 use std::collections::BTreeMap;
 

@@ -44,7 +44,8 @@ fn number(state: &State) -> Option<i64> {
     (number.to_string().as_bytes() == value).then_some(number)
 }
 
-/// Whether a reply says what the model says. Conditional writes may say yes and no as OK and nil or as 1 and 0.
+/// Whether a reply says what the model says. Conditional writes may say yes and no as OK and nil or as 1 and
+/// 0.
 pub fn agrees(command: &Command, model: &Reply, told: &Reply) -> bool {
     let conditional = matches!(command, Command::SetIfAbsent(_) | Command::CompareSet { .. });
     match (model, told) {

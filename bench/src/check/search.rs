@@ -1,14 +1,16 @@
 //! The search, for any commands of [`super::model`].
 //!
-//! Wing and Gong, "Testing and verifying concurrent objects" (1993), in the form that Lowe, "Testing for linearizability"
-//! (2017), calls just-in-time: the events are gone through in order of time with the set of all *configurations* that
-//! explain what was seen so far, each a state and the open operations that have taken effect in it. At a return, operations
-//! are put into effect until the returning one is; configurations where that is impossible fall out. None left: not
-//! linearizable. The set is the memo; its size depends on how many operations are open at once, not on the length.
+//! Wing and Gong, "Testing and verifying concurrent objects" (1993), in the form that Lowe, "Testing for
+//! linearizability" (2017), calls just-in-time: the events are gone through in order of time with the set of
+//! all *configurations* that explain what was seen so far, each a state and the open operations that have
+//! taken effect in it. At a return, operations are put into effect until the returning one is; configurations
+//! where that is impossible fall out. None left: not linearizable. The set is the memo; its size depends on
+//! how many operations are open at once, not on the length.
 //!
-//! Three rules keep it small, and each leaves the verdict as it is. A read takes effect as soon as the state fits its reply:
-//! moving it there changes nothing. Of equal unknown operations the one called first takes effect first. An unknown SET
-//! or GETSET whose value nobody saw is dropped, where every other command of the key would have shown it or overwritten it.
+//! Three rules keep it small, and each leaves the verdict as it is. A read takes effect as soon as the state
+//! fits its reply: moving it there changes nothing. Of equal unknown operations the one called first takes
+//! effect first. An unknown SET or GETSET whose value nobody saw is dropped, where every other command of the
+//! key would have shown it or overwritten it.
 
 use std::collections::{BTreeSet, HashSet};
 

@@ -1,9 +1,10 @@
 //! The witness check, where the store tells the version of what it wrote or read.
 //!
-//! If versions are what the store says they are, the order of a key's operations by version explains all replies: a change
-//! has a version of its own, a read of a version shows what the change of that version wrote, and an operation that returned
-//! before another was called has no higher version, a lower one if the other is a change. A breach means that the store
-//! is not linearizable, or that it tells wrong versions. O(n log n), and independent of the other two checks.
+//! If versions are what the store says they are, the order of a key's operations by version explains all
+//! replies: a change has a version of its own, a read of a version shows what the change of that version
+//! wrote, and an operation that returned before another was called has no higher version, a lower one if the
+//! other is a change. A breach means that the store is not linearizable, or that it tells wrong versions. O(n
+//! log n), and independent of the other two checks.
 
 use std::collections::HashMap;
 

@@ -1,11 +1,12 @@
 //! The zone check, for registers whose written values are all different.
 //!
-//! Gibbons and Korach, "Testing shared memories" (SIAM J. Comput. 26, 1997), section 4.2. A *cluster* is a write and the
-//! reads that saw it; absence is a write before all time. Let `f` be the first return in a cluster and `s` its last call.
-//! Cluster A must come wholly before B if some operation of A returned before one of B was called: `f(A) < s(B)`. The history
-//! is linearizable if no read returned before its write was called, and no two clusters must each come before the
-//! other. With zones, `[f, s]` *forward* if `f < s` and `[s, f]` *backward* otherwise, that is: no two forward zones overlap,
-//! and no backward zone lies inside a forward one.
+//! Gibbons and Korach, "Testing shared memories" (SIAM J. Comput. 26, 1997), section 4.2. A *cluster* is a
+//! write and the reads that saw it; absence is a write before all time. Let `f` be the first return in a
+//! cluster and `s` its last call. Cluster A must come wholly before B if some operation of A returned before
+//! one of B was called: `f(A) < s(B)`. The history is linearizable if no read returned before its write was
+//! called, and no two clusters must each come before the other. With zones, `[f, s]` *forward* if `f < s` and
+//! `[s, f]` *backward* otherwise, that is: no two forward zones overlap, and no backward zone lies inside a
+//! forward one.
 
 use std::collections::HashMap;
 
@@ -35,7 +36,8 @@ impl Cluster {
     }
 }
 
-/// Judges one key; `None` if the method does not fit: other commands than GET and SET, or a value written twice.
+/// Judges one key; `None` if the method does not fit: other commands than GET and SET, or a value written
+/// twice.
 pub fn check(operations: &[Indexed<'_>]) -> Option<Verdict> {
     let absence = Cluster {
         written: 0,

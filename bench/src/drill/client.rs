@@ -159,7 +159,8 @@ impl<'a> Client<'a> {
         let prefix = &self.shared.prefix;
         match self.random.random_range(0..10) {
             0..=3 => {
-                // The registers of a client are those whose number is its index, modulo the number of clients.
+                // The registers of a client are those whose number is its index, modulo the number of
+                // clients.
                 let own = (keys - self.index).div_ceil(clients);
                 let number = self.random.random_range(0..own) * clients + self.index;
                 self.sequence += 1;

@@ -98,7 +98,8 @@ impl Host {
     /// Kills the host and waits until it is gone.
     ///
     /// # Errors
-    /// The command failed, no process was found to kill, or the host is still there after [`RESTART_PATIENCE`].
+    /// The command failed, no process was found to kill, or the host is still there after
+    /// [`RESTART_PATIENCE`].
     pub fn kill(&self, start: Instant) -> Result<Killed, BenchError> {
         let processes = procs::listening(&[self.addr]);
         let at = start.elapsed();
@@ -121,7 +122,8 @@ impl Host {
         Ok(Killed { at, gone: start.elapsed(), pids })
     }
 
-    /// A process that was seen must be gone; of a host on another machine only the refusal to connect can be seen.
+    /// A process that was seen must be gone; of a host on another machine only the refusal to connect can be
+    /// seen.
     fn is_gone(&self, processes: &[Process]) -> bool {
         match processes {
             [] => self.answers().is_err(),
@@ -183,7 +185,8 @@ impl Host {
         command
     }
 
-    /// Runs a command to its end. Its output is not ours: a server it starts must not hold our standard output open.
+    /// Runs a command to its end. Its output is not ours: a server it starts must not hold our standard
+    /// output open.
     fn execute(&self, command: &mut Command, what: &str) -> Result<(), BenchError> {
         let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().map_err(|error| {
             BenchError::io(format!("the command to {what} host {}", self.number()), error)

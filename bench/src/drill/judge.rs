@@ -1,9 +1,10 @@
 //! Reading everything back, and what it proves.
 //!
-//! A register has one writer, so its writes have an order: that of their calls. An acknowledged write is *lost* if the last value
-//! read is that of an earlier write, or nothing. One exception is no loss: an earlier write of unknown outcome may take
-//! effect late, after the acknowledged one; it is counted as *late*. A counter must stand between the increments
-//! acknowledged and those called. Everything seen, these reads included, must be linearizable besides.
+//! A register has one writer, so its writes have an order: that of their calls. An acknowledged write is
+//! *lost* if the last value read is that of an earlier write, or nothing. One exception is no loss: an
+//! earlier write of unknown outcome may take effect late, after the acknowledged one; it is counted as
+//! *late*. A counter must stand between the increments acknowledged and those called. Everything seen, these
+//! reads included, must be linearizable besides.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -32,7 +33,8 @@ pub struct Judgement {
     pub lost: u64,
     /// Keys that lost any.
     pub keys_with_losses: Vec<Vec<u8>>,
-    /// Keys whose last value is of a write of unknown outcome that took effect after a later, acknowledged one.
+    /// Keys whose last value is of a write of unknown outcome that took effect after a later, acknowledged
+    /// one.
     pub late: u64,
     /// Increments that took effect more often than they were called.
     pub duplicated: u64,
@@ -136,7 +138,8 @@ pub fn judge(history: &History, finals: &Finals) -> Judgement {
     };
     for (key, writes) in &mut writes {
         writes.sort_by_key(|write| write.call);
-        // A key that was written and never read back would prove nothing; the worst value of all hosts counts.
+        // A key that was written and never read back would prove nothing; the worst value of all hosts
+        // counts.
         let values = finals.get(*key).map(Vec::as_slice).unwrap_or_default();
         assert!(!values.is_empty(), "every key is read back");
         let verdicts = values.iter().map(|value| judge_key(writes, value.as_deref()));

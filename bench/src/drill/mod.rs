@@ -1,14 +1,16 @@
-//! `synod-bench drill kill`: load while hosts are killed and restarted, then the proof that nothing acknowledged was lost.
+//! `synod-bench drill kill`: load while hosts are killed and restarted, then the proof that nothing
+//! acknowledged was lost.
 //!
-//! Several clients, each a plain loop over one connection ([`client`]), SET and GET registers and INCR counters. Each key
-//! has one writer and a new value with each write, so that every value tells which write it is. Meanwhile hosts are killed
-//! with SIGKILL and restarted ([`hosts`]). A client whose connection fails goes on with the next host at once. At the end every
-//! key is read through every host and all is judged ([`judge`]): acknowledged writes lost, and linearizability of everything
-//! that was ever seen, the reads during the kills included.
+//! Several clients, each a plain loop over one connection ([`client`]), SET and GET registers and INCR
+//! counters. Each key has one writer and a new value with each write, so that every value tells which write
+//! it is. Meanwhile hosts are killed with SIGKILL and restarted ([`hosts`]). A client whose connection fails
+//! goes on with the next host at once. At the end every key is read through every host and all is judged
+//! ([`judge`]): acknowledged writes lost, and linearizability of everything that was ever seen, the reads
+//! during the kills included.
 //!
-//! Outcomes are three. *Acknowledged*: OK or a number. *Failed*: an error reply, which says that nothing was applied.
-//! *Unknown*: the connection was lost, the time was over, or the reply was `-UNCERTAIN`; such a write may be there or
-//! not, or come late, and counts neither as lost nor as done.
+//! Outcomes are three. *Acknowledged*: OK or a number. *Failed*: an error reply, which says that nothing was
+//! applied. *Unknown*: the connection was lost, the time was over, or the reply was `-UNCERTAIN`; such a
+//! write may be there or not, or come late, and counts neither as lost nor as done.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -118,8 +120,8 @@ pub(crate) struct Shared {
 /// Runs the drill and judges it.
 ///
 /// # Errors
-/// A plan that does not fit together, a host that does not answer at the start or cannot be killed, restarted or read back:
-/// nothing is proven then.
+/// A plan that does not fit together, a host that does not answer at the start or cannot be killed, restarted
+/// or read back: nothing is proven then.
 pub fn run(plan: &Plan) -> Result<(Report, History), BenchError> {
     plan.check()?;
     let hosts: Vec<Host> =
@@ -162,7 +164,8 @@ fn load_and_kill(plan: &Plan, hosts: &[Host], shared: &Shared) -> Result<(Vec<Ki
     })
 }
 
-/// Kills at two fifths of each part of the time and restarts at two thirds, so that the load sees hosts up, down and back.
+/// Kills at two fifths of each part of the time and restarts at two thirds, so that the load sees hosts up,
+/// down and back.
 fn kill_hosts(plan: &Plan, hosts: &[Host], shared: &Shared) -> Result<Vec<Kill>, BenchError> {
     let mut random = SmallRng::seed_from_u64(plan.seed);
     let progress = Progress::seconds(plan.progress, plan.seconds);

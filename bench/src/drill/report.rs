@@ -82,7 +82,7 @@ impl Report {
         for kill in &self.kills {
             let _ = writeln!(
                 out,
-                "host {} ({}, processes {:?}) killed at {:.2} s, restarted at {:.2} s, answered again at {:.2} s",
+                "host {} ({}, processes {:?}) killed at {:.2} s, restarted at {:.2} s, answered at {:.2} s",
                 kill.host, kill.addr, kill.pids, kill.killed_at_s, kill.restarted_at_s, kill.back_at_s
             );
         }

@@ -9,8 +9,8 @@
 //! 5 "k1" 310 - DEL => FAILED
 //! ```
 //!
-//! Keys and values stand in quotes; bytes outside printable ASCII, `"` and `\` are written `\xNN`. A return of `-` goes with
-//! `?` (unknown) and `FAILED`. Empty lines and lines that start with `#` say nothing.
+//! Keys and values stand in quotes; bytes outside printable ASCII, `"` and `\` are written `\xNN`. A return
+//! of `-` goes with `?` (unknown) and `FAILED`. Empty lines and lines that start with `#` say nothing.
 
 use std::fmt::Write as _;
 

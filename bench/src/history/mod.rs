@@ -1,12 +1,14 @@
 //! What clients asked and what they were told: the record that the checkers judge.
 //!
-//! Times are numbers of one clock that all clients share: nanoseconds of a monotonic clock, or the virtual time or the
-//! count of events of a simulator. Only their order counts: an operation that returned at a smaller time than another was
-//! called came before it; equal times mean "at once", so a recorder with a coarse clock sees less.
+//! Times are numbers of one clock that all clients share: nanoseconds of a monotonic clock, or the virtual
+//! time or the count of events of a simulator. Only their order counts: an operation that returned at a
+//! smaller time than another was called came before it; equal times mean "at once", so a recorder with a
+//! coarse clock sees less.
 //!
-//! Outcomes are three, and the difference is the point of the record: *replied*; *failed*, the store said that nothing
-//! was applied; *unknown*, the connection was lost, the time was over or the store said that it does not know. An unknown
-//! operation may take effect at any time after its call, or never. Each key starts absent.
+//! Outcomes are three, and the difference is the point of the record: *replied*; *failed*, the store said
+//! that nothing was applied; *unknown*, the connection was lost, the time was over or the store said that it
+//! does not know. An unknown operation may take effect at any time after its call, or never. Each key starts
+//! absent.
 
 use crate::history::format::ParseError;
 
@@ -62,7 +64,8 @@ pub enum Reply {
     Int(i64),
     /// A value.
     Value(Vec<u8>),
-    /// An error that follows from the value, such as INCRBY of what is no number. Other errors are [`Outcome::Failed`].
+    /// An error that follows from the value, such as INCRBY of what is no number. Other errors are
+    /// [`Outcome::Failed`].
     Refused,
 }
 
@@ -95,7 +98,8 @@ pub struct Operation {
     pub command: Command,
     /// How it ended.
     pub outcome: Outcome,
-    /// The version of the entry that it wrote or read, where the store tells: versions of one key rise with each change.
+    /// The version of the entry that it wrote or read, where the store tells: versions of one key rise with
+    /// each change.
     pub version: Option<u64>,
 }
 
@@ -174,7 +178,7 @@ impl History {
         operation
     }
 
-    /// The text of the history; see [`format`].
+    /// The text of the history; see [`mod@format`].
     pub fn to_text(&self) -> String {
         format::to_text(self)
     }

@@ -35,8 +35,8 @@ pub enum Kind {
     Set,
 }
 
-/// A prime above every number of keys ([`crate::limits::KEYS_MAX`]): multiplying by it modulo the number of keys is a
-/// permutation, so that popular keys are spread over all slots and none is hit twice.
+/// A prime above every number of keys ([`crate::limits::KEYS_MAX`]): multiplying by it modulo the number of
+/// keys is a permutation, so that popular keys are spread over all slots and none is hit twice.
 const SPREAD: u64 = 777_472_128_049;
 
 /// Draws operations; the same for all threads, each with its own generator.
@@ -52,7 +52,8 @@ impl Chooser {
     /// A chooser over `keys` keys; `mix` is (GETs, SETs).
     ///
     /// # Panics
-    /// If there are no keys, the mix is empty or the exponent is not valid: [`super::Plan::check`] refuses those.
+    /// If there are no keys, the mix is empty or the exponent is not valid: [`super::Plan::check`] refuses
+    /// those.
     pub fn new(distribution: Distribution, keys: u64, mix: (u32, u32)) -> Chooser {
         let total = mix.0 + mix.1;
         assert!(keys > 0 && total > 0, "a plan that was checked has keys and a mix");

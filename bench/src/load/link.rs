@@ -209,7 +209,8 @@ impl Input {
         (self.start, self.end) = (0, 0);
     }
 
-    /// Free space at the end; makes some if there is little. It grows with what arrived, never with what was announced.
+    /// Free space at the end; makes some if there is little. It grows with what arrived, never with what was
+    /// announced.
     fn space(&mut self) -> io::Result<&mut [u8]> {
         if self.start == self.end {
             self.clear();

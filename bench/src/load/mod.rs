@@ -1,15 +1,17 @@
 //! `synod-bench load`: a load at full speed (closed loop) or at a fixed rate (open loop), measured.
 //!
-//! * **Closed loop**: each client sends `pipeline` operations at once and the next ones when all are answered, as
-//!   redis-benchmark and the pipelines of client libraries do. Says how much a server can do. Its latencies say little about a server that stalls: while it stalls, nothing is asked.
-//! * **Open loop** (`rate`): operation *i* of a thread is due at `i / rate`, whatever the server does, and its latency counts
-//!   from that time, not from when a connection had room to send it. So a stall of 100 ms at 10,000 ops/s costs
-//!   1,000 operations up to 100 ms each, as it would cost users (no coordinated omission). What was due and not answered
-//!   when the time was over counts with the time that had gone by.
+//! * **Closed loop**: each client sends `pipeline` operations at once and the next ones when all are
+//!   answered, as redis-benchmark and the pipelines of client libraries do. Says how much a server can do.
+//!   Its latencies say little about a server that stalls: while it stalls, nothing is asked.
+//! * **Open loop** (`rate`): operation *i* of a thread is due at `i / rate`, whatever the server does, and
+//!   its latency counts from that time, not from when a connection had room to send it. So a stall of 100 ms
+//!   at 10,000 ops/s costs 1,000 operations up to 100 ms each, as it would cost users (no coordinated
+//!   omission). What was due and not answered when the time was over counts with the time that had gone by.
 //!
-//! One thread drives many connections with epoll ([`worker`]); a connection belongs to a *client*, which has one per node
-//! in cluster mode and moves on to the next host when its own is gone in plain mode. Operations are chosen by [`keys`],
-//! encoded by [`requests`], routed by [`topology`], counted by [`tally`], and told by [`report`].
+//! One thread drives many connections with epoll ([`worker`]); a connection belongs to a *client*, which has
+//! one per node in cluster mode and moves on to the next host when its own is gone in plain mode. Operations
+//! are chosen by [`keys`], encoded by [`requests`], routed by [`topology`], counted by [`tally`], and told by
+//! [`report`].
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -19,12 +21,14 @@ use crate::error::BenchError;
 use crate::limits::{CONNECTIONS_MAX, KEYS_MAX, PIPELINE_MAX, PRELOAD_PIPELINE_MIN, VALUE_BYTES_MAX};
 use crate::procs::{self, CpuMeter, Process};
 use keys::{Chooser, Distribution, Source};
+use pace::Phase;
 use report::{Progress, Report};
 use tally::Tally;
 use topology::Topology;
-use worker::{Phase, Worker};
+use worker::Worker;
 
 pub mod keys;
+pub mod pace;
 pub mod report;
 pub mod requests;
 pub mod tally;
@@ -121,8 +125,8 @@ impl Plan {
 /// Runs the plan: slot map, preload, warm-up, measured time.
 ///
 /// # Errors
-/// A plan that does not fit together, a server that cannot be reached at the start or refuses the password, a thread that
-/// cannot get its system resources. What goes wrong later is counted in the report.
+/// A plan that does not fit together, a server that cannot be reached at the start or refuses the password, a
+/// thread that cannot get its system resources. What goes wrong later is counted in the report.
 pub fn run(plan: &Plan) -> Result<Report, BenchError> {
     plan.check()?;
     let topology = Topology::start(plan)?;

@@ -231,7 +231,8 @@ impl Report {
             .map_err(|error| BenchError::io(format!("writing {}", path.display()), error))
     }
 
-    /// Writes the latencies as an HDR interval log: per second one histogram with tag `get` and one with tag `set`, in ns.
+    /// Writes the latencies as an HDR interval log: per second one histogram with tag `get` and one with tag
+    /// `set`, in ns.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -273,7 +274,8 @@ fn describe(plan: &Plan) -> String {
         Distribution::Zipf { exponent } => format!("zipf {exponent}"),
     };
     format!(
-        "{loop_kind}, {}{} connections x {} deep, {} threads, get:set {}:{}, {} keys {keys}, {} B values, {:.1} s after {:.1} s",
+        "{loop_kind}, {}{} connections x {} deep, {} threads, get:set {}:{}, {} keys {keys}, {} B values, \
+         {:.1} s after {:.1} s",
         if plan.cluster { "cluster, " } else { "" },
         plan.connections,
         plan.pipeline,

@@ -82,7 +82,8 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Reads the map from the first host that has one and starts the reader; does nothing without cluster mode.
+    /// Reads the map from the first host that has one and starts the reader; does nothing without cluster
+    /// mode.
     ///
     /// # Errors
     /// No host gave a map: the error of the last one.

@@ -1,30 +1,28 @@
 //! One thread of a load: an epoll loop over the connections of its clients.
 //!
-//! A round: issue what may be issued, write to the connections that got something, wait, read what came. The clock is
-//! read once per round and once per read, not per operation.
+//! A round: issue what may be issued, write to the connections that got something, wait, read what came. The
+//! clock is read once per round and once per read, not per operation.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::event::Event;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use rustix::time::{
-    timerfd_create, timerfd_settime, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
-};
+use mio::{Events, Poll, Token};
 
-use super::keys::{Kind, Source};
+use super::keys::Source;
 use super::link::{Input, Link, Pending, Purpose, State};
+use super::pace::{Pace, Phase};
 use super::requests::Requests;
 use super::tally::{Interval, Tally};
 use super::topology::Topology;
 use super::Plan;
 use crate::error::BenchError;
-use crate::limits::{CONNECT_TIMEOUT, INPUT_BYTES_MIN, NODES_MAX, REDIRECTS_MAX, SLOTS};
-use crate::resp::{self, Reply};
+use crate::limits::{CONNECT_TIMEOUT, INPUT_BYTES_MIN, SLOTS};
+use crate::resp;
+
+mod replies;
 
 /// The token of the timer; connections have the index of their link.
 const TIMER: Token = Token(usize::MAX);
@@ -40,57 +38,6 @@ const WAIT_MAX: Duration = Duration::from_millis(20);
 
 /// Between two looks at all connections for timeouts.
 const TIMEOUT_CHECK: Duration = Duration::from_millis(50);
-
-/// The time of one part of a run.
-#[derive(Debug, Clone, Copy)]
-pub struct Phase {
-    /// When it starts.
-    pub start: Instant,
-    /// Not measured, from the start.
-    pub warmup: Duration,
-    /// Measured, after the warm-up; `None`: until the source is empty and all is answered.
-    pub length: Option<Duration>,
-}
-
-impl Phase {
-    fn now_ns(&self) -> u64 {
-        self.start.elapsed().as_nanos() as u64
-    }
-
-    fn warm_ns(&self) -> u64 {
-        self.warmup.as_nanos() as u64
-    }
-
-    fn end_ns(&self) -> u64 {
-        self.length.map_or(u64::MAX, |length| (self.warmup + length).as_nanos() as u64)
-    }
-}
-
-/// When the operations of an open loop are due.
-#[derive(Debug)]
-struct Pace {
-    first_ns: f64,
-    gap_ns: f64,
-    issued: u64,
-    timer: OwnedFd,
-}
-
-impl Pace {
-    fn due_ns(&self) -> u64 {
-        (self.first_ns + self.issued as f64 * self.gap_ns) as u64
-    }
-
-    /// Wakes the loop up after so long.
-    fn arm(&self, wait: Duration) -> Result<(), BenchError> {
-        // A timer of zero would be switched off.
-        let nanos = wait.as_nanos().clamp(1, 999_999_999) as i64;
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let spec = Itimerspec { it_interval: zero, it_value: Timespec { tv_sec: 0, tv_nsec: nanos } };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)
-            .map_err(|error| BenchError::io("setting a timer", error.into()))?;
-        Ok(())
-    }
-}
 
 #[derive(Debug)]
 struct Client {
@@ -152,7 +99,8 @@ impl<'a> Worker<'a> {
         sender: Sender<Interval>,
     ) -> Result<Worker<'a>, BenchError> {
         let poll = Poll::new().map_err(|error| BenchError::io("making an epoll instance", error))?;
-        let pace = plan.rate.map(|rate| pace(plan, rate, index, &poll)).transpose()?;
+        let pace =
+            plan.rate.map(|rate| Pace::new(rate, index, plan.threads, poll.registry(), TIMER)).transpose()?;
         let (from, to) = super::share(plan.connections as u64, plan.threads, index);
         let client = |number: u64| Client {
             room: plan.pipeline,
@@ -260,8 +208,7 @@ impl<'a> Worker<'a> {
             }
         }
         while pace.due_ns() < end {
-            let due = pace.due_ns();
-            pace.issued += 1;
+            let due = pace.take();
             if let Some((kind, _)) = self.source.take() {
                 self.tally.unanswered(kind, end - due);
             }
@@ -283,17 +230,14 @@ impl<'a> Worker<'a> {
         Ok(wait)
     }
 
-    /// Puts operations in flight: all that fit (closed loop), or all that are due (open loop), one client after the other.
+    /// Puts operations in flight: all that fit (closed loop), or all that are due (open loop), one client
+    /// after the other.
     fn issue(&mut self, now: u64) {
         while let Some(&client) = self.ready.front() {
             let from_ns = match &mut self.pace {
                 None => now,
                 Some(pace) if pace.due_ns() > now => return,
-                Some(pace) => {
-                    let due = pace.due_ns();
-                    pace.issued += 1;
-                    due
-                }
+                Some(pace) => pace.take(),
             };
             let Some((kind, key)) = self.source.take() else {
                 self.source_empty = true;
@@ -441,7 +385,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Reads until nothing is left, or to the end of a connection that the server closed: events come once per change.
+    /// Reads until nothing is left, or to the end of a connection that the server closed: events come once
+    /// per change.
     fn read(&mut self, index: usize, closed: bool) {
         let mut input = std::mem::take(&mut self.inputs[index]);
         let mut lost = None;
@@ -475,106 +420,20 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn take_replies(&mut self, index: usize, input: &mut Input, now: u64) -> Result<(), resp::Malformed> {
-        let mut any = false;
-        while let Some((reply, used)) = resp::scan(input.unread())? {
-            let pending =
-                self.links[index].queue.pop_front().ok_or(resp::Malformed("a reply without a request"))?;
-            any = true;
-            match pending.purpose {
-                Purpose::Load(kind) => self.on_reply(index, pending, kind, reply, now),
-                Purpose::Auth => self.on_auth(index, reply),
-                Purpose::Asking => {}
-            }
-            input.take(used);
-        }
-        if any {
-            self.links[index].on_reply(now);
-        }
-        Ok(())
-    }
-
-    fn on_auth(&mut self, index: usize, reply: Reply<'_>) {
-        if let Reply::Error(text) = reply {
-            let addr = self.nodes[self.links[index].node];
-            let text = String::from_utf8_lossy(text).into_owned();
-            self.refused = Some(BenchError::Server { addr, text });
-        }
-    }
-
-    fn on_reply(&mut self, index: usize, pending: Pending, kind: Kind, reply: Reply<'_>, now: u64) {
-        let client = self.links[index].client;
-        match reply {
-            Reply::Error(text) => {
-                let text = String::from_utf8_lossy(text);
-                if self.redirect(index, pending, &text) {
-                    return;
-                }
-                self.tally.error(text.split_ascii_whitespace().next().unwrap_or("empty error"));
-                if self.plan.cluster {
-                    self.topology.refresh();
-                }
-            }
-            reply => {
-                self.tally.misses += u64::from(reply == Reply::Nil && kind == Kind::Get);
-                self.tally.answered(kind, now.saturating_sub(pending.from_ns));
-            }
-        }
-        self.give_room(client);
-    }
-
-    /// Notes a MOVED or ASK to be followed; false if the error is another one or was followed often enough.
-    fn redirect(&mut self, index: usize, mut pending: Pending, text: &str) -> bool {
-        let mut words = text.split_ascii_whitespace();
-        let asking = match words.next() {
-            Some("MOVED") => false,
-            Some("ASK") => true,
-            _ => return false,
-        };
-        let slot = words.next().and_then(|slot| slot.parse::<usize>().ok()).filter(|&slot| slot < SLOTS);
-        let from = self.nodes[self.links[index].node];
-        let target = words.next().and_then(|target| address(target, from));
-        let (Some(slot), Some(target)) = (slot, target) else { return false };
-        if !self.plan.cluster || pending.redirects >= REDIRECTS_MAX {
-            return false;
-        }
-        let Some(node) = self.node_index(target) else { return false };
-        pending.redirects += 1;
-        self.tally.redirects += 1;
-        if !asking {
-            self.owner[slot] = node as u16;
-            self.topology.refresh();
-        }
-        self.redirected.push((self.links[index].client, pending, node, asking));
-        true
-    }
-
-    fn follow(&mut self, client: usize, pending: Pending, node: usize, asking: bool, now: u64) {
-        let link = self.link(client, node);
-        if !self.open(link, now) {
-            self.parked.push_back((client, pending));
-            return;
-        }
-        if asking {
-            let request = Pending { purpose: Purpose::Asking, ..pending };
-            self.links[link].push(request, now, |out| resp::request(out, &[b"ASKING"]));
-        }
-        self.queue(link, pending, now);
-    }
-
     fn give_room(&mut self, client: usize) {
         self.in_flight -= 1;
         let state = &mut self.clients[client];
         state.room += 1;
-        // A closed loop sends the next batch when the last one is answered; an open loop uses each free place.
+        // A closed loop sends the next batch when the last one is answered; an open loop uses each free
+        // place.
         if !state.listed && (self.pace.is_some() || state.room == self.plan.pipeline) {
             state.listed = true;
             self.ready.push_back(client as u32);
         }
     }
 
-    /// Ends a connection. What was sent on it has an unknown outcome and counts as an error; what was only queued while it
-    /// was being made goes elsewhere.
+    /// Ends a connection. What was sent on it has an unknown outcome and counts as an error; what was only
+    /// queued while it was being made goes elsewhere.
     fn lose(&mut self, index: usize, name: &str, now: u64) {
         let was_up = self.links[index].state == State::Up;
         let waiting = self.links[index].close(self.poll.registry(), now);
@@ -611,73 +470,6 @@ impl<'a> Worker<'a> {
                 State::Connecting if waited > CONNECT_TIMEOUT => self.lose(index, "cannot connect", now),
                 _ => {}
             }
-        }
-    }
-
-    /// Takes over a slot map that was published since.
-    fn update_map(&mut self) {
-        let version = self.topology.version();
-        if version == self.map_version {
-            return;
-        }
-        self.map_version = version;
-        for range in self.topology.ranges().iter() {
-            if let Some(node) = self.node_index(range.node) {
-                self.owner[range.start..=range.end].fill(node as u16);
-            }
-        }
-    }
-
-    fn node_index(&mut self, addr: SocketAddr) -> Option<usize> {
-        if let Some(index) = self.nodes.iter().position(|&node| node == addr) {
-            return Some(index);
-        }
-        (self.nodes.len() < NODES_MAX).then(|| {
-            self.nodes.push(addr);
-            self.nodes.len() - 1
-        })
-    }
-}
-
-fn pace(plan: &Plan, rate: f64, index: usize, poll: &Poll) -> Result<Pace, BenchError> {
-    let failed = |error| BenchError::io("making a timer", error);
-    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)
-        .map_err(|error| failed(error.into()))?;
-    poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE).map_err(failed)?;
-    let gap_ns = 1e9 * plan.threads as f64 / rate;
-    // The threads take turns, so that together they are even.
-    let first_ns = gap_ns * index as f64 / plan.threads as f64;
-    Ok(Pace { first_ns, gap_ns, issued: 0, timer })
-}
-
-/// The address in a redirect; without a host it is that of the node which answered.
-fn address(text: &str, from: SocketAddr) -> Option<SocketAddr> {
-    match text.strip_prefix(':').filter(|port| !port.contains(':')) {
-        Some(port) => Some(SocketAddr::new(from.ip(), port.parse().ok()?)),
-        None => {
-            let (host, port) = text.rsplit_once(':')?;
-            Some(SocketAddr::new(host.trim_matches(['[', ']']).parse().ok()?, port.parse().ok()?))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirect_addresses() {
-        let from: SocketAddr = "10.0.0.1:7000".parse().unwrap();
-        let table = [
-            ("10.0.0.2:7001", Some("10.0.0.2:7001")),
-            (":7002", Some("10.0.0.1:7002")),
-            ("::1:7003", Some("[::1]:7003")),
-            ("[::1]:7003", Some("[::1]:7003")),
-            ("nonsense", None),
-            ("10.0.0.2:70000", None),
-        ];
-        for (text, expected) in table {
-            assert_eq!(address(text, from), expected.map(|addr| addr.parse().unwrap()), "{text}");
         }
     }
 }
