@@ -1,4 +1,12 @@
 //! The tests of bitcask: golden scripts, twins, limits, recovery.
 
+// Helpers of tests unwrap as tests do.
+#![allow(clippy::unwrap_used)]
+
 mod basic;
+mod golden;
+mod million;
+mod recovery;
+mod space;
+mod twin;
 mod world;

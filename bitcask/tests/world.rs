@@ -57,19 +57,24 @@ impl World {
         world
     }
 
-    /// Restarts the process on the same disk.
+    /// Restarts the process on the same disk, and waits for recovery.
     pub fn reopen(self) -> World {
+        let mut world = self.restarted();
+        world.settle();
+        world
+    }
+
+    /// Restarts the process on the same disk, its recovery just begun.
+    pub fn restarted(self) -> World {
         let World { mut disk, options, now, background, .. } = self;
         disk.kill();
         let mut world = World::opened(disk, options);
         world.now = world.now.max(now);
         world.background = background;
-        world.settle();
         world
     }
 
     /// The power fails; the process is started again, its recovery just begun.
-    #[allow(dead_code)]
     pub fn crash(self) -> World {
         let World { mut disk, options, now, background, .. } = self;
         disk.crash();
@@ -106,6 +111,30 @@ impl World {
         }
     }
 
+    /// A turn that takes what is due by `now`, which may be nothing.
+    pub fn turn_until(&mut self, now: u64) {
+        self.drain();
+        self.bitcask.flush(&mut self.disk);
+        if self.background && self.bitcask.background_wanted() {
+            self.bitcask.background(&mut self.disk, self.now, 1 << 20);
+        }
+        self.now = self.now.max(now);
+        for completion in self.disk.poll_completions(self.now) {
+            assert!(self.bitcask.on_disk(&mut self.disk, completion), "every operation is the engine's");
+        }
+        self.drain();
+    }
+
+    /// Turns until nothing happens for some seconds, over which a full disk is tried again.
+    pub fn settle_while_full(&mut self) {
+        for _ in 0..5 {
+            self.settle();
+            self.now += 1_500_000_000;
+            self.bitcask.background(&mut self.disk, self.now, 1 << 20);
+        }
+        self.settle();
+    }
+
     fn drain(&mut self) {
         while let Some(event) = self.bitcask.poll() {
             assert!(
@@ -136,7 +165,12 @@ impl World {
 
     /// Reads a key, waiting for the disk where needed.
     pub fn read(&mut self, key: &[u8]) -> Option<Found> {
-        match self.bitcask.read(&mut self.disk, slot(key), key) {
+        self.read_at(slot(key), key)
+    }
+
+    /// As `read`, for a key of a given slot.
+    pub fn read_at(&mut self, slot: u16, key: &[u8]) -> Option<Found> {
+        match self.bitcask.read(&mut self.disk, slot, key) {
             Read::Absent => None,
             Read::Ready(found) => Some(found),
             Read::Pending(ticket) => loop {

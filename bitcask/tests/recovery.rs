@@ -1,0 +1,256 @@
+//! What recovery makes of torn tails, damage, hints, foreign and newer files.
+
+use bitcask::{Fault, Kind};
+use reactor::rng::Rng;
+
+use crate::world::{options, slot, stamp, World};
+
+/// Names of the segments that hold frames, oldest first.
+fn segments(world: &World) -> Vec<String> {
+    let names = world.disk.list().into_iter().map(|(name, _)| name).filter(|name| name.starts_with("seg-"));
+    names.filter(|name| world.disk.bytes_of(name).is_some_and(|bytes| bytes.starts_with(b"SYNF"))).collect()
+}
+
+fn hints(world: &World) -> Vec<String> {
+    world.disk.list().into_iter().map(|(name, _)| name).filter(|name| name.starts_with("hint-")).collect()
+}
+
+/// A directory with several sealed segments of live records and an active one.
+fn filled(keys: u64) -> World {
+    let mut world = World::new(1, options());
+    for n in 0..keys {
+        world.put(&n.to_le_bytes(), 1 + n, &[n as u8; 3_000]);
+        world.turn();
+    }
+    world.settle();
+    world
+}
+
+fn check(world: &mut World, keys: u64) {
+    assert_eq!(world.failed, None);
+    for n in 0..keys {
+        assert_eq!(world.value(&n.to_le_bytes()).unwrap(), [n as u8; 3_000], "key {n}");
+    }
+}
+
+#[test]
+fn hints_spare_reading_the_segments() {
+    let world = filled(100);
+    let hints = hints(&world).len() as u64;
+    assert!(hints >= 2);
+    let mut world = world.reopen();
+    let recovered = world.ready.unwrap();
+    assert_eq!((recovered.entries, recovered.hints_used, recovered.hints_refused), (100, hints, 0));
+    check(&mut world, 100);
+}
+
+#[test]
+fn a_damaged_or_cut_hint_is_replaced_by_its_segment() {
+    for cut in [false, true] {
+        let mut world = filled(100);
+        let (bad, count) = (hints(&world)[0].clone(), hints(&world).len() as u64);
+        if cut {
+            let bytes = world.disk.bytes_of(&bad).unwrap();
+            world.disk.put(&bad, &bytes[..bytes.len() - 4096]);
+        } else {
+            world.disk.overwrite(&bad, 60, &[0xff]);
+        }
+        let mut world = world.reopen();
+        let recovered = world.ready.unwrap();
+        assert_eq!((recovered.hints_used, recovered.hints_refused), (count - 1, 1));
+        check(&mut world, 100);
+        assert_eq!(hints(&world).len() as u64, count, "it is written anew");
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_refused_with_the_place() {
+    let mut world = filled(3);
+    let active = segments(&world).pop().unwrap();
+    world.disk.overwrite(&active, 100, &[0xff]);
+    let world = world.reopen();
+    assert!(world.ready.is_none());
+    let fault = world.failed.unwrap();
+    let Fault::Damage { file, offset, .. } = &fault else { panic!("{fault}") };
+    assert_eq!((file, *offset), (&active, 0));
+    let text = fault.to_string();
+    assert!(text.contains("is damaged at byte 0: the frame's checksum is"), "{text}");
+    assert!(text.ends_with("but a later frame follows at byte 4096"), "{text}");
+}
+
+#[test]
+fn a_torn_tail_is_dropped_and_written_over() {
+    let mut world = filled(3);
+    let active = segments(&world).pop().unwrap();
+    let bytes = world.disk.bytes_of(&active).unwrap();
+    let last = (0..bytes.len()).step_by(4096).rfind(|&at| bytes[at..].starts_with(b"SYNF")).unwrap();
+    world.disk.overwrite(&active, last as u64 + 1000, &[0xff]);
+    let mut world = world.reopen();
+    let recovered = world.ready.unwrap();
+    assert_eq!((recovered.entries, recovered.torn_bytes), (2, 4096));
+    world.put(b"new", 9, b"body");
+    world.settle();
+    let bytes = world.disk.bytes_of(&active).unwrap();
+    assert!(bytes[last + 40 + 32..].starts_with(b"newbody"), "the log goes on where it was torn");
+    let mut world = world.reopen();
+    assert_eq!(world.value(b"new").unwrap(), b"body");
+}
+
+#[test]
+fn damage_in_a_sealed_segment_is_refused_without_its_hint() {
+    let mut world = filled(100);
+    let sealed = segments(&world)[0].clone();
+    world.disk.overwrite(&sealed, 4096 * 3 + 200, &[0xff]);
+    let hint = sealed.replace("seg-", "hint-");
+    world.disk.overwrite(&hint, 60, &[0xff]);
+    let world = world.reopen();
+    let Some(Fault::Damage { file, offset, .. }) = world.failed else { panic!("{:?}", world.failed) };
+    assert_eq!((file, offset), (sealed, 4096 * 3));
+}
+
+#[test]
+fn damage_under_a_hint_is_found_by_the_read() {
+    let mut world = filled(100);
+    let sealed = segments(&world)[0].clone();
+    let bytes = world.disk.bytes_of(&sealed).unwrap();
+    let key = 5_u64.to_le_bytes();
+    let at = bytes.windows(16).position(|w| w[..8] == key && w[8..] == [5; 8]).unwrap();
+    world.disk.overwrite(&sealed, at as u64 + 500, &[0xee]);
+    let mut world = world.reopen();
+    assert_eq!(world.failed, None);
+    assert_eq!(world.value(&6_u64.to_le_bytes()).unwrap(), [6; 3_000]);
+    let bitcask::Read::Pending(ticket) = world.bitcask.read(&mut world.disk, slot(&key), &key) else {
+        panic!("it is not cached");
+    };
+    world.settle();
+    let (answered, result) = world.reads.pop().unwrap();
+    assert_eq!(answered, ticket);
+    assert!(result.unwrap_err().message.contains("a record's checksum is"));
+    let Some(Fault::Damage { file, offset, .. }) = &world.failed else { panic!("{:?}", world.failed) };
+    assert_eq!((file, *offset), (&sealed, at as u64 - 32));
+    let record = bitcask::Record { slot: 0, key: b"k", stamp: stamp(1), kind: Kind::Value, body: b"" };
+    assert_eq!(world.bitcask.append(record), Err(bitcask::AppendError::Failed));
+}
+
+#[test]
+fn a_lost_segment_of_the_log_is_noticed() {
+    // The active one is wiped: its predecessor names it.
+    let mut world = filled(100);
+    let names = segments(&world);
+    let wiped = names.last().unwrap();
+    let bytes = world.disk.bytes_of(wiped).unwrap();
+    let sealed = &names[names.len() - 2];
+    // Removing the newest file altogether.
+    let mut without = World::new(1, options());
+    without.disk = reactor::sim::SimDisk::new(1);
+    for (name, _) in world.disk.list().into_iter().filter(|(name, _)| name != wiped) {
+        without.disk.put(&name, &world.disk.bytes_of(&name).unwrap());
+    }
+    let fault = without.reopen().failed.expect("the end of the log is gone");
+    let text = fault.to_string();
+    assert!(text.contains(sealed) && text.contains("is missing, in which the log goes on"), "{text}");
+    // A sealed one in the middle is wiped, and its hint is lost.
+    let middle = &names[1];
+    world.disk.put(middle, &vec![0; bytes.len()]);
+    world.disk.overwrite(&middle.replace("seg-", "hint-"), 60, &[0xff]);
+    let fault = world.reopen().failed.expect("a part of the log is gone");
+    assert!(fault.to_string().contains("its frames are gone"), "{fault}");
+}
+
+#[test]
+fn newer_files_are_refused_with_both_versions() {
+    let newer = |bytes: &mut Vec<u8>| {
+        // A whole frame of version 2: the envelope is the same in every version.
+        bytes[4..6].copy_from_slice(&2_u16.to_le_bytes());
+        let payload = u32::from_le_bytes([bytes[32], bytes[33], bytes[34], bytes[35]]) as usize;
+        bytes[36..40].fill(0);
+        let crc = crc32c::crc32c(&bytes[..40 + payload]);
+        bytes[36..40].copy_from_slice(&crc.to_le_bytes());
+    };
+    for prefix in ["bitcask.id", "seg-", "hint-"] {
+        let mut world = filled(100);
+        let names = world.disk.list().into_iter().map(|(name, _)| name);
+        let mut names = names.filter(|name| name.starts_with(prefix));
+        let name = if prefix == "seg-" { segments(&world).pop() } else { names.next() }.unwrap();
+        let mut bytes = world.disk.bytes_of(&name).unwrap();
+        newer(&mut bytes);
+        world.disk.overwrite(&name, 0, &bytes);
+        let fault = world.reopen().failed.expect("it is refused").to_string();
+        assert_eq!(fault, format!("{name} has version 2, this build reads up to version 1"));
+    }
+}
+
+#[test]
+fn another_cores_directory_is_refused() {
+    let world = filled(3);
+    let World { mut disk, options, .. } = world;
+    disk.kill();
+    let mut world = World::opened(disk, bitcask::Options { core: 4, ..options });
+    world.settle();
+    let fault = world.failed.expect("it is refused").to_string();
+    assert_eq!(fault, "bitcask.id is damaged at byte 0: the directory belongs to core 3, this is core 4");
+}
+
+#[test]
+fn segments_without_their_identity_are_refused() {
+    let world = filled(3);
+    let mut other = World::new(1, options());
+    other.disk = reactor::sim::SimDisk::new(1);
+    for name in segments(&world) {
+        other.disk.put(&name, &world.disk.bytes_of(&name).unwrap());
+    }
+    let fault = other.reopen().failed.expect("it is refused").to_string();
+    assert!(fault.starts_with("bitcask.id is damaged at byte 0: it is missing, but seg-"), "{fault}");
+}
+
+#[test]
+fn a_value_that_looks_like_a_frame_is_no_frame() {
+    // Blocks of the log itself, as a value: were they taken for later frames, a torn tail would be called damage.
+    let mut world = filled(3);
+    let active = segments(&world).pop().unwrap();
+    let image = world.disk.bytes_of(&active).unwrap()[..8192].to_vec();
+    // The user cannot know the lower half of the segment's id, nor the one of the segment written to next.
+    let mut forged = vec![0; 4096 - 40 - 32 - 1];
+    for mut block in image.chunks(4096).map(<[u8]>::to_vec) {
+        block[16..20].fill(0x55);
+        block[24] = 99;
+        forged.extend(block);
+    }
+    world.put(b"k", 9, &forged);
+    world.settle();
+    let bytes = world.disk.bytes_of(&active).unwrap();
+    let starts: Vec<usize> =
+        (0..bytes.len()).step_by(4096).filter(|&at| bytes[at..].starts_with(b"SYNF")).collect();
+    assert_eq!(starts.len(), 6, "three frames, one more, and two within it");
+    world.disk.overwrite(&active, starts[3] as u64 + 50, &[0xff]);
+    let world = world.reopen();
+    assert_eq!((world.failed, world.ready.unwrap().entries), (None, 3));
+}
+
+/// Files with random bytes anywhere: refused or read, never a panic.
+#[test]
+fn random_bytes_never_panic() {
+    for seed in 0..300 {
+        let mut rng = Rng::new(seed);
+        let mut world = filled(60);
+        let files = world.disk.list();
+        for _ in 0..1 + rng.below(3) {
+            let (name, len) = &files[rng.below(files.len() as u64) as usize];
+            let mut bytes = vec![0; 1 + rng.below(40) as usize];
+            rng.fill(&mut bytes);
+            let near = if rng.coin() { 4096.min(*len) } else { *len };
+            world.disk.overwrite(name, rng.below(near - 40), &bytes);
+        }
+        let mut world = world.reopen();
+        for n in 0..60_u64 {
+            let key = n.to_le_bytes();
+            if world.failed.is_none() && world.ready.is_some() {
+                world.bitcask.read(&mut world.disk, slot(&key), &key);
+                world.settle();
+            }
+        }
+        for (name, _) in world.disk.list() {
+            bitcask::inspect(&world.disk.bytes_of(&name).unwrap());
+        }
+    }
+}
