@@ -211,7 +211,7 @@ impl Hosts {
                 say(format_args!(
                     "host {host} has ended ({status}))); to start it again: synod serve --config {}",
                     config.display()
-                );
+                ));
             }
         }
     }
