@@ -9,8 +9,8 @@ pub struct Candidate {
     pub count: u32,
     /// Its removals protect against segments up to this count.
     pub barrier: u32,
-    /// Length of the file in bytes.
-    pub capacity: u64,
+    /// Bytes that could be needed: the whole file, or, of what merge packed already, its records.
+    pub usable: u64,
     /// Bytes that a rewrite would not write again.
     pub dead: u64,
     /// Bytes of removals that are still needed, because another segment may hold what they removed.
@@ -56,14 +56,14 @@ pub fn choose(candidates: &[Candidate], pressure: Pressure) -> Choice {
         Pressure::Full => DEAD_PERCENT_FULL,
     };
     let movable = || candidates.iter().filter(|c| c.movable);
-    let worth = movable().filter(|c| c.dead * 100 >= c.capacity * percent);
+    let worth = movable().filter(|c| c.dead * 100 >= c.usable * percent);
     // Relative to its size, and the older one of two alike, so that the choice never depends on the order.
-    let best = worth.max_by_key(|c| (c.dead * 10_000 / c.capacity.max(1), std::cmp::Reverse(c.count)));
+    let best = worth.max_by_key(|c| (c.dead * 10_000 / c.usable.max(1), std::cmp::Reverse(c.count)));
     if let Some(best) = best {
         return Choice::Merge(best.index);
     }
     let Some(oldest) = movable().min_by_key(|c| c.count) else { return Choice::None };
-    let total: u64 = candidates.iter().map(|c| c.capacity).sum();
+    let total: u64 = candidates.iter().map(|c| c.usable).sum();
     let set_free: u64 = candidates.iter().filter(|c| c.barrier >= oldest.count).map(|c| c.pinned).sum();
     if set_free > 0 && set_free * 100 >= total * PINNED_PERCENT {
         return Choice::Merge(oldest.index);
@@ -77,7 +77,7 @@ mod tests {
 
     fn segment(index: u16, dead: u64, pinned: u64) -> Candidate {
         let count = u32::from(index);
-        Candidate { index, count, barrier: count, capacity: 1000, dead, pinned, movable: true }
+        Candidate { index, count, barrier: count, usable: 1000, dead, pinned, movable: true }
     }
 
     #[test]

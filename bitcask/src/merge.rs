@@ -86,12 +86,12 @@ fn candidates(core: &Core, busy: Option<u16>) -> Vec<Candidate> {
         .map(|(index, segment)| {
             let pins = segment.removes > 0 && is_pinned(core, index, segment.removes_barrier);
             let pinned = if pins { segment.removes } else { 0 };
-            let usable = if segment.merged { segment.used } else { segment.capacity };
+            let usable = if segment.merged { segment.used.max(1) } else { segment.capacity };
             Candidate {
                 index,
                 count: segment.count(),
                 barrier: segment.removes_barrier,
-                capacity: segment.capacity,
+                usable,
                 dead: usable.saturating_sub(segment.live + pinned),
                 pinned,
                 movable: !segment.oversize || segment.live == 0,
