@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod basic;
+mod files;
 mod golden;
 mod million;
 mod recovery;
