@@ -16,6 +16,9 @@ pub enum State {
     Open,
     /// Up, closes when everything queued is sent; what arrives is dropped.
     Draining,
+    /// Over for its owner, everything sent and our half closed; reads into nothing until the other side closes too or
+    /// the time is up. Closing with input unread would be a reset, which takes with it what was sent last.
+    Lingering,
     /// Over for its owner; waits for the kernel to let go of its operations.
     Closing,
 }

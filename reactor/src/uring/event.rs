@@ -52,7 +52,7 @@ pub enum Event<'a> {
         conn: ConnId,
     },
     /// The connection ended: the other side closed it (or only its sending half) or reset it, it could not be made, or what `close_when_sent`
-    /// waited for is out. The id is dead. Never follows the owner's own `close`.
+    /// waited for is out and our half is closed. The id is dead. Never follows the owner's own `close`.
     Closed {
         /// Which.
         conn: ConnId,

@@ -61,6 +61,10 @@ pub const ENTERS_PER_TURN_MAX: usize = 4;
 /// Rest of a listener after the process ran out of files or memory, in milliseconds.
 pub const ACCEPT_REST_MS: u64 = 100;
 
+/// Time that a connection closed by `close_when_sent` is still read after its last byte was sent, unless the other side
+/// closes first, in milliseconds. Enough for a round trip to the other end of the world and a slow reader.
+pub const LINGER_MS: u64 = 1_000;
+
 /// Pending connections that a listener asks the kernel to hold (the system caps it at net.core.somaxconn).
 pub const LISTEN_BACKLOG: i32 = 4096;
 

@@ -23,7 +23,9 @@ use socket2::SockAddr;
 use super::buffers::GROUP;
 use super::conn::{Conn, Receiving, Sending, State};
 use super::event::{ConnId, ListenerId, Raw};
-use super::limits::{ACCEPT_REST_MS, CONNECTIONS_MAX, LISTENERS_MAX, RECV_BUFFER_BYTES, SEND_OP_BYTES_MAX};
+use super::limits::{
+    ACCEPT_REST_MS, CONNECTIONS_MAX, LINGER_MS, LISTENERS_MAX, RECV_BUFFER_BYTES, SEND_OP_BYTES_MAX,
+};
 use super::ring::{Cqe, Ring};
 use super::slab::Slab;
 use super::socket;
@@ -48,6 +50,8 @@ pub struct Net {
     listed: Vec<Key>,
     /// Quiet sends since the last entry into the kernel.
     quiet: Vec<Key>,
+    /// Lingering connections and when each is closed, in that order. May name some that are gone.
+    lingering: VecDeque<(Nanos, Key)>,
 }
 
 fn listener_key(index: usize) -> Key {
@@ -62,6 +66,7 @@ impl Net {
             conns: Slab::new(CONNECTIONS_MAX),
             listed: Vec::new(),
             quiet: Vec::new(),
+            lingering: VecDeque::new(),
         }
     }
 
@@ -119,7 +124,7 @@ impl Net {
     /// Closes every connection, for a core that stops.
     pub fn close_all(&mut self, ring: &mut Ring) {
         for key in self.conns.keys() {
-            self.close(ring, ConnId(key));
+            self.let_go(ring, key);
         }
     }
 
@@ -152,7 +157,14 @@ impl Net {
 
     /// Ends the connection for its owner; unsent bytes are dropped.
     pub fn close(&mut self, ring: &mut Ring, id: ConnId) {
-        let Some(conn) = self.conns.find_mut(id.0) else { return };
+        if self.conns.find(id.0).is_some_and(|conn| conn.is_live() || conn.state == State::Draining) {
+            self.let_go(ring, id.0);
+        }
+    }
+
+    /// Cancels what the kernel holds of a connection and gives it up as soon as that has ended.
+    fn let_go(&mut self, ring: &mut Ring, key: Key) {
+        let conn = self.conns.find_mut(key).expect("a connection is let go of while it is there");
         if conn.state == State::Closing {
             return;
         }
@@ -161,11 +173,11 @@ impl Net {
         if !conn.is_idle() {
             conn.in_flight += 1;
             let all = CancelBuilder::fd(Fd(conn.raw())).all();
-            let cancel = opcode::AsyncCancel2::new(all).build().user_data(encode(Kind::Cancel, id.0));
+            let cancel = opcode::AsyncCancel2::new(all).build().user_data(encode(Kind::Cancel, key));
             // SAFETY: the entry points to no memory.
             unsafe { ring.push(cancel) };
         }
-        self.release_if_idle(ring, id.0);
+        self.release_if_idle(ring, key);
     }
 
     /// Ends the connection when everything queued is sent, at once if it is not up yet; `Closed` tells when.
@@ -177,7 +189,7 @@ impl Net {
                 self.list(id.0);
             }
             State::Connecting => out.extend(self.end(ring, id.0)),
-            State::Draining | State::Closing => {}
+            State::Draining | State::Lingering | State::Closing => {}
         }
     }
 
@@ -189,14 +201,41 @@ impl Net {
         }
     }
 
-    /// Tells the owner that the connection is over, once, and closes it.
+    /// Closes the connection and tells its owner, unless it is over for him already.
     fn end(&mut self, ring: &mut Ring, key: Key) -> Option<Raw> {
         let conn = self.conns.find(key).expect("an ending connection is there");
-        if conn.state == State::Closing {
-            return None;
+        let known = matches!(conn.state, State::Closing | State::Lingering);
+        self.let_go(ring, key);
+        (!known).then_some(Raw::Closed { conn: ConnId(key) })
+    }
+
+    /// A draining connection has sent everything: closes our half, and the rest when the other side has closed too.
+    fn linger(&mut self, ring: &mut Ring, key: Key, now: Nanos) -> Option<Raw> {
+        let conn = self.conns.find_mut(key).expect("a draining connection is there");
+        if conn.receiving == Receiving::Ended {
+            return self.end(ring, key);
         }
-        self.close(ring, ConnId(key));
+        conn.state = State::Lingering;
+        // SAFETY: the descriptor is open; nothing else is touched. Failure means that the other side is gone, which
+        // the receive will tell.
+        unsafe { libc::shutdown(conn.raw(), libc::SHUT_WR) };
+        arm_receive(ring, key, conn);
+        self.lingering.push_back((now + LINGER_MS * MILLISECOND, key));
         Some(Raw::Closed { conn: ConnId(key) })
+    }
+
+    /// Closes the connections that have lingered long enough.
+    fn end_lingering(&mut self, ring: &mut Ring, now: Nanos) {
+        while let Some(&(until, key)) = self.lingering.front() {
+            let there = self.conns.find(key).is_some_and(|conn| conn.state == State::Lingering);
+            if there && now < until {
+                return;
+            }
+            self.lingering.pop_front();
+            if there {
+                self.let_go(ring, key);
+            }
+        }
     }
 
     /// Gives descriptor and slot up when the kernel holds nothing of the connection any more.
@@ -215,12 +254,13 @@ impl Net {
         for index in 0..self.listeners.len() {
             self.arm_listener(ring, index, now);
         }
+        self.end_lingering(ring, now);
         let listed = std::mem::take(&mut self.listed);
         for &key in &listed {
             let Some(conn) = self.conns.find_mut(key) else { continue };
             conn.listed = false;
             if conn.state == State::Draining && conn.unsent_bytes() == 0 && conn.sending.is_none() {
-                out.extend(self.end(ring, key));
+                out.extend(self.linger(ring, key, now));
                 continue;
             }
             arm_receive(ring, key, conn);
@@ -244,9 +284,11 @@ impl Net {
         unsafe { ring.push(accept.build().user_data(encode(Kind::Accept, listener_key(index)))) };
     }
 
-    /// When a resting listener has to be looked at again.
+    /// When a resting listener or a lingering connection has to be looked at.
     pub fn deadline(&self) -> Option<Nanos> {
-        self.listeners.iter().filter(|listener| !listener.armed).map(|listener| listener.rests_until).min()
+        let resting = self.listeners.iter().filter(|listener| !listener.armed);
+        let lingering = self.lingering.front().map(|(until, _)| *until);
+        resting.map(|listener| listener.rests_until).chain(lingering).min()
     }
 
     /// A completion of a send was seen, before any is handled: it is not a quiet success.
@@ -286,7 +328,7 @@ impl Net {
         let conn = self.conns.find_mut(key).expect("the sender is there");
         match conn.state {
             State::Closing => self.release_if_idle(ring, key),
-            State::Draining => self.list(key),
+            State::Draining | State::Lingering => self.list(key),
             State::Open | State::Connecting => {
                 out.push_back(Raw::Sent { conn: ConnId(key) });
                 self.list(key);
@@ -454,9 +496,12 @@ fn push_silent(ring: &mut Ring, entry: squeue::Entry) {
 }
 
 fn arm_receive(ring: &mut Ring, key: Key, conn: &mut Conn) {
-    // A draining connection is read too, into nothing: unread input would turn its close into a reset, which may
-    // take with it what was sent last.
-    let wanted = conn.state == State::Draining || (conn.state == State::Open && !conn.paused);
+    // Draining and lingering connections are read into nothing: see `State::Lingering`.
+    let wanted = match conn.state {
+        State::Open => !conn.paused,
+        State::Draining | State::Lingering => true,
+        State::Connecting | State::Closing => false,
+    };
     if !wanted || conn.receiving != Receiving::No {
         return;
     }

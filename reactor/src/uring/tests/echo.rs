@@ -3,11 +3,12 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::mpsc::{channel, Receiver};
+use std::time::{Duration, Instant};
 
 use super::support::{any_port, client, pattern, Echo, Handler, Server, PATIENCE};
 use crate::clock::MICROSECOND;
 use crate::rng::Rng;
-use crate::uring::limits::{RECV_BUFFERS, RECV_BUFFER_BYTES};
+use crate::uring::limits::{LINGER_MS, RECV_BUFFERS, RECV_BUFFER_BYTES};
 use crate::uring::{ConnId, Event, Io, Next};
 use crate::Nanos;
 
@@ -210,15 +211,69 @@ impl Handler for AnswerAndClose {
 }
 
 #[test]
-fn close_when_sent_sends_first() {
+fn close_when_sent_sends_first_and_reads_into_nothing() {
     let server = Server::start(|| AnswerAndClose);
+    // More than all receive buffers hold, so that each of them has to come back.
+    let ignored = vec![0; usize::from(RECV_BUFFERS) * RECV_BUFFER_BYTES + (4 << 20)];
+    for _ in 0..2 {
+        let mut stream = client(server.address);
+        stream.write_all(b"go").expect("the server reads");
+        stream.read_exact(&mut [0; 1]).expect("the answer begins");
+        stream.write_all(&ignored).expect("the server reads on");
+        let mut back = vec![pattern(5, 1)[0]];
+        stream.read_to_end(&mut back).expect("the server closes in order");
+        let mut expected = pattern(5, 8 << 20);
+        expected.extend_from_slice(b"end");
+        assert!(back == expected, "all of it comes, and no more");
+    }
+    let stats = server.stop();
+    assert!(stats.bytes_in < 1 << 20, "what nobody wants is not counted: {stats:?}");
+}
+
+/// Refuses whoever comes, and tells when nothing of the connection is left.
+struct Refuse {
+    refused: bool,
+    gone: std::sync::mpsc::Sender<Nanos>,
+}
+
+impl Handler for Refuse {
+    fn on_event(&mut self, io: &mut Io, event: Event<'_>) {
+        match event {
+            Event::Accepted { conn, .. } => {
+                io.send(conn, b"no".to_vec());
+                io.close_when_sent(conn);
+            }
+            Event::Closed { conn } => {
+                self.refused = true;
+                // It is over for its owner: this must not cut the lingering short.
+                io.close(conn);
+            }
+            event => panic!("a refused connection has no {event:?}"),
+        }
+    }
+
+    fn end_turn(&mut self, io: &mut Io, now: Nanos) -> Next {
+        if self.refused && io.connections() == 0 {
+            // Told in every turn from then on; the test hears the first.
+            let _ = self.gone.send(now);
+        }
+        Next::default()
+    }
+}
+
+#[test]
+fn a_client_that_never_closes_is_not_kept() {
+    let (gone, is_gone) = channel();
+    let server = Server::start(move || Refuse { refused: false, gone: gone.clone() });
     let mut stream = client(server.address);
-    stream.write_all(b"go").expect("the server reads");
-    let mut back = Vec::new();
-    stream.read_to_end(&mut back).expect("the server closes in order");
-    let mut expected = pattern(5, 8 << 20);
-    expected.extend_from_slice(b"end");
-    assert!(back == expected, "all of it comes, and no more");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("the server closes its half");
+    assert_eq!(answer, b"no");
+    let waited = Instant::now();
+    is_gone.recv_timeout(PATIENCE).expect("the server closes the rest");
+    let linger = Duration::from_millis(LINGER_MS);
+    assert!(waited.elapsed() > linger / 4, "it lingers before");
+    drop(stream);
     server.stop();
 }
 
