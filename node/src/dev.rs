@@ -209,7 +209,7 @@ impl Hosts {
             if let Some(status) = ended {
                 *child = None;
                 say(format_args!(
-                    "host {host} has ended ({status}))); to start it again: synod serve --config {}",
+                    "host {host} has ended ({status}); to start it again: synod serve --config {}",
                     config.display()
                 ));
             }

@@ -121,7 +121,8 @@ pub fn sick(view: &HostView) -> Vec<String> {
 /// Why the host cannot serve everything; empty when it can.
 pub fn unready(view: &HostView) -> Vec<String> {
     let mut reasons = sick(view);
-    let majority = (view.peers.len() + 1) / 2 + 1;
+    let hosts = view.peers.len() + 1;
+    let majority = hosts / 2 + 1;
     for page in &view.pages {
         let core = page.core();
         match page.state() {
@@ -130,8 +131,7 @@ pub fn unready(view: &HostView) -> Vec<String> {
         }
         let seen = 1 + view.peers.iter().filter(|(host, _)| page.peer_up(*host)).count();
         if seen < majority {
-            let all = view.peers.len() + 1;
-            reasons.push(format!("core {core} sees {seen} of {all} hosts, which is no majority"));
+            reasons.push(format!("core {core} sees {seen} of {hosts} hosts, which is no majority"));
         }
     }
     reasons

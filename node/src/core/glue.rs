@@ -59,6 +59,8 @@ pub(super) struct Core {
     /// Bytes that may wait for one client.
     pub output_bytes_max: usize,
     listening: bool,
+    /// Differs at each start; the links' nonces follow from it.
+    seed: u64,
 }
 
 impl Core {
@@ -77,6 +79,7 @@ impl Core {
         })?;
         let hosts: Vec<u16> = layout.hosts().iter().map(|host| host.id as u16).collect();
         let mut shard_config = shard::Config::new(hosts, me as u8, index, seed);
+        shard_config.slices = layout.slices();
         shard_config.limits = command_limits(&handover);
         let mut store = bitcask::Options::new(u32::from(index), super::fingerprint_key(config));
         store.segment_bytes = config.storage.segment_bytes;
@@ -99,7 +102,7 @@ impl Core {
         let settings = super::clients::settings(&handover);
         let mut server = Server::new(identity, settings, map);
         server.command_limits = command_limits(&handover);
-        let peers = Peers::new(index, &handover, seed, io)?;
+        let peers = Peers::new(index, &handover);
         let publisher = Publisher::new(handover.pages[usize::from(index)].clone());
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let mut core = Core {
@@ -125,6 +128,7 @@ impl Core {
             deadline_ns: 0,
             output_bytes_max: 0,
             listening: false,
+            seed,
             handover,
         };
         core.publisher.state(CoreState::Recovering);
@@ -241,7 +245,7 @@ impl Core {
 
     /// Upkeep of ten times a second.
     fn upkeep(&mut self, io: &mut Io, now: Nanos) {
-        if now < self.next_upkeep {
+        if now < self.next_upkeep && (self.listening || !self.shard.is_ready()) {
             return;
         }
         self.next_upkeep = now + UPKEEP_NS;
@@ -260,6 +264,10 @@ impl Core {
         }
         self.listening = true;
         self.publisher.state(CoreState::Ready);
+        if let Err(error) = self.peers.open(self.index, &self.handover, self.seed, io) {
+            tracing::error!(%error, "cannot listen for peers; the process stops");
+            return self.handover.control.fail(error.to_string());
+        }
         let config = &self.handover.config;
         let core = &config.cores[usize::from(self.index)];
         let mut wanted: Vec<_> = config.plain.iter().map(|address| (*address, Tag::Plain, true)).collect();
@@ -277,7 +285,7 @@ impl Core {
             };
             if let Err(error) = made {
                 tracing::error!(%error, "cannot listen for clients; the process stops");
-                self.handover.control.advance(Phase::Stopping);
+                self.handover.control.fail(error.to_string());
             }
         }
     }
@@ -312,6 +320,16 @@ impl Core {
     pub fn other_cores(&self) -> impl Iterator<Item = u16> {
         let own = self.index;
         (0..self.mailboxes.cores() as u16).filter(move |core| *core != own)
+    }
+
+    fn end_shard_turn(&mut self, io: &mut Io) {
+        // Replies first: they may let sessions read on, and what those ask for still joins this turn's one append.
+        self.deliver_replies(io);
+        self.with_shard(io, |shard, turn| shard.end_turn(turn));
+        // What the last replies made sessions ask for must not wait for the next event.
+        while self.deliver_replies(io) {
+            self.with_shard(io, |shard, turn| shard.end_turn(turn));
+        }
     }
 
     /// Whether the core may end.
@@ -373,15 +391,11 @@ impl reactor::uring::Turn for Core {
     fn end_turn(&mut self, io: &mut Io, now: Nanos) -> Next {
         self.repost(io);
         self.upkeep(io, now);
-        // Replies first: they may let sessions read on, and what those ask for still joins this turn's one append.
-        self.deliver_replies(io);
-        self.with_shard(io, |shard, turn| shard.end_turn(turn));
-        // What the last replies made sessions ask for must not wait for the next event.
-        while self.deliver_replies(io) {
-            self.with_shard(io, |shard, turn| shard.end_turn(turn));
-        }
+        self.end_shard_turn(io);
         self.on_failure(io);
-        self.send_to_peers(io, now);
+        while self.send_to_peers(io, now) {
+            self.end_shard_turn(io);
+        }
         self.send_to_clients(io);
         let stop = self.is_over(now);
         if stop {

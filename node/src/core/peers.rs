@@ -29,21 +29,14 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Listens to the peers; dials them at the end of the first turn.
-    pub fn new(index: u16, handover: &Handover, seed: u64, io: &mut Io) -> Result<Peers, BootError> {
+    /// No links yet.
+    pub fn new(index: u16, handover: &Handover) -> Peers {
         let config = &handover.config;
         let core = &config.cores[usize::from(index)];
         let hosts: Vec<u32> = config.members.iter().map(|member| member.id).collect();
         let own = hosts.iter().position(|host| *host == config.identity.host).expect("this host is a member");
-        let alone = hosts.len() == 1;
-        let net = if alone {
-            None
-        } else {
-            io.listen(core.peer, Tag::Peer.number())?;
-            Some(Net::new(net_config(index, handover), seed))
-        };
-        Ok(Peers {
-            net,
+        Peers {
+            net: None,
             up: vec![false; hosts.len()],
             hosts,
             own,
@@ -51,7 +44,17 @@ impl Peers {
             links: HashMap::new(),
             conns: HashMap::new(),
             book: handover.peers.clone(),
-        })
+        }
+    }
+
+    /// Listens to the peers, and dials them at the end of the turn: once the log is read, so that who sees this core up
+    /// gets answers from it.
+    pub fn open(&mut self, index: u16, handover: &Handover, seed: u64, io: &mut Io) -> Result<(), BootError> {
+        if self.hosts.len() > 1 {
+            io.listen(handover.config.cores[usize::from(index)].peer, Tag::Peer.number())?;
+            self.net = Some(Net::new(net_config(index, handover), seed));
+        }
+        Ok(())
     }
 
     /// Whether the connection is a peer's.
@@ -196,10 +199,12 @@ impl Core {
         });
     }
 
-    /// Hands the turn's messages to netbatch, ends its turn, and notes who is reachable.
-    pub(super) fn send_to_peers(&mut self, io: &mut Io, now: Nanos) {
+    /// Hands the turn's messages to netbatch, ends its turn, and notes who is reachable. True: that changed, and the shard may
+    /// have more to send.
+    pub(super) fn send_to_peers(&mut self, io: &mut Io, now: Nanos) -> bool {
         let Some(net) = &mut self.peers.net else {
-            return self.effects.outboxes.iter_mut().for_each(shard::Outbox::clear);
+            self.effects.outboxes.iter_mut().for_each(shard::Outbox::clear);
+            return false;
         };
         for (host, outbox) in self.peers.hosts.iter().zip(&mut self.effects.outboxes) {
             if !outbox.is_empty() {
@@ -211,6 +216,7 @@ impl Core {
         }
         net.end_turn(now);
         self.peers.carry_out(io);
+        let mut changed = false;
         for place in 0..self.peers.hosts.len() {
             let healthy = |peers: &Peers| peers.net.as_ref().is_some_and(|net| net.healthy(peers.hosts[place]));
             let up = healthy(&self.peers);
@@ -220,6 +226,8 @@ impl Core {
             self.peers.up[place] = up;
             self.with_shard(io, |shard, turn| shard.on_peer(turn, place as u8, up));
             self.broadcast_reachable(io, place, self.index, up);
+            changed = true;
         }
+        changed
     }
 }

@@ -198,7 +198,8 @@ fn foreign_entry(path: &Path) -> Result<Option<String>, DataDirError> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let ours = [LOCK_FILE, "lost+found", "identity.toml.new"].contains(&name.as_str());
         let empty = || std::fs::read_dir(entry.path()).is_ok_and(|mut entries| entries.next().is_none());
-        if !ours && !(name.starts_with("core-") && empty()) {
+        let made_by_init = ours || name.starts_with("core-") && empty();
+        if !made_by_init {
             return Ok(Some(name));
         }
     }
