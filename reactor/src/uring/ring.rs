@@ -76,7 +76,12 @@ pub fn build(entries: u32, completions: u32) -> io::Result<IoUring> {
 impl Ring {
     /// Makes the ring of the calling thread.
     pub fn new() -> io::Result<Ring> {
-        let ring = build(SQ_ENTRIES, CQ_ENTRIES)?;
+        Ring::with_room(SQ_ENTRIES, CQ_ENTRIES)
+    }
+
+    /// A ring with queues of these lengths.
+    fn with_room(entries: u32, completions: u32) -> io::Result<Ring> {
+        let ring = build(entries, completions)?;
         let mut workers = [KERNEL_WORKERS_MAX; 2];
         ring.submitter().register_iowq_max_workers(&mut workers)?;
         Ok(Ring { ring, backlog: VecDeque::new(), stats: Stats::default() })
@@ -212,5 +217,50 @@ impl Ring {
             sink(Cqe { token: cqe.user_data(), result: cqe.result(), flags: cqe.flags() });
         }
         self.stats.completions += completions;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push_nop(ring: &mut Ring, token: u64) {
+        // SAFETY: the entry points to no memory.
+        unsafe { ring.push(io_uring::opcode::Nop::new().build().user_data(token)) };
+    }
+
+    #[test]
+    fn full_queues_delay_but_lose_nothing() {
+        const OPERATIONS: u64 = 100;
+        let mut ring = Ring::with_room(8, 16).expect("a ring can be made");
+        for token in 0..OPERATIONS {
+            push_nop(&mut ring, token);
+        }
+        assert!(ring.has_unsubmitted() && ring.has_work());
+        let mut tokens = Vec::new();
+        let mut overflowed = false;
+        for _ in 0..OPERATIONS {
+            ring.enter(Wait::No);
+            overflowed |= !ring.is_settled();
+            ring.take(|cqe| tokens.push(cqe.token));
+        }
+        tokens.sort_unstable();
+        assert_eq!(tokens, (0..OPERATIONS).collect::<Vec<_>>());
+        assert!(overflowed, "more completed than the queue holds, and the ring knew");
+        assert!(ring.is_settled() && !ring.has_work());
+        assert_eq!((ring.stats.submissions, ring.stats.completions), (OPERATIONS, OPERATIONS));
+    }
+
+    #[test]
+    fn waiting_ends_with_the_time_or_with_a_completion() {
+        let mut ring = Ring::with_room(8, 16).expect("a ring can be made");
+        let begun = std::time::Instant::now();
+        ring.enter(Wait::AtMost(3_000_000));
+        assert!(begun.elapsed() >= std::time::Duration::from_millis(3), "nothing ended the sleep early");
+        assert!(!ring.has_visible());
+        push_nop(&mut ring, 1);
+        ring.enter(Wait::Forever);
+        assert!(ring.has_visible());
+        assert_eq!((ring.stats.enters, ring.stats.waits), (2, 2));
     }
 }
