@@ -1,7 +1,7 @@
 //! The command line: options in, tables and exit codes out.
 //!
 //! Exit codes: 0 good, 1 what was checked does not hold (writes lost, history not linearizable, nothing
-//! answered), 2 wrong options (by clap), 3 the harness could not do its work.
+//! answered, a preload with errors), 2 wrong options (by clap), 3 the harness could not do its work.
 
 use std::io::{IsTerminal, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -256,7 +256,11 @@ fn run_load(args: &LoadArgs) -> Result<bool, BenchError> {
     if report.all.operations == 0 {
         eprintln!("synod-bench: no operation was answered");
     }
-    Ok(report.all.operations > 0)
+    let preloaded = report.preload.as_ref().is_none_or(|preload| preload.errors.is_empty());
+    if !preloaded {
+        eprintln!("synod-bench: the preload had errors, so keys may be missing");
+    }
+    Ok(preloaded && report.all.operations > 0)
 }
 
 impl KillArgs {

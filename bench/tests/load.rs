@@ -92,7 +92,7 @@ fn deserialize(deserializer: &mut hdrhistogram::serialization::Deserializer, enc
 
 #[test]
 fn an_open_loop_counts_the_wait_of_what_a_stall_held_up() {
-    let stall = (300, Duration::from_millis(200));
+    let stall = (100, Duration::from_millis(200));
     let server = Server::start(Behaviour { stall: Some(stall), ..Behaviour::default() });
     // One connection, one in flight: what is due during the stall cannot even be sent, and waits all the
     // same.
@@ -105,7 +105,7 @@ fn an_open_loop_counts_the_wait_of_what_a_stall_held_up() {
     };
     let report = run(&open);
     let due = report.all.operations + report.unanswered;
-    assert!((995..=1_000).contains(&due), "{due} of 1,000 operations were due");
+    assert_eq!(due, 1_000, "operations that were due");
     // 200 were due during the stall; half of them waited at least 100 ms. A closed loop would have seen one.
     assert!(report.all.p99_us >= 100_000.0, "{}", report.table());
     assert!(report.all.max_us >= 199_000.0, "{}", report.table());
@@ -120,8 +120,8 @@ fn an_overloaded_open_loop_tells_what_it_could_not_do() {
     let server =
         Server::start(Behaviour { stall: Some((50, Duration::from_secs(3))), ..Behaviour::default() });
     let report = run(&Plan { rate: Some(1_000.0), seconds: Duration::from_millis(500), ..plan(&[&server]) });
-    assert_eq!(report.all.operations, 49);
-    assert!((450..=451).contains(&report.unanswered), "{}", report.unanswered);
+    assert!(report.all.operations <= 49, "nothing is answered after the stall began");
+    assert_eq!(report.all.operations + report.unanswered, 500, "operations that were due");
     assert!(report.all.p50_us > 200_000.0);
 }
 

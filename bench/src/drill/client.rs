@@ -36,6 +36,8 @@ pub struct Line {
     pub reconnects: u64,
     /// The longest time between two answers, ms.
     pub longest_gap_ms: f64,
+    /// When that gap ended, seconds from the start.
+    pub longest_gap_end_s: f64,
     /// The client used up its share of [`DRILL_OPERATIONS_MAX`] and stopped early.
     pub stopped_early: bool,
     /// What went wrong, by the first word of the error.
@@ -238,7 +240,10 @@ impl<'a> Client<'a> {
     fn note_gap(&mut self) {
         let now = self.shared.start.elapsed();
         let gap = now.saturating_sub(self.last_answer).as_secs_f64() * 1e3;
-        self.line.longest_gap_ms = self.line.longest_gap_ms.max(gap);
+        if gap > self.line.longest_gap_ms {
+            self.line.longest_gap_ms = gap;
+            self.line.longest_gap_end_s = now.as_secs_f64();
+        }
         self.last_answer = now;
     }
 }

@@ -48,6 +48,8 @@ pub struct Kill {
     pub pids: Vec<u32>,
     /// When it was killed, seconds from the start.
     pub killed_at_s: f64,
+    /// When its processes were gone.
+    pub gone_at_s: f64,
     /// When its restart was begun.
     pub restarted_at_s: f64,
     /// When it answered again.
@@ -166,6 +168,7 @@ impl Host {
             addr: self.addr,
             pids: killed.pids,
             killed_at_s: killed.at.as_secs_f64(),
+            gone_at_s: killed.gone.as_secs_f64(),
             restarted_at_s,
             back_at_s: start.elapsed().as_secs_f64(),
         })

@@ -88,15 +88,15 @@ impl Report {
         }
         let _ = writeln!(
             out,
-            "\n{:<8}{:>14}{:>10}{:>9}{:>9}{:>12}{:>18}",
-            "client", "writes acked", "reads", "errors", "unknown", "reconnects", "longest gap ms"
+            "\n{:<8}{:>14}{:>10}{:>9}{:>9}{:>12}{:>18}{:>9}",
+            "client", "writes acked", "reads", "errors", "unknown", "reconnects", "longest gap ms", "until s"
         );
         for line in &self.clients {
             let kinds: Vec<String> =
                 line.by_kind.iter().map(|(name, count)| format!("{name} {count}")).collect();
             let _ = writeln!(
                 out,
-                "{:<8}{:>14}{:>10}{:>9}{:>9}{:>12}{:>18.1}  {}{}",
+                "{:<8}{:>14}{:>10}{:>9}{:>9}{:>12}{:>18.1}{:>9.2}  {}{}",
                 line.client,
                 line.acknowledged,
                 line.reads,
@@ -104,6 +104,7 @@ impl Report {
                 line.unknown,
                 line.reconnects,
                 line.longest_gap_ms,
+                line.longest_gap_end_s,
                 kinds.join(", "),
                 if line.stopped_early { " (stopped early: its share of the record is full)" } else { "" },
             );
