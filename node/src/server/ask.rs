@@ -109,7 +109,10 @@ pub fn answer(ask: &CoreAsk, server: &mut Server, connections: &mut dyn Connecti
             Reply::OK
         }
         CoreAsk::Unpause => {
-            server.pause = None;
+            // Over at once, and noticed by `end_pause` like one that ends by itself.
+            if let Some(pause) = &mut server.pause {
+                pause.until_us = 0;
+            }
             Reply::OK
         }
         CoreAsk::ConfigSet(pairs) => server.settings.set(pairs).map_or_else(|error| error, |()| Reply::OK),

@@ -126,6 +126,11 @@ impl Server {
         }
     }
 
+    /// When a CLIENT PAUSE ends, in monotonic microseconds: the glue wakes by then to call [`Server::end_pause`].
+    pub fn pause_ends_us(&self) -> Option<u64> {
+        self.pause.map(|pause| pause.until_us)
+    }
+
     /// Ends a CLIENT PAUSE whose time is over. Returns whether one ended, so that held sessions go on.
     pub fn end_pause(&mut self, now: Now) -> bool {
         let over = self.pause.is_some_and(|pause| pause.until_us <= now.mono_us);

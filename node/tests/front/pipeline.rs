@@ -209,6 +209,28 @@ fn too_many_keys_in_one_command() {
 }
 
 #[test]
+fn a_pause_ends_once_by_itself_or_on_demand() {
+    let mut world = plain();
+    for unpause in [false, true] {
+        assert_eq!(world.send((0, 0), b"CLIENT PAUSE 1000\r\n"), b"+OK\r\n");
+        assert!(world.send((0, 0), b"GET a\r\n").is_empty());
+        assert!(!session(&mut world).wants_bytes());
+        let now = world.now;
+        assert_eq!(world.servers[0].pause_ends_us(), Some(now.mono_us + 1_000_000));
+        assert!(!world.servers[0].end_pause(now));
+        if unpause {
+            let place = world.connect(0, Port::Plain, "127.0.0.1:50001");
+            assert_eq!(world.send((0, place), b"CLIENT UNPAUSE\r\n"), b"+OK\r\n");
+        } else {
+            world.now.mono_us += 1_000_000;
+        }
+        let now = world.now;
+        assert!(world.servers[0].end_pause(now) && !world.servers[0].end_pause(now));
+        assert_eq!(world.send((0, 0), b""), b"$-1\r\n", "what was held is run");
+    }
+}
+
+#[test]
 fn random_bytes_leave_a_session_sound() {
     const WORDS: [&[u8]; 12] = [
         b"*1\r\n",
