@@ -1,0 +1,371 @@
+//! The all-knowing ledger: every entry, vote and promise of every key, checked as they come to be (consensus.md section 8).
+//!
+//! It knows what hosts say from the messages as they leave (before the network touches them), and what is durable from
+//! looking into each core after each turn. A vote counts when it is durable, or when a message that may only leave
+//! afterwards claims it; the claim itself is checked against the durable state.
+//!
+//! Keys of the *appended* kind are only ever appended to, by tokens that are all different. So the value of an entry is its
+//! whole lineage, and "extends" is "has it as a prefix": the strongest check there is, on the wire, without hooks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use paxos::{AcceptorState, Ballot, Member, MemberSet, Members, Message, Report};
+use shard::record::{CommandId, Record};
+use shard::state::Value;
+use shard::wire::PeerMessage;
+use shard::Held;
+
+use crate::violation::{invariant, Checked, Violation};
+
+/// Bytes of a token that is appended.
+pub const TOKEN_BYTES: usize = 8;
+
+/// One entry, at one ballot.
+#[derive(Debug)]
+struct Entry {
+    bytes: Vec<u8>,
+    record: Record,
+    /// What the proposer says it extends, if that was known to be chosen; ZERO when nothing was said.
+    base: Ballot,
+    votes: MemberSet,
+    chosen: bool,
+}
+
+impl Entry {
+    fn text(&self) -> &[u8] {
+        self.record.value.as_ref().map_or(b"", |Value::Str(bytes)| bytes)
+    }
+}
+
+/// What is durable on one host about one key.
+#[derive(Clone, Debug, Default)]
+struct Copy {
+    promised: Ballot,
+    accepted: Ballot,
+    /// Ballots at which the host itself proposed in its present life: accepted, and durable once something above is.
+    own: Vec<Ballot>,
+}
+
+/// All that ever happened to one key.
+#[derive(Debug)]
+struct Key {
+    appended: bool,
+    entries: BTreeMap<Ballot, Entry>,
+    copies: Vec<Copy>,
+    newest_chosen: Ballot,
+}
+
+/// See the module's essay.
+#[derive(Debug)]
+pub struct Ledger {
+    members: Members,
+    keys: BTreeMap<Vec<u8>, Key>,
+    /// Choices made, over all keys.
+    pub choices: u64,
+}
+
+impl Ledger {
+    /// An empty ledger for a cluster.
+    pub fn new(members: Members) -> Ledger {
+        Ledger { members, keys: BTreeMap::new(), choices: 0 }
+    }
+
+    /// From now on the key is watched. `appended`: see the module's essay.
+    pub fn watch(&mut self, key: &[u8], appended: bool) {
+        let copies = vec![Copy::default(); usize::from(self.members.count())];
+        let new = Key { appended, entries: BTreeMap::new(), copies, newest_chosen: Ballot::ZERO };
+        self.keys.insert(key.to_vec(), new);
+    }
+
+    /// The keys watched.
+    pub fn watched(&self) -> Vec<Vec<u8>> {
+        self.keys.keys().cloned().collect()
+    }
+
+    /// Looks at what is durable on a host: `durable` tells it for each key.
+    pub fn look(&mut self, member: Member, durable: impl Fn(&[u8]) -> AcceptorState) -> Checked {
+        for (name, key) in &mut self.keys {
+            let state = durable(name);
+            let copy = &mut key.copies[usize::from(member)];
+            if state.promised == copy.promised && state.accepted == copy.accepted {
+                continue;
+            }
+            if state.promised < copy.promised || state.accepted < copy.accepted {
+                let detail = format!(
+                    "key {} on host {member}: promised {} accepted {} were durable, now promised {} accepted {}",
+                    show(name), copy.promised, copy.accepted, state.promised, state.accepted
+                );
+                return Err(Violation::new(invariant::PROMISES_RISE, detail));
+            }
+            (copy.promised, copy.accepted) = (state.promised, state.accepted);
+            let (mut votes, left): (Vec<Ballot>, Vec<Ballot>) =
+                copy.own.iter().partition(|ballot| **ballot <= state.accepted);
+            copy.own = left;
+            votes.push(state.accepted);
+            for ballot in votes {
+                self.choices += u64::from(key.vote(self.members, member, ballot, name)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// A host lost its memory: what it proposed and had not made durable is gone. To be called after [`Ledger::look`].
+    pub fn forget(&mut self, member: Member) {
+        for key in self.keys.values_mut() {
+            key.copies[usize::from(member)].own.clear();
+        }
+    }
+
+    /// A message leaves a host.
+    pub fn on_message(&mut self, from: Member, bytes: &[u8]) -> Checked {
+        let message = match PeerMessage::decode(bytes) {
+            Ok((_, PeerMessage::Paxos { key, message, .. })) => (key, message),
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                let detail = format!("host {from} sent what cannot be read: {error:?}");
+                return Err(Violation::new(invariant::WELL_FORMED, detail));
+            }
+        };
+        let (name, message) = message;
+        let Some(key) = self.keys.get_mut(name) else { return Ok(()) };
+        self.choices += u64::from(key.on_message(self.members, from, message, name)?);
+        Ok(())
+    }
+
+    /// A client was told that its token is appended.
+    pub fn appended(&self, name: &[u8], token: &[u8]) -> Checked {
+        let text = self.chosen_text(name);
+        if text.chunks(TOKEN_BYTES).any(|chunk| chunk == token) {
+            return Ok(());
+        }
+        let detail =
+            format!("key {}: {} was acknowledged, and no chosen entry has it", show(name), show(token));
+        Err(Violation::new(invariant::REPLY_CHOSEN, detail))
+    }
+
+    /// A client was shown the value of an appended key.
+    pub fn shown(&self, name: &[u8], value: &[u8]) -> Checked {
+        if self.chosen_text(name).starts_with(value) {
+            return Ok(());
+        }
+        let detail =
+            format!("key {}: {} was shown, which is no part of what is chosen", show(name), show(value));
+        Err(Violation::new(invariant::REPLY_CHOSEN, detail))
+    }
+
+    /// The newest chosen value of an appended key: all its tokens in order.
+    pub fn chosen_text(&self, name: &[u8]) -> &[u8] {
+        let newest = self.keys.get(name).and_then(|key| key.entries.get(&key.newest_chosen));
+        newest.map_or(b"", Entry::text)
+    }
+
+    /// At the end: no command was applied twice, as the chosen entries tell.
+    pub fn finish(&self) -> Checked {
+        for (name, key) in &self.keys {
+            key.applied_once(name)?;
+        }
+        Ok(())
+    }
+}
+
+impl Key {
+    /// Counts a vote; true if it makes a majority.
+    fn vote(
+        &mut self,
+        members: Members,
+        member: Member,
+        ballot: Ballot,
+        name: &[u8],
+    ) -> Result<bool, Violation> {
+        if ballot.is_zero() {
+            return Ok(false);
+        }
+        let Some(entry) = self.entries.get_mut(&ballot) else {
+            let detail =
+                format!("key {}: host {member} accepted {ballot}, which nobody proposed", show(name));
+            return Err(Violation::new(invariant::ONE_ENTRY, detail));
+        };
+        entry.votes.insert(member);
+        if entry.chosen || entry.votes.count() < members.majority() {
+            return Ok(false);
+        }
+        entry.chosen = true;
+        self.newest_chosen = self.newest_chosen.max(ballot);
+        let entry = &self.entries[&ballot];
+        for (above, other) in self.entries.range(ballot.succ()..) {
+            self.extends((*above, other), (ballot, entry), name)?;
+        }
+        if let Some((below, other)) = self.chosen_below(ballot) {
+            self.extends((ballot, entry), (below, other), name)?;
+        }
+        Ok(true)
+    }
+
+    fn chosen_below(&self, ballot: Ballot) -> Option<(Ballot, &Entry)> {
+        let mut below = self.entries.range(..ballot).rev().filter(|(_, entry)| entry.chosen);
+        below.next().map(|(ballot, entry)| (*ballot, entry))
+    }
+
+    fn extends(
+        &self,
+        (above, new): (Ballot, &Entry),
+        (below, old): (Ballot, &Entry),
+        name: &[u8],
+    ) -> Checked {
+        let fails = |why: &str| {
+            let detail = format!("key {}: {below} is chosen, and {above} {why}", show(name));
+            Err(Violation::new(invariant::EXTENDS, detail))
+        };
+        if new.record.version < old.record.version {
+            return fails("has a lower version");
+        }
+        if !new.base.is_zero() && new.base < below {
+            return fails(&format!("says that it extends {}", new.base));
+        }
+        if self.appended && !new.text().starts_with(old.text()) {
+            return fails(&format!("has {} where {} was", show(new.text()), show(old.text())));
+        }
+        Ok(())
+    }
+
+    fn on_message(
+        &mut self,
+        members: Members,
+        from: Member,
+        message: Message<Held>,
+        name: &[u8],
+    ) -> Result<bool, Violation> {
+        match message {
+            Message::Accept { ballot, base, entry } => {
+                self.is_chosen(from, base, name)?;
+                let bytes = entry.bytes().map(|bytes| bytes.to_vec()).unwrap_or_default();
+                self.propose(from, ballot, base, bytes, name)?;
+            }
+            Message::Restamp { ballot, of } => {
+                let Some(held) = self.entries.get(&of) else { return Err(unknown(from, of, name)) };
+                let bytes = held.bytes.clone();
+                self.propose(from, ballot, Ballot::ZERO, bytes, name)?;
+            }
+            Message::Accepted { ballot } => {
+                self.is_durable(from, "accepted", ballot, self.copies[usize::from(from)].accepted, name)?;
+                return self.vote(members, from, ballot, name);
+            }
+            Message::Promise { ballot, report } => {
+                self.is_durable(from, "promised", ballot, self.copies[usize::from(from)].promised, name)?;
+                return self.on_report(members, from, &report, name);
+            }
+            Message::State { report, .. } => return self.on_report(members, from, &report, name),
+            Message::Reject { chosen_to, .. } => self.is_chosen(from, chosen_to, name)?,
+            Message::Prepare { .. } | Message::Query { .. } | Message::NeedBase { .. } => {}
+        }
+        Ok(false)
+    }
+
+    fn propose(
+        &mut self,
+        from: Member,
+        ballot: Ballot,
+        base: Ballot,
+        bytes: Vec<u8>,
+        name: &[u8],
+    ) -> Checked {
+        if let Some(known) = self.entries.get(&ballot) {
+            return self.is_same(known, ballot, &bytes, name);
+        }
+        let record = Record::decode(&bytes).map_err(|error| {
+            let detail =
+                format!("key {}: host {from} proposed an entry that cannot be read: {error:?}", show(name));
+            Violation::new(invariant::WELL_FORMED, detail)
+        })?;
+        let entry = Entry { bytes, record, base, votes: MemberSet::EMPTY, chosen: false };
+        if let Some((below, old)) = self.chosen_below(ballot) {
+            self.extends((ballot, &entry), (below, old), name)?;
+        }
+        self.entries.insert(ballot, entry);
+        self.copies[usize::from(from)].own.push(ballot);
+        Ok(())
+    }
+
+    fn is_same(&self, known: &Entry, ballot: Ballot, bytes: &[u8], name: &[u8]) -> Checked {
+        if known.bytes == bytes {
+            return Ok(());
+        }
+        let (one, other) = (show(&known.bytes), show(bytes));
+        let detail = format!("key {}: {ballot} carries {one} and {other}", show(name));
+        Err(Violation::new(invariant::ONE_ENTRY, detail))
+    }
+
+    fn on_report(
+        &mut self,
+        members: Members,
+        from: Member,
+        report: &Report<Held>,
+        name: &[u8],
+    ) -> Result<bool, Violation> {
+        self.is_durable(from, "accepted", report.accepted, self.copies[usize::from(from)].accepted, name)?;
+        if let Some(bytes) = report.entry.as_ref().and_then(Held::bytes) {
+            let Some(known) = self.entries.get(&report.accepted) else {
+                return Err(unknown(from, report.accepted, name));
+            };
+            self.is_same(known, report.accepted, bytes, name)?;
+        }
+        let chosen = if report.taken_over { false } else { self.vote(members, from, report.accepted, name)? };
+        self.is_chosen(from, report.chosen_to, name)?;
+        Ok(chosen)
+    }
+
+    fn is_durable(&self, from: Member, what: &str, said: Ballot, durable: Ballot, name: &[u8]) -> Checked {
+        if said <= durable {
+            return Ok(());
+        }
+        let detail = format!("key {}: host {from} says {what} {said}; durable is {durable}", show(name));
+        Err(Violation::new(invariant::DURABLE_FIRST, detail))
+    }
+
+    fn is_chosen(&self, from: Member, ballot: Ballot, name: &[u8]) -> Checked {
+        if ballot.is_zero() || self.entries.get(&ballot).is_some_and(|entry| entry.chosen) {
+            return Ok(());
+        }
+        let votes = self.entries.get(&ballot).map_or(0, |entry| entry.votes.count());
+        let detail =
+            format!("key {}: host {from} says that {ballot} is chosen; it has {votes} votes", show(name));
+        Err(Violation::new(invariant::CHOSEN_IS_CHOSEN, detail))
+    }
+
+    fn applied_once(&self, name: &[u8]) -> Checked {
+        let mut ever: BTreeSet<CommandId> = BTreeSet::new();
+        let mut before: BTreeSet<CommandId> = BTreeSet::new();
+        for (ballot, entry) in self.entries.iter().filter(|(_, entry)| entry.chosen) {
+            let mut now = BTreeSet::new();
+            for origin in entry.record.applied.origins() {
+                let id = |seq: u64| CommandId { node: origin.node, incarnation: origin.incarnation, seq };
+                now.extend(origin.applied.iter().map(|(seq, _)| id(*seq)));
+            }
+            if let Some(id) = now.iter().find(|id| !before.contains(id) && ever.contains(id)) {
+                let detail = format!("key {}: {id:?} is applied again at {ballot}", show(name));
+                return Err(Violation::new(invariant::ONCE, detail));
+            }
+            ever.extend(now.iter().copied());
+            before = now;
+        }
+        let newest = self.entries.get(&self.newest_chosen).filter(|_| self.appended);
+        let text = newest.map_or(&b""[..], Entry::text);
+        let tokens: BTreeSet<&[u8]> = text.chunks(TOKEN_BYTES).collect();
+        if tokens.len() * TOKEN_BYTES != text.len() {
+            let detail = format!("key {}: a token is there twice, or torn: {}", show(name), show(text));
+            return Err(Violation::new(invariant::ONCE, detail));
+        }
+        Ok(())
+    }
+}
+
+fn unknown(from: Member, ballot: Ballot, name: &[u8]) -> Violation {
+    let detail =
+        format!("key {}: host {from} speaks of an entry at {ballot} that nobody proposed", show(name));
+    Violation::new(invariant::ONE_ENTRY, detail)
+}
+
+/// Bytes for people.
+pub fn show(bytes: &[u8]) -> String {
+    format!("\"{}\"", bytes.escape_ascii())
+}

@@ -1,0 +1,45 @@
+//! The simulator: a whole cluster in one thread, under virtual time and one seed.
+//!
+//! # What it holds
+//!
+//! [`run`] plays a seed: hosts with the product's own core (`shard`, and under it `paxos` and `bitcask`) over simulated disks,
+//! clients, a network, and faults, all drawn from the seed ([`plan`]). While it plays, [`ledger`] checks every message,
+//! vote and promise; when faults have stopped every request must end, every key is read on every host, and the history of
+//! the clients is judged, key by key ([`order`], and the checkers of `synod-bench`).
+//!
+//! # What it leaves out, and why
+//!
+//! The kernel, sockets and `node`: the lab of real processes has those. Several cores to a host: cores share nothing, so a
+//! cluster of one-core hosts is one slice of any cluster.
+//!
+//! # Invariants
+//!
+//! 1. A seed, and nothing else, decides a run: the same seed gives the same hash of all events. 2. Each concern has a
+//!    generator of its own ([`plan::Stream`]), so that one fault does not shift the others. 3. A checker never calls a good
+//!    run bad; what it cannot decide is counted, not failed. 4. Nothing of the product is changed for the simulator: it
+//!    looks in through `Shard::inspect` and `Shard::under_way`, which only read.
+
+pub mod ledger;
+pub mod limits;
+pub mod order;
+pub mod plan;
+pub mod report;
+pub mod scenarios;
+pub mod story;
+pub mod violation;
+pub mod workload;
+mod world;
+
+pub use plan::Plan;
+pub use report::{Report, Sums};
+pub use violation::Violation;
+
+/// Plays a seed. `printed`: tells its story on standard output.
+pub fn run(seed: u64, printed: bool) -> Report {
+    play(Plan::draw(seed), printed)
+}
+
+/// Plays a plan.
+pub fn play(plan: Plan, printed: bool) -> Report {
+    world::World::new(plan, printed).run()
+}

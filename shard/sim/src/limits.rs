@@ -1,0 +1,53 @@
+//! Every bound of a run, with where it comes from.
+
+use reactor::clock::{Nanos, MICROSECOND, MILLISECOND, SECOND};
+
+/// Hosts of the largest cluster.
+pub const HOSTS_MAX: usize = 5;
+
+/// Steps of one run at most. A run of 150 operations takes some 5,000 to 30,000; beyond this something spins.
+pub const STEPS_MAX: u64 = 2_000_000;
+
+/// Faults stop at this time at the latest, even if clients are not done.
+pub const FAULTS_UNTIL_MAX: Nanos = 20 * SECOND;
+
+/// After faults stop: time for restarts, reconnects and the deadlines of what was under way, before the last reads.
+pub const SETTLE: Nanos = 2 * SECOND;
+
+/// The last reads have this deadline; with all hosts up and connected each must be answered by then.
+pub const LAST_READ_DEADLINE: Nanos = 3 * SECOND;
+
+/// After the last reads nothing may be under way any more once this has passed.
+pub const QUIET: Nanos = 2 * SECOND;
+
+/// How long after its deadline the reply to a request may come, on a host that runs. The slowest disk operation of a plan
+/// (see [`crate::plan`]) lies below it.
+pub const OVERDUE: Nanos = 3 * SECOND;
+
+/// The longest request deadline that clients ask for.
+pub const DEADLINE_MAX: Nanos = SECOND;
+
+/// Time between turns of one host at least: what a turn itself takes.
+pub const TURN_NS: Nanos = 2 * MICROSECOND;
+
+/// Time until the engine's upkeep gets its next step.
+pub const UPKEEP_NS: Nanos = 200 * MICROSECOND;
+
+/// Writes of unknown outcome on one key, after which clients move on to a fresh key: the cost of the search for a linear
+/// order doubles with each of them.
+pub const UNKNOWN_PER_KEY_MAX: usize = 7;
+
+/// Expiring writes on one key, each of which may end at an unknown time, before clients move on to a fresh key.
+pub const EXPIRING_PER_KEY_MAX: usize = 6;
+
+/// Old messages kept for replay.
+pub const REPLAY_KEPT: usize = 128;
+
+/// Lines kept of the story of a run that is not printed: none. Lines of a message that are printed, in bytes.
+pub const STORY_LINE_BYTES_MAX: usize = 400;
+
+/// The longest life of an expiring value.
+pub const EXPIRY_MAX: Nanos = 300 * MILLISECOND;
+
+const _: () = assert!(SETTLE > DEADLINE_MAX, "what was asked under faults ends before the last reads");
+const _: () = assert!(SETTLE > EXPIRY_MAX, "what expires has expired before the last reads");

@@ -1,0 +1,199 @@
+//! What a seed stands for: the cluster, the load, and which faults it meets (swarm testing: each class is drawn on or off).
+
+use reactor::clock::{Nanos, MICROSECOND, MILLISECOND};
+use reactor::rng::Rng;
+use reactor::sim::Latency;
+
+/// A stream of decisions of its own for each concern, so that switching one fault off does not shift the others.
+#[derive(Clone, Copy, Debug)]
+pub enum Stream {
+    /// The plan itself.
+    Plan = 1,
+    /// Delays and losses of messages.
+    Net = 2,
+    /// Disks.
+    Disk = 3,
+    /// When and where hosts die.
+    Crash = 4,
+    /// Partitions, pauses, clocks, routes.
+    Nemesis = 5,
+    /// What clients ask.
+    Work = 6,
+    /// Times of turns and the seeds of the cores' own jitter.
+    Jitter = 7,
+}
+
+impl Stream {
+    /// The generator of this stream for a seed.
+    pub fn rng(self, seed: u64) -> Rng {
+        Rng::new(seed.wrapping_mul(16).wrapping_add(self as u64))
+    }
+}
+
+/// How hosts reach each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Each message on its own: delayed, lost, repeated, replayed, reordered.
+    Messages,
+    /// Byte streams under the product's own links: delayed, cut, reset in the middle of a frame, damaged.
+    Streams,
+}
+
+/// How messages fare. Chances are per million.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// Shortest and longest time on the way.
+    pub delay: (Nanos, Nanos),
+    /// Messages that take eight times as long.
+    pub tail: u32,
+    /// Messages that are lost (of a stream: pieces at which the connection is reset).
+    pub loss: u32,
+    /// Messages that arrive twice (of a stream: pieces with a flipped bit).
+    pub repeat: u32,
+    /// Messages after which an old one arrives once more.
+    pub replay: u32,
+}
+
+impl Weather {
+    /// Nothing is lost.
+    pub const FAIR: Weather =
+        Weather { delay: (50 * MICROSECOND, 200 * MICROSECOND), tail: 0, loss: 0, repeat: 0, replay: 0 };
+
+    fn draw(rng: &mut Rng) -> Weather {
+        let longest = [300 * MICROSECOND, 2 * MILLISECOND, 30 * MILLISECOND][rng.below(3) as usize];
+        Weather {
+            delay: (30 * MICROSECOND, longest),
+            tail: if rng.coin() { 30_000 } else { 0 },
+            loss: if rng.coin() { rng.below(150_000) as u32 } else { 0 },
+            repeat: if rng.coin() { rng.below(200_000) as u32 } else { 0 },
+            replay: if rng.coin() { rng.below(60_000) as u32 } else { 0 },
+        }
+    }
+}
+
+/// Who is preferred for which slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routes {
+    /// The same on all hosts, for the whole run.
+    Fixed,
+    /// Each host routes around peers that it takes for dead.
+    Liveness,
+    /// Each host has a view of its own, which changes at any time.
+    Torn,
+}
+
+/// What a run is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// Hosts: 3 or 5.
+    pub hosts: u8,
+    /// Closed-loop clients.
+    pub clients: u32,
+    /// Operations of each.
+    pub operations: u32,
+    /// Places for keys; each is taken by one key after the other.
+    pub keys: usize,
+    /// How hosts reach each other.
+    pub transport: Transport,
+    /// How messages fare.
+    pub weather: Weather,
+    /// Hosts die: at steps of the nemesis, and around turns, with this chance per million turns.
+    pub crashes: bool,
+    /// See `crashes`.
+    pub crash_per_million: u32,
+    /// All hosts die at once.
+    pub blackouts: bool,
+    /// The network is cut, in both directions or in one.
+    pub partitions: bool,
+    /// Hosts stop for a while and go on.
+    pub pauses: bool,
+    /// Disks become slow, one at a time.
+    pub slow_disks: bool,
+    /// Hosts are told that peers are down that are not, and the other way round.
+    pub false_signals: bool,
+    /// Wall clocks differ and jump.
+    pub clocks: bool,
+    /// Some disks fail operations.
+    pub disk_errors: bool,
+    /// Who is preferred.
+    pub routes: Routes,
+    /// Mean time between steps of the nemesis.
+    pub nemesis_every: Nanos,
+    /// Longest pause of a client between two operations.
+    pub think: Nanos,
+    /// How long a client waits at least.
+    pub patience: Nanos,
+    /// Latency of healthy disks.
+    pub disk: Latency,
+    /// Size of the log's segments.
+    pub segment_bytes: u64,
+    /// Size of the value cache: 0 makes every load a disk read.
+    pub cache_bytes: u64,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn draw(seed: u64) -> Plan {
+        let rng = &mut Stream::Plan.rng(seed);
+        let hosts = if rng.below(5) == 0 { 5 } else { 3 };
+        let transport = if rng.below(4) == 0 { Transport::Streams } else { Transport::Messages };
+        let clients = rng.between(3, 6) as u32;
+        let crashes = rng.below(3) > 0;
+        let mut class = || rng.below(5) < 2;
+        let [blackouts, partitions, pauses, slow_disks, false_signals, clocks] =
+            std::array::from_fn(|_| class());
+        let disk_errors = rng.below(10) == 0;
+        Plan {
+            seed,
+            hosts,
+            clients,
+            operations: 150 / clients,
+            keys: rng.between(2, 8) as usize,
+            transport,
+            weather: Weather::draw(rng),
+            crashes,
+            crash_per_million: if crashes { [0, 500, 3_000][rng.below(3) as usize] } else { 0 },
+            blackouts,
+            partitions,
+            pauses,
+            slow_disks,
+            false_signals,
+            clocks,
+            disk_errors,
+            routes: [Routes::Fixed, Routes::Liveness, Routes::Torn][rng.below(3) as usize],
+            nemesis_every: [15, 60, 200][rng.below(3) as usize] * MILLISECOND,
+            think: [0, 2, 20][rng.below(3) as usize] * MILLISECOND,
+            patience: [20, 100, 600][rng.below(3) as usize] * MILLISECOND,
+            disk: disk_latency(rng),
+            segment_bytes: [64 << 10, 256 << 10, 1 << 20][rng.below(3) as usize],
+            cache_bytes: [0, 1 << 10, 1 << 20][rng.below(3) as usize],
+        }
+    }
+
+    /// Whether any fault is on that keeps hosts from working.
+    pub fn has_faults(&self) -> bool {
+        self.crashes
+            || self.blackouts
+            || self.partitions
+            || self.pauses
+            || self.slow_disks
+            || self.disk_errors
+    }
+}
+
+fn disk_latency(rng: &mut Rng) -> Latency {
+    let default = Latency::default();
+    match rng.below(3) {
+        0 => default,
+        1 => Latency { slow_per_million: 20_000, ..default },
+        // A disk that takes milliseconds to sync lets many messages pass between a write and its end.
+        _ => Latency {
+            sync: (MILLISECOND, 8 * MILLISECOND),
+            slow_per_million: 5_000,
+            slow_factor: 5,
+            ..default
+        },
+    }
+}

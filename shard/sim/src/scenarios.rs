@@ -1,0 +1,28 @@
+//! Named scenarios: seeds that once failed, each for a bug that is fixed. They run first, everywhere.
+
+use crate::plan::Plan;
+
+/// A seed with a story.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// What it is called.
+    pub name: &'static str,
+    /// What went wrong once.
+    pub story: &'static str,
+    /// The seed.
+    pub seed: u64,
+    /// What the seed alone does not say any more, since plans are drawn differently now.
+    pub change: fn(&mut Plan),
+}
+
+/// All of them.
+pub const ALL: &[Scenario] = &[];
+
+impl Scenario {
+    /// The plan to play.
+    pub fn plan(&self) -> Plan {
+        let mut plan = Plan::draw(self.seed);
+        (self.change)(&mut plan);
+        plan
+    }
+}

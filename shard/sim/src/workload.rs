@@ -1,0 +1,261 @@
+//! What clients ask: the keys, the commands of each kind of key, and what a reply means to the history.
+
+use reactor::rng::Rng;
+use shard::command::{self, Limits};
+use shard::reply::Reply;
+use synod_bench::history::{self, Command};
+
+use crate::ledger::TOKEN_BYTES;
+use crate::limits::{EXPIRING_PER_KEY_MAX, EXPIRY_MAX, UNKNOWN_PER_KEY_MAX};
+
+/// What happens to a key; each kind has a checker that is sharp for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// APPEND of tokens that are all different, and reads: the value is its own history.
+    Appended,
+    /// SET of values that are all different, and GET.
+    Register,
+    /// INCR and GET.
+    Counter,
+    /// Everything conditional: SETNX, IFEQ, GETSET, GETDEL, DEL, EXISTS.
+    Mixed,
+    /// SETV and GETV.
+    Versioned,
+    /// SET with PX, and GET.
+    Expiring,
+}
+
+const KINDS: [Kind; 8] = [
+    Kind::Appended,
+    Kind::Register,
+    Kind::Appended,
+    Kind::Counter,
+    Kind::Mixed,
+    Kind::Appended,
+    Kind::Versioned,
+    Kind::Expiring,
+];
+
+/// What makes a command differ from its plain form in the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As the history has it.
+    Plain,
+    /// GETV, or SETV with the version expected.
+    Versioned(Option<u64>),
+    /// SET with an end, in milliseconds from then.
+    Expiring(u64),
+}
+
+/// A command to be sent.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The place of its key.
+    pub place: usize,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// What the history has of it.
+    pub command: Command,
+    /// How it is said.
+    pub form: Form,
+}
+
+/// What a client learns from a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It was done, or refused by the value itself.
+    Reply(history::Reply, Option<u64>),
+    /// It was not applied, for certain.
+    Failed,
+    /// It may be applied, or not, or later.
+    Unknown,
+}
+
+/// A place that is taken by one key after the other.
+#[derive(Clone, Debug)]
+struct Place {
+    kind: Kind,
+    generation: u32,
+    unknown: usize,
+    expiring: usize,
+    /// The last value and version that any client saw, for conditions that have a chance to hold.
+    seen: Vec<u8>,
+    version: u64,
+}
+
+/// The keys of a run and what becomes of them.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    rng: Rng,
+    places: Vec<Place>,
+    hot: bool,
+    unique: u64,
+}
+
+impl Workload {
+    /// Keys for a run.
+    pub fn new(mut rng: Rng, keys: usize) -> Workload {
+        let first = rng.below(KINDS.len() as u64) as usize;
+        let place = |index: usize| Place {
+            kind: if index == 0 { Kind::Appended } else { KINDS[(first + index) % KINDS.len()] },
+            generation: 0,
+            unknown: 0,
+            expiring: 0,
+            seen: Vec::new(),
+            version: 0,
+        };
+        let hot = rng.coin();
+        Workload { places: (0..keys).map(place).collect(), hot, unique: 0, rng }
+    }
+
+    /// The keys that are there at first, and whether they are appended to only.
+    pub fn keys(&self) -> Vec<(Vec<u8>, bool)> {
+        (0..self.places.len()).map(|place| (self.key(place), self.is_appended(place))).collect()
+    }
+
+    /// The name of the key at a place. The kind is its first letter.
+    fn key(&self, place: usize) -> Vec<u8> {
+        let Place { kind, generation, .. } = self.places[place];
+        let letter = format!("{kind:?}").chars().next().unwrap_or('?').to_ascii_lowercase();
+        format!("{letter}{place}.{generation}").into_bytes()
+    }
+
+    fn is_appended(&self, place: usize) -> bool {
+        self.places[place].kind == Kind::Appended
+    }
+
+    /// The kind of a key, by its name.
+    pub fn kind_of(&self, key: &[u8]) -> Kind {
+        let letter = |kind: &Kind| format!("{kind:?}").bytes().next().map(|byte| byte.to_ascii_lowercase());
+        *KINDS.iter().find(|kind| letter(kind) == key.first().copied()).expect("keys are named by their kind")
+    }
+
+    /// The next command of a client.
+    pub fn next(&mut self, client: u32) -> Ask {
+        let count = self.places.len() as u64;
+        let place = if self.hot && self.rng.below(3) > 0 { 0 } else { self.rng.below(count) as usize };
+        let (command, form) = self.draw(client, place);
+        Ask { place, key: self.key(place), command, form }
+    }
+
+    fn draw(&mut self, client: u32, place: usize) -> (Command, Form) {
+        self.unique += 1;
+        let unique = format!("{client:02}{:05};", self.unique).into_bytes();
+        assert!(unique.len() == TOKEN_BYTES, "a token has a fixed width");
+        let Place { kind, version, ref seen, .. } = self.places[place];
+        let (seen, die) = (seen.clone(), self.rng.below(8));
+        let plain = |command: Command| (command, Form::Plain);
+        match (kind, die) {
+            (Kind::Appended, 0..=4) => plain(Command::Append(unique)),
+            (Kind::Appended, 5) => plain(Command::Strlen),
+            (Kind::Register, 0..=3) => plain(Command::Set(unique)),
+            (Kind::Counter, 0..=4) => plain(Command::IncrBy(1)),
+            (Kind::Mixed, 0) => plain(Command::SetIfAbsent(unique)),
+            (Kind::Mixed, 1) => plain(Command::CompareSet { expected: seen, value: unique }),
+            (Kind::Mixed, 2) => plain(Command::GetSet(unique)),
+            (Kind::Mixed, 3) => plain(Command::GetDel),
+            (Kind::Mixed, 4) => plain(Command::Del),
+            (Kind::Mixed, 5) => plain(Command::Exists),
+            (Kind::Versioned, 0..=3) => (Command::Set(unique), Form::Versioned(Some(version))),
+            (Kind::Versioned, 4) => plain(Command::Get),
+            (Kind::Versioned, _) => (Command::Get, Form::Versioned(None)),
+            (Kind::Expiring, 0..=3) => {
+                let ms = self.rng.between(1, EXPIRY_MAX / 1_000_000);
+                (Command::Set(unique), Form::Expiring(ms))
+            }
+            _ => plain(Command::Get),
+        }
+    }
+
+    /// Takes note of what a client learned. A key that has taken its place when the old one became too costly to judge is
+    /// returned, with whether it is appended to only.
+    pub fn learn(&mut self, ask: &Ask, told: &Told) -> Option<(Vec<u8>, bool)> {
+        if ask.key != self.key(ask.place) {
+            return None;
+        }
+        let place = &mut self.places[ask.place];
+        match told {
+            Told::Reply(history::Reply::Value(value), version) => {
+                place.seen.clone_from(value);
+                place.version = version.unwrap_or(place.version);
+            }
+            Told::Reply(_, Some(version)) => place.version = *version,
+            Told::Unknown if !ask.command.is_read() => place.unknown += 1,
+            _ => {}
+        }
+        if matches!(ask.form, Form::Expiring(_)) && *told != Told::Failed {
+            place.expiring += 1;
+        }
+        let searched = matches!(place.kind, Kind::Mixed | Kind::Counter | Kind::Expiring);
+        let costly =
+            searched && place.unknown >= UNKNOWN_PER_KEY_MAX || place.expiring >= EXPIRING_PER_KEY_MAX;
+        if !costly {
+            return None;
+        }
+        let (kind, generation) = (place.kind, place.generation + 1);
+        *place = Place { kind, generation, unknown: 0, expiring: 0, seen: Vec::new(), version: 0 };
+        Some((self.key(ask.place), self.is_appended(ask.place)))
+    }
+}
+
+impl Ask {
+    /// The command as the product takes it.
+    pub fn to_command(&self) -> command::Command {
+        let key = self.key.as_slice();
+        let number = |number: u64| number.to_string().into_bytes();
+        let (expiry, version, by);
+        let args: Vec<&[u8]> = match (&self.command, self.form) {
+            (Command::Get, Form::Versioned(_)) => vec![b"GETV", key],
+            (Command::Set(value), Form::Versioned(expected)) => {
+                version = number(expected.unwrap_or(0));
+                vec![b"SETV", key, &version, value]
+            }
+            (Command::Set(value), Form::Expiring(ms)) => {
+                expiry = number(ms);
+                vec![b"SET", key, value, b"PX", &expiry]
+            }
+            (Command::Get, _) => vec![b"GET", key],
+            (Command::Set(value), Form::Plain) => vec![b"SET", key, value],
+            (Command::SetIfAbsent(value), _) => vec![b"SETNX", key, value],
+            (Command::CompareSet { expected, value }, _) => vec![b"SET", key, value, b"IFEQ", expected],
+            (Command::GetSet(value), _) => vec![b"GETSET", key, value],
+            (Command::GetDel, _) => vec![b"GETDEL", key],
+            (Command::Del, _) => vec![b"DEL", key],
+            (Command::IncrBy(step), _) => {
+                by = step.to_string().into_bytes();
+                vec![b"INCRBY", key, &by]
+            }
+            (Command::Append(value), _) => vec![b"APPEND", key, value],
+            (Command::Exists, _) => vec![b"EXISTS", key],
+            (Command::Strlen, _) => vec![b"STRLEN", key],
+        };
+        let parsed =
+            command::Command::parse(&args, &Limits::default()).expect("the workload asks what can be parsed");
+        match parsed {
+            command::Command::Many(split) if split.parts.len() == 1 => split.parts[0].clone(),
+            parsed => parsed,
+        }
+    }
+
+    /// What a reply says to the client that asked.
+    pub fn told(&self, reply: &Reply) -> Told {
+        let known = |reply: history::Reply| Told::Reply(reply, None);
+        match (reply, self.form) {
+            (Reply::Error(text), _) if text.starts_with("UNCERTAIN") => Told::Unknown,
+            (Reply::Error(_), _) => Told::Failed,
+            (Reply::Int(version), Form::Versioned(Some(_))) => {
+                Told::Reply(history::Reply::Ok, u64::try_from(*version).ok())
+            }
+            (Reply::Array(both), Form::Versioned(None)) => match both.as_slice() {
+                [Reply::Int(version), Reply::Bulk(value)] => {
+                    Told::Reply(history::Reply::Value(value.clone()), u64::try_from(*version).ok())
+                }
+                _ => known(history::Reply::Nil),
+            },
+            (Reply::Simple(_), _) => known(history::Reply::Ok),
+            (Reply::Int(number), _) => known(history::Reply::Int(*number)),
+            (Reply::Bulk(value), _) => known(history::Reply::Value(value.clone())),
+            _ => known(history::Reply::Nil),
+        }
+    }
+}

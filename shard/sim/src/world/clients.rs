@@ -1,0 +1,265 @@
+//! Clients: closed loops that ask, wait, give up, and go on elsewhere.
+
+use paxos::Member;
+use reactor::clock::{Nanos, MICROSECOND, MILLISECOND};
+use shard::command::Command;
+use shard::reply::Reply;
+use shard::RequestId;
+use synod_bench::history::{self, OperationId};
+
+use super::host::Input;
+use super::{Event, Phase, World};
+use crate::ledger::show;
+use crate::limits::{DEADLINE_MAX, OVERDUE};
+use crate::order::Swap;
+use crate::violation::{invariant, Checked, Violation};
+use crate::workload::{Ask, Form, Kind, Told};
+
+/// A client. It has at most one question out that it waits for.
+#[derive(Debug)]
+pub(super) struct Client {
+    host: Member,
+    left: u32,
+    waits_for: Option<RequestId>,
+}
+
+impl Client {
+    pub fn new(id: u32, operations: u32, hosts: u8) -> Client {
+        Client { host: (id % u32::from(hosts)) as Member, left: operations, waits_for: None }
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.left == 0 && self.waits_for.is_none()
+    }
+}
+
+/// Who asked.
+#[derive(Clone, Debug)]
+pub(super) enum Asker {
+    /// A client, with what it asked and its place in the history.
+    Client { client: u32, ask: Box<Ask>, operation: OperationId },
+    /// The last read of a key.
+    LastRead { key: Vec<u8>, operation: OperationId },
+}
+
+/// A request that has not ended, for the simulator: the host owes a reply.
+#[derive(Clone, Debug)]
+pub(super) struct Outstanding {
+    pub host: Member,
+    pub asker: Asker,
+    pub deadline: Nanos,
+    pub command: Command,
+    /// It reached the host.
+    pub arrived: bool,
+}
+
+impl World {
+    /// A client asks its next question, if it has any left.
+    pub(super) fn issue(&mut self, client: u32) {
+        let hosts = u64::from(self.plan.hosts);
+        let entry = &mut self.clients[client as usize];
+        if self.phase != Phase::Faults || entry.left == 0 {
+            return self.check_done();
+        }
+        if !self.hosts[usize::from(entry.host)].serves() {
+            // Refused at once: nothing was asked.
+            entry.host = self.work.below(hosts) as Member;
+            let at = self.now + self.work.between(MILLISECOND, 5 * MILLISECOND);
+            return self.schedule(at, Event::Issue(client));
+        }
+        entry.left -= 1;
+        let host = entry.host;
+        let ask = self.workload.next(client);
+        let operation = self.history.call(client, &ask.key, ask.command.clone(), self.now);
+        let deadline = self.now + self.work.between(30 * MILLISECOND, DEADLINE_MAX);
+        let (command, arrival) = (ask.to_command(), self.client_delay());
+        let request = self.open_request(Outstanding {
+            host,
+            asker: Asker::Client { client, ask: Box::new(ask), operation },
+            deadline,
+            command,
+            arrived: false,
+        });
+        self.clients[client as usize].waits_for = Some(request);
+        self.schedule(self.now + arrival, Event::Ask { request });
+        let patience = self.work.between(self.plan.patience, 4 * self.plan.patience);
+        self.schedule(self.now + patience, Event::GiveUp { client, request });
+    }
+
+    pub(super) fn open_request(&mut self, outstanding: Outstanding) -> RequestId {
+        self.last_request += 1;
+        let request = RequestId(self.last_request);
+        self.tell(|| format!("{:?} to host {}: {:?}", request, outstanding.host, outstanding.command));
+        self.outstanding.insert(request, outstanding);
+        request
+    }
+
+    fn client_delay(&mut self) -> Nanos {
+        self.work.between(5 * MICROSECOND, 60 * MICROSECOND)
+    }
+
+    /// A question arrives at its host.
+    pub(super) fn ask(&mut self, request: RequestId) {
+        let Some(outstanding) = self.outstanding.get_mut(&request) else { return };
+        outstanding.arrived = true;
+        let (host, command, deadline) = (outstanding.host, outstanding.command.clone(), outstanding.deadline);
+        if !self.hosts[usize::from(host)].is_up() {
+            self.outstanding.remove(&request);
+            return;
+        }
+        self.arrive(host, Input::Request { id: request, command, deadline });
+    }
+
+    /// A host replies. What the reply claims is checked as it leaves.
+    pub(super) fn reply(&mut self, host: Member, request: RequestId, reply: Reply) -> Checked {
+        self.tell(|| format!("host {host} replies to {request:?}: {reply:?}"));
+        let Some(outstanding) = self.outstanding.remove(&request).filter(|one| one.host == host) else {
+            let detail = format!("host {host} replied to {request:?}, which it does not owe a reply");
+            return Err(Violation::new(invariant::ONE_REPLY, detail));
+        };
+        match outstanding.asker {
+            Asker::Client { client, ask, operation } => {
+                self.check_claim(&ask, &reply)?;
+                self.settle(client, request, &ask, operation, &reply)
+            }
+            Asker::LastRead { key, operation } => self.on_last_read(host, key, operation, reply),
+        }
+    }
+
+    fn check_claim(&self, ask: &Ask, reply: &Reply) -> Checked {
+        if self.workload.kind_of(&ask.key) != Kind::Appended {
+            return Ok(());
+        }
+        match (&ask.command, reply) {
+            (history::Command::Append(token), Reply::Int(_)) => self.ledger.appended(&ask.key, token),
+            (history::Command::Get, Reply::Bulk(value)) => self.ledger.shown(&ask.key, value),
+            _ => Ok(()),
+        }
+    }
+
+    /// The reply is recorded at the moment it leaves, if the client still waits for it: the way back could only blur it.
+    fn settle(
+        &mut self,
+        client: u32,
+        request: RequestId,
+        ask: &Ask,
+        operation: OperationId,
+        reply: &Reply,
+    ) -> Checked {
+        if self.clients[client as usize].waits_for != Some(request) {
+            self.label("a reply came too late for its client");
+            return Ok(());
+        }
+        let told = ask.told(reply);
+        let label = match &told {
+            Told::Reply(reply, version) => {
+                self.history.replied(operation, self.now, reply.clone(), *version);
+                if let (Form::Versioned(Some(expected)), Some(version)) = (ask.form, *version) {
+                    self.swaps.push(Swap { key: ask.key.clone(), expected, version });
+                }
+                "replied"
+            }
+            Told::Failed => {
+                self.history.failed(operation);
+                "failed"
+            }
+            Told::Unknown => "unknown by reply",
+        };
+        self.label(label);
+        if let Reply::Error(text) = reply {
+            let kind = ["no quorum", "timeout", "UNCERTAIN", "still reading", "busy"];
+            let kind = kind.into_iter().find(|kind| text.contains(kind));
+            self.label(kind.unwrap_or("another error"));
+        }
+        self.learn(ask, &told);
+        let delay = self.client_delay();
+        self.schedule(self.now + delay, Event::Answer { client, request, reply: Box::new(reply.clone()) });
+        Ok(())
+    }
+
+    fn learn(&mut self, ask: &Ask, told: &Told) {
+        if let Some((key, appended)) = self.workload.learn(ask, told) {
+            self.ledger.watch(&key, appended);
+        }
+    }
+
+    /// A reply reaches its client, which goes on.
+    pub(super) fn answer(&mut self, client: u32, request: RequestId, reply: &Reply) -> Checked {
+        let entry = &mut self.clients[client as usize];
+        if entry.waits_for != Some(request) {
+            return Ok(());
+        }
+        entry.waits_for = None;
+        if reply.is_error() && self.work.coin() {
+            self.move_on(client);
+        }
+        self.go_on(client);
+        Ok(())
+    }
+
+    /// A client does not wait any longer: it will never know, and goes on elsewhere.
+    pub(super) fn give_up(&mut self, client: u32, request: RequestId) {
+        if self.clients[client as usize].waits_for != Some(request) {
+            return;
+        }
+        // The reply may be on its way; then the history has it already.
+        self.clients[client as usize].waits_for = None;
+        let asker = self.outstanding.get(&request).map(|outstanding| outstanding.asker.clone());
+        if let Some(Asker::Client { ask, .. }) = asker {
+            self.learn(&ask, &Told::Unknown);
+            self.label("unknown by giving up");
+        }
+        self.tell(|| format!("client {client} gives up {request:?}"));
+        self.move_on(client);
+        self.go_on(client);
+    }
+
+    fn move_on(&mut self, client: u32) {
+        self.clients[client as usize].host = self.work.below(u64::from(self.plan.hosts)) as Member;
+    }
+
+    fn go_on(&mut self, client: u32) {
+        let think = self.work.below(1 + self.plan.think);
+        self.schedule(self.now + think, Event::Issue(client));
+    }
+
+    /// A host died: its clients notice the reset, or wait on; it owes nothing any more.
+    pub(super) fn hang_up(&mut self, host: Member) {
+        let gone: Vec<RequestId> = self
+            .outstanding
+            .iter()
+            .filter(|(_, one)| one.host == host && one.arrived)
+            .map(|(id, _)| *id)
+            .collect();
+        for request in gone {
+            let Some(outstanding) = self.outstanding.remove(&request) else { continue };
+            let Asker::Client { client, ask, .. } = outstanding.asker else { continue };
+            if self.clients[client as usize].waits_for != Some(request) {
+                continue;
+            }
+            self.learn(&ask, &Told::Unknown);
+            self.label("unknown by a reset");
+            let after = self.work.between(MILLISECOND / 10, 3 * MILLISECOND);
+            self.schedule(self.now + after, Event::GiveUp { client, request });
+        }
+    }
+
+    /// Looks for requests that should have ended long ago.
+    pub(super) fn watch(&mut self) -> Checked {
+        for (request, one) in &self.outstanding {
+            let host = &self.hosts[usize::from(one.host)];
+            let since = one.deadline.max(host.paused_until);
+            if one.arrived && host.is_up() && since + OVERDUE < self.now {
+                let detail = format!(
+                    "host {} owes a reply to {request:?} ({}) since {} ms",
+                    one.host,
+                    show(one.command.key().unwrap_or_default()),
+                    one.deadline / MILLISECOND
+                );
+                return Err(Violation::new(invariant::ONE_REPLY, detail));
+            }
+        }
+        self.schedule(self.now + DEADLINE_MAX / 4, Event::Watch);
+        Ok(())
+    }
+}

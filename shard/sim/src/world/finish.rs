@@ -1,0 +1,256 @@
+//! The end of a run: faults stop, everything must converge, and the history is judged.
+
+use std::collections::BTreeMap;
+
+use paxos::Member;
+use reactor::clock::MICROSECOND;
+use shard::command::{Command, Limits};
+use shard::reply::Reply;
+use synod_bench::check;
+use synod_bench::history::{self, History, OperationId};
+
+use super::clients::{Asker, Outstanding};
+use super::{Event, Phase, World};
+use crate::ledger::show;
+use crate::limits::{FAULTS_UNTIL_MAX, LAST_READ_DEADLINE, QUIET, SETTLE};
+use crate::order;
+use crate::plan::Weather;
+use crate::report::Report;
+use crate::violation::{invariant, Checked, Violation};
+use crate::workload::Kind;
+
+/// Clients from here on are the hosts' last reads.
+const LAST_READERS: u32 = 1000;
+
+/// Clients from here on are the clocks that end expiring values.
+const CLOCKS: u32 = 2000;
+
+impl World {
+    /// Ends the first phase when all clients are done, or have had enough time.
+    pub(super) fn check_done(&mut self) {
+        let done = self.clients.iter().all(|client| client.is_done());
+        if self.phase == Phase::Faults && (done || self.now > FAULTS_UNTIL_MAX) {
+            self.stop_faults();
+        }
+    }
+
+    fn stop_faults(&mut self) {
+        self.phase = Phase::Settling;
+        self.tell(|| "faults stop".to_owned());
+        self.weather = Weather::FAIR;
+        self.mend_disks();
+        for from in 0..self.plan.hosts {
+            for to in 0..self.plan.hosts {
+                self.set_blocked(from, to, false);
+            }
+        }
+        for host in 0..self.plan.hosts {
+            let entry = &mut self.hosts[usize::from(host)];
+            entry.paused_until = entry.paused_until.min(self.now);
+            entry.skew_ms = 0;
+            let (up, life) = (entry.is_up(), entry.life);
+            if up {
+                self.wake(host, self.now);
+                self.signal_all(host);
+                self.set_routes_of(host);
+            } else {
+                self.schedule(self.now, Event::Start { host, life });
+            }
+        }
+        self.schedule(self.now + SETTLE, Event::Finish);
+    }
+
+    /// The next part of the end.
+    pub(super) fn finish(&mut self) -> Checked {
+        match self.phase {
+            Phase::Settling => {
+                self.phase = Phase::LastReads { again: false };
+                self.read_everything();
+                self.schedule(self.now + LAST_READ_DEADLINE + SETTLE, Event::Finish);
+                Ok(())
+            }
+            Phase::LastReads { .. } => {
+                let missing = self.outstanding.len();
+                let detail = format!("{missing} last reads were not answered at all");
+                Err(Violation::new(invariant::CONVERGES, detail))
+            }
+            Phase::Quiet => {
+                self.phase = Phase::Over;
+                self.check_idle()
+            }
+            Phase::Faults | Phase::Over => Ok(()),
+        }
+    }
+
+    fn read_everything(&mut self) {
+        self.tell(|| "the last reads".to_owned());
+        let mut at = self.now;
+        for key in self.ledger.watched() {
+            for host in 0..self.plan.hosts {
+                let args: [&[u8]; 2] = [b"GET", &key];
+                let command = Command::parse(&args, &Limits::default()).expect("GET has one argument");
+                at += self.work.below(100 * MICROSECOND);
+                let client = LAST_READERS + u32::from(host);
+                let operation = self.history.call(client, &key, history::Command::Get, at);
+                let request = self.open_request(Outstanding {
+                    host,
+                    asker: Asker::LastRead { key: key.clone(), operation },
+                    deadline: at + LAST_READ_DEADLINE,
+                    command,
+                    arrived: false,
+                });
+                self.schedule(at, Event::Ask { request });
+            }
+        }
+    }
+
+    /// A last read was answered. When all are, quiet must follow.
+    pub(super) fn on_last_read(
+        &mut self,
+        host: Member,
+        key: Vec<u8>,
+        id: OperationId,
+        reply: Reply,
+    ) -> Checked {
+        let told = match &reply {
+            Reply::Bulk(value) => history::Reply::Value(value.clone()),
+            Reply::Nil => history::Reply::Nil,
+            other => {
+                let detail = format!("the last read of key {} on host {host} got {other:?}", show(&key));
+                return Err(Violation::new(invariant::CONVERGES, detail));
+            }
+        };
+        self.history.replied(id, self.now, told, None);
+        self.last_reads.entry(key).or_default().push(reply);
+        if self.outstanding.is_empty() {
+            self.end_pass();
+        }
+        Ok(())
+    }
+
+    /// All last reads of a pass are answered. The first pass has finished what was undecided anywhere, so that one host may have
+    /// read before and another after; the second must find one state everywhere.
+    fn end_pass(&mut self) {
+        self.queue.retain(|_, event| !matches!(event, Event::Finish));
+        match self.phase {
+            Phase::LastReads { again: false } => {
+                self.phase = Phase::LastReads { again: true };
+                self.last_reads.clear();
+                self.read_everything();
+                self.schedule(self.now + LAST_READ_DEADLINE + SETTLE, Event::Finish);
+            }
+            Phase::LastReads { again: true } => {
+                self.phase = Phase::Quiet;
+                self.schedule(self.now + QUIET, Event::Finish);
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing may be under way any more.
+    fn check_idle(&mut self) -> Checked {
+        for (member, host) in self.hosts.iter().enumerate() {
+            let Some(core) = host.core() else {
+                return Err(Violation::new(invariant::CONVERGES, format!("host {member} is not up")));
+            };
+            let (entities, commands) = core.under_way();
+            if (entities, commands) != (0, 0) {
+                let detail =
+                    format!("host {member} still has {entities} entities and {commands} commands under way");
+                return Err(Violation::new(invariant::CONVERGES, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the run as a whole.
+    pub(super) fn judge(&mut self) -> Checked {
+        self.ledger.finish()?;
+        for (key, replies) in &self.last_reads {
+            if replies.windows(2).any(|pair| pair[0] != pair[1]) {
+                let detail = format!("hosts disagree on key {}: {replies:?}", show(key));
+                return Err(Violation::new(invariant::CONVERGES, detail));
+            }
+        }
+        self.judge_history()
+    }
+
+    fn judge_history(&mut self) -> Checked {
+        let (mut appended, mut others) = (BTreeMap::<&[u8], Vec<_>>::new(), History::new());
+        for operation in &self.history.operations {
+            match self.workload.kind_of(&operation.key) {
+                Kind::Appended => appended.entry(&operation.key).or_default().push(operation),
+                Kind::Expiring => {
+                    let failed = operation.outcome == history::Outcome::Failed;
+                    if !operation.command.is_read() && !failed {
+                        // At some time after it was asked for, by whatever clock, the value may end.
+                        let end = history::Operation {
+                            client: CLOCKS + operation.client,
+                            command: history::Command::Del,
+                            outcome: history::Outcome::Unknown,
+                            version: None,
+                            ..operation.clone()
+                        };
+                        others.operations.push(end);
+                    }
+                    others.operations.push(operation.clone());
+                }
+                _ => others.operations.push(operation.clone()),
+            }
+        }
+        for (key, operations) in appended {
+            order::check(key, &operations, self.ledger.chosen_text(key))?;
+        }
+        order::check_swaps(&self.swaps)?;
+        let summary = check::check(&others);
+        if !summary.undecided.is_empty() {
+            *self.labels.entry("a key was undecided").or_default() += 1;
+        }
+        if summary.violations.is_empty() {
+            return Ok(());
+        }
+        Err(Violation::new(invariant::LINEARIZABLE, summary.to_text(&others)))
+    }
+
+    /// What a run comes to.
+    pub(super) fn report(mut self, violation: Option<Violation>) -> Report {
+        let mut sums = Vec::new();
+        for host in &self.hosts {
+            let Some(core) = host.core() else { continue };
+            let m = core.metrics();
+            sums.extend([
+                ("fast proposals", m.fast_proposals),
+                ("classic proposals", m.classic_proposals),
+                ("ballots lost", m.lost),
+                ("records finished", m.finished),
+                ("read conflicts", m.read_conflicts),
+                ("records taken over", m.taken_over),
+                ("questions repeated", m.resends),
+                ("commands forwarded", m.forwarded),
+                ("commands taken back", m.forward_fallbacks),
+                ("uncertain replies", m.uncertain),
+                ("keys expired", m.expired_keys),
+                ("disk reads", m.disk_reads),
+                ("messages refused", m.messages_refused),
+            ]);
+        }
+        for (label, count) in sums {
+            *self.labels.entry(label).or_default() += count;
+        }
+        let told = |wanted: fn(&history::Outcome) -> bool| {
+            self.history.operations.iter().filter(|operation| wanted(&operation.outcome)).count() as u64
+        };
+        Report {
+            seed: self.plan.seed,
+            violation,
+            hash: self.story.hash(),
+            steps: self.steps,
+            virtual_ns: self.now,
+            replied: told(|outcome| matches!(outcome, history::Outcome::Replied { .. })),
+            failed: told(|outcome| *outcome == history::Outcome::Failed),
+            unknown: told(|outcome| *outcome == history::Outcome::Unknown),
+            choices: self.ledger.choices,
+            labels: self.labels,
+        }
+    }
+}

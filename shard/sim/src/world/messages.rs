@@ -1,0 +1,78 @@
+//! The network of messages: each delayed on its own, lost, repeated, replayed, and so reordered.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use paxos::Member;
+
+use super::host::Input;
+use super::{streams, Event, World};
+use crate::limits::REPLAY_KEPT;
+use crate::story::describe;
+
+/// Messages of the past: from, to, bytes.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    kept: VecDeque<(Member, Member, Rc<[u8]>)>,
+}
+
+impl World {
+    /// A message leaves a host.
+    pub(super) fn send(&mut self, from: Member, to: Member, bytes: &[u8]) {
+        assert!(from != to, "a host does not write to itself");
+        self.tell(|| format!("host {from} -> host {to}: {}", describe(bytes)));
+        if let Some(net) = &mut self.hosts[usize::from(from)].net {
+            if !streams::push(net, to, bytes) {
+                self.label("a message was lost");
+            }
+            return;
+        }
+        let weather = self.weather;
+        // All are drawn, whatever comes of them, so that one fault does not shift the others.
+        let lost = self.net.chance(weather.loss);
+        let repeated = self.net.chance(weather.repeat);
+        let replayed = self.net.chance(weather.replay);
+        let bytes: Rc<[u8]> = Rc::from(bytes);
+        if !lost && !self.blocked[usize::from(from)][usize::from(to)] {
+            self.launch(from, to, bytes.clone());
+        } else {
+            self.label("a message was lost");
+        }
+        if repeated {
+            self.launch(from, to, bytes.clone());
+        }
+        let kept = &mut self.messages.kept;
+        if replayed && !kept.is_empty() {
+            let (from, to, bytes) = kept[self.net.below(kept.len() as u64) as usize].clone();
+            self.label("an old message was replayed");
+            self.launch(from, to, bytes);
+        }
+        let kept = &mut self.messages.kept;
+        if kept.len() < REPLAY_KEPT {
+            kept.push_back((from, to, bytes));
+        } else {
+            // Any of them gives way, so that some stay for long.
+            let index = self.net.below(kept.len() as u64) as usize;
+            kept[index] = (from, to, bytes);
+        }
+    }
+
+    fn launch(&mut self, from: Member, to: Member, bytes: Rc<[u8]>) {
+        let (low, high) = self.weather.delay;
+        let mut delay = self.net.between(low, high);
+        if self.net.chance(self.weather.tail) {
+            delay *= 8;
+        }
+        self.schedule(self.now + delay, Event::Deliver { from, to, bytes });
+    }
+
+    /// A message arrives, if the way is open and the host is up.
+    pub(super) fn deliver(&mut self, from: Member, to: Member, bytes: &Rc<[u8]>) {
+        if self.blocked[usize::from(from)][usize::from(to)] {
+            return;
+        }
+        self.story.mix(u64::from(from) << 8 | u64::from(to));
+        self.story.mix_bytes(bytes);
+        self.arrive(to, Input::Message { from, bytes: bytes.clone() });
+    }
+}

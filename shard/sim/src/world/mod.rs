@@ -1,0 +1,227 @@
+//! The world of a run: hosts, network, clients and faults under one clock, one event at a time.
+
+mod clients;
+mod finish;
+mod host;
+mod messages;
+mod nemesis;
+mod signals;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use paxos::{Member, Members};
+use reactor::clock::Nanos;
+use reactor::rng::Rng;
+use shard::reply::Reply;
+use shard::RequestId;
+use synod_bench::history::History;
+
+use crate::ledger::Ledger;
+use crate::limits::STEPS_MAX;
+use crate::order::Swap;
+use crate::plan::{Plan, Stream, Weather};
+use crate::report::Report;
+use crate::story::Story;
+use crate::violation::{invariant, Checked, Violation};
+use crate::workload::Workload;
+
+use clients::{Client, Outstanding};
+use host::Host;
+use messages::Messages;
+use signals::Signals;
+use streams::{Streams, Wire};
+
+/// Something that will happen.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A host's turn; of no account if the host wants its turn at another time now.
+    Turn(Member),
+    /// A message arrives.
+    Deliver { from: Member, to: Member, bytes: Rc<[u8]> },
+    /// Something happens to a connection.
+    Wire(Wire),
+    /// A client asks its next question.
+    Issue(u32),
+    /// A question arrives at a host.
+    Ask { request: RequestId },
+    /// A reply arrives at a client.
+    Answer { client: u32, request: RequestId, reply: Box<Reply> },
+    /// A client has waited long enough, or its connection is gone.
+    GiveUp { client: u32, request: RequestId },
+    /// A host learns that a peer is up or down.
+    Signal { at: Member, peer: Member, up: bool, stamp: u64 },
+    /// The next fault.
+    Nemesis,
+    /// A host that is down starts.
+    Start { host: Member, life: u32 },
+    /// A cut between two hosts, in this direction, ends.
+    Heal { from: Member, to: Member },
+    /// A slow disk recovers.
+    Quicken(Member),
+    /// Requests are looked over for such as should have ended.
+    Watch,
+    /// The next part of the end.
+    Finish,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Clients work, faults happen.
+    Faults,
+    /// Faults have stopped; what was under way ends.
+    Settling,
+    /// Every key is read on every host, and then again.
+    LastReads { again: bool },
+    /// All was read; nothing may be under way soon.
+    Quiet,
+    /// It is over.
+    Over,
+}
+
+/// See the module's head.
+pub struct World {
+    plan: Plan,
+    now: Nanos,
+    phase: Phase,
+    queue: BTreeMap<(Nanos, u64), Event>,
+    queued: u64,
+    steps: u64,
+    hosts: Vec<Host>,
+    messages: Messages,
+    streams: Streams,
+    signals: Signals,
+    /// `blocked[from][to]`: nothing passes in this direction.
+    blocked: Vec<Vec<bool>>,
+    weather: Weather,
+    clients: Vec<Client>,
+    outstanding: BTreeMap<RequestId, Outstanding>,
+    last_request: u64,
+    workload: Workload,
+    history: History,
+    swaps: Vec<Swap>,
+    last_reads: BTreeMap<Vec<u8>, Vec<Reply>>,
+    ledger: Ledger,
+    story: Story,
+    net: Rng,
+    crash: Rng,
+    nemesis: Rng,
+    jitter: Rng,
+    work: Rng,
+    labels: BTreeMap<&'static str, u64>,
+}
+
+impl World {
+    /// The world of a plan, before anything happens.
+    pub fn new(plan: Plan, printed: bool) -> World {
+        let members = Members::new(plan.hosts).expect("a plan has 3 or 5 hosts");
+        let mut work = Stream::Work.rng(plan.seed);
+        let workload = Workload::new(work.fork(), plan.keys);
+        let mut ledger = Ledger::new(members);
+        workload.keys().iter().for_each(|(key, appended)| ledger.watch(key, *appended));
+        let count = usize::from(plan.hosts);
+        let mut disks = Stream::Disk.rng(plan.seed);
+        World {
+            now: 0,
+            phase: Phase::Faults,
+            queue: BTreeMap::new(),
+            queued: 0,
+            steps: 0,
+            hosts: (0..plan.hosts).map(|member| Host::new(member, &plan, disks.next_u64())).collect(),
+            messages: Messages::default(),
+            streams: Streams::default(),
+            signals: Signals::new(count),
+            blocked: vec![vec![false; count]; count],
+            weather: plan.weather,
+            clients: (0..plan.clients).map(|id| Client::new(id, plan.operations, plan.hosts)).collect(),
+            outstanding: BTreeMap::new(),
+            last_request: 0,
+            workload,
+            history: History::new(),
+            swaps: Vec::new(),
+            last_reads: BTreeMap::new(),
+            ledger,
+            story: Story::new(printed),
+            net: Stream::Net.rng(plan.seed),
+            crash: Stream::Crash.rng(plan.seed),
+            nemesis: Stream::Nemesis.rng(plan.seed),
+            jitter: Stream::Jitter.rng(plan.seed),
+            work,
+            labels: BTreeMap::new(),
+            plan,
+        }
+    }
+
+    /// Runs to the end, or to the first violation.
+    pub fn run(mut self) -> Report {
+        let found = self.play().and_then(|()| self.judge());
+        self.report(found.err())
+    }
+
+    fn play(&mut self) -> Checked {
+        for host in 0..self.plan.hosts {
+            self.start(host)?;
+        }
+        for client in 0..self.plan.clients {
+            let at = self.work.below(1 + self.plan.think);
+            self.schedule(at, Event::Issue(client));
+        }
+        self.schedule(self.plan.nemesis_every, Event::Nemesis);
+        self.schedule(crate::limits::DEADLINE_MAX, Event::Watch);
+        while self.phase != Phase::Over {
+            let Some(((at, _), event)) = self.queue.pop_first() else {
+                return Err(Violation::new(
+                    invariant::BOUNDED,
+                    "nothing is left to happen, and it is not over",
+                ));
+            };
+            self.now = at;
+            self.steps += 1;
+            if self.steps > STEPS_MAX {
+                let detail = format!("{STEPS_MAX} steps and no end; {} events wait", self.queue.len());
+                return Err(Violation::new(invariant::BOUNDED, detail));
+            }
+            self.step(event)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, event: Event) -> Checked {
+        match event {
+            Event::Turn(host) => return self.turn(host),
+            Event::Deliver { from, to, bytes } => self.deliver(from, to, &bytes),
+            Event::Wire(wire) => self.on_wire(wire),
+            Event::Issue(client) => self.issue(client),
+            Event::Ask { request } => self.ask(request),
+            Event::Answer { client, request, reply } => return self.answer(client, request, &reply),
+            Event::GiveUp { client, request } => self.give_up(client, request),
+            Event::Signal { at, peer, up, stamp } => self.on_signal(at, peer, up, stamp),
+            Event::Nemesis => return self.strike(),
+            Event::Start { host, life } => {
+                if self.hosts[usize::from(host)].is_down_in(life) {
+                    return self.start(host);
+                }
+            }
+            Event::Heal { from, to } => self.set_blocked(from, to, false),
+            Event::Quicken(host) => self.hosts[usize::from(host)].disk.set_latency(self.plan.disk),
+            Event::Watch => return self.watch(),
+            Event::Finish => return self.finish(),
+        }
+        Ok(())
+    }
+
+    fn schedule(&mut self, at: Nanos, event: Event) {
+        self.queued += 1;
+        self.queue.insert((at.max(self.now), self.queued), event);
+    }
+
+    fn label(&mut self, label: &'static str) {
+        *self.labels.entry(label).or_default() += 1;
+    }
+
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        self.story.tell(self.now, line);
+    }
+}
