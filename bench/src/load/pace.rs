@@ -49,7 +49,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Thread `index` of `threads` that do `rate` operations per second together. Events of its timer bear `token`.
+    /// Thread `index` of `threads` that do `rate` operations per second together. Events of its timer bear
+    /// `token`.
     ///
     /// # Errors
     /// The system gives no timer.
@@ -71,7 +72,8 @@ impl Pace {
         Ok(Pace { first_ns, gap_ns, taken: 0, timer })
     }
 
-    /// When the next operation is due, ns since the start of the phase. Computed anew each time: nothing adds up.
+    /// When the next operation is due, ns since the start of the phase. Computed anew each time: nothing adds
+    /// up.
     pub fn due_ns(&self) -> u64 {
         (self.first_ns + self.taken as f64 * self.gap_ns) as u64
     }
