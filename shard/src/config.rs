@@ -3,7 +3,7 @@
 use paxos::{Member, Members};
 
 use crate::command::Limits;
-use crate::limits::{COMMANDS_MAX, COMMAND_BYTES_MAX};
+use crate::limits::{COMMANDS_MAX, COMMAND_BYTES_MAX, SLOTS};
 
 /// The place of one core in its set, and its bounds. The same on every start, but for what the operator changes.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct Config {
     pub me: Member,
     /// Which slice of the slots this core owns.
     pub slice: u16,
+    /// How many slices there are: the slots are cut into so many runs of equal length, give or take one.
+    pub slices: u16,
     /// The number of the member set in force.
     pub epoch: u32,
     /// Limits of values and keys.
@@ -33,6 +35,7 @@ impl Config {
             hosts,
             me,
             slice,
+            slices: 1,
             epoch: 1,
             limits: Limits::default(),
             commands_max: COMMANDS_MAX,
@@ -44,6 +47,13 @@ impl Config {
     /// The member set's size.
     pub fn members(&self) -> Members {
         u8::try_from(self.hosts.len()).ok().and_then(Members::new).expect("a set has 1, 3 or 5 hosts")
+    }
+
+    /// The slots of this core's slice, first and last.
+    pub fn slots(&self) -> (u16, u16) {
+        assert!(self.slice < self.slices, "slice {} of {}", self.slice, self.slices);
+        let start = |slice: u32| (slice * u32::from(SLOTS)).div_ceil(u32::from(self.slices));
+        (start(u32::from(self.slice)) as u16, (start(u32::from(self.slice) + 1) - 1) as u16)
     }
 
     /// The number that names this core in ballots and command ids.

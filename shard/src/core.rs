@@ -20,7 +20,7 @@ use crate::error::{self, Fault};
 use crate::forward::Forwards;
 use crate::held::Held;
 use crate::keyspace::Surveys;
-use crate::limits::{ENTITIES_MAX, MERGE_STEP_BYTES, ROUND_JUMP_MAX, ROUND_MAX};
+use crate::limits::{ENTITIES_MAX, ROUND_JUMP_MAX, ROUND_MAX};
 use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::reply::Reply;
@@ -236,9 +236,9 @@ impl<D: Disk> Shard<D> {
         self.store.background_wanted()
     }
 
-    /// One budgeted step of the engine's upkeep.
-    pub fn background(&mut self, turn: &mut Turn<'_, D>) {
-        self.store.background(turn.disk, turn.clock.now, MERGE_STEP_BYTES);
+    /// One step of the engine's upkeep, of about so many bytes read or written.
+    pub fn background(&mut self, turn: &mut Turn<'_, D>, budget_bytes: u64) {
+        self.store.background(turn.disk, turn.clock.now, budget_bytes);
         self.drain_store(turn);
     }
 

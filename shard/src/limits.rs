@@ -55,12 +55,64 @@ pub const READ_SETTLE_NS: u64 = 3 * MS;
 /// A forwarded command that is not answered in this time is proposed here.
 pub const FORWARD_NS: u64 = 150 * MS;
 
-/// Bytes that one step of the engine's upkeep may read or write: some hundred microseconds of a fast disk.
-pub const MERGE_STEP_BYTES: u64 = 256 << 10;
-
 /// Slots in all, as in Redis Cluster.
 pub const SLOTS: u16 = 16384;
 
+/// Slots that one question of a survey is about. An answer has 16 bytes for each: 64 KiB.
+pub const RANGE_SLOTS_MAX: u16 = 4096;
+
+/// Records in one answer to a survey, each 29 bytes: 119 KB.
+pub const LIST_ENTRIES_MAX: usize = 4096;
+
+/// Records in one answer at least, where few are wanted: so that an answer always reaches past the group of fingerprints
+/// that its cursor starts in.
+pub const LIST_ENTRIES_MIN: usize = 16;
+
+/// Keys that a survey works on at a time: asked for in one go, they are a message of 10 KiB.
+pub const ASK_KEYS_MAX: usize = 1024;
+
+/// Bytes of keys in one answer; at least one key is answered. Below the 1 MiB of a peer frame, with room for the longest key.
+pub const ANSWER_KEY_BYTES_MAX: usize = 768 << 10;
+
+/// Bytes of the longest key, as the engine has it.
+pub const KEY_BYTES_MAX: usize = bitcask::limits::KEY_BYTES_MAX;
+
+/// Questions about keys that one core answers at a time, each with reads from disk; more are dropped and asked again.
+pub const ANSWERS_MAX: usize = 8;
+
+/// Reads from disk under way for one survey or one answer: the depth that a fast disk likes.
+pub const SURVEY_READS_MAX: usize = 32;
+
+/// Bytes of those reads; one read is always allowed.
+pub const SURVEY_READ_BYTES_MAX: u64 = 4 << 20;
+
+/// Surveys under way in one core, each with up to a megabyte of notes; more wait.
+pub const SURVEYS_MAX: usize = 32;
+
+/// Surveys that wait for one of those places; beyond it they are refused.
+pub const SURVEYS_WAITING_MAX: usize = 1024;
+
+/// Bytes of keys that the surveys of one core have gathered for their replies. Node closes a client with more than this
+/// much unread output anyway.
+pub const SURVEY_REPLY_BYTES_MAX: usize = 64 << 20;
+
+/// Keys that one SCAN looks at, whatever its COUNT says: a reply of some megabytes.
+pub const SCAN_COUNT_MAX: u64 = 100_000;
+
+/// Records that a survey looks at in one turn: about a millisecond, so that commands go on beside it.
+pub const SURVEY_TURN_RECORDS: usize = 8192;
+
+/// Deletions that a FLUSHALL has under way: enough to fill the log's frames, few enough to leave room for clients.
+pub const FLUSH_DELETES_MAX: usize = 256;
+
+/// Repetitions of a question to one peer before the survey looks for another.
+pub const SURVEY_RESENDS_MAX: u32 = 3;
+
+const _: () = assert!(RANGE_SLOTS_MAX as usize * 16 < 1 << 20 && LIST_ENTRIES_MAX * 29 < 1 << 20);
+const _: () = assert!(ANSWER_KEY_BYTES_MAX + KEY_BYTES_MAX + 64 < 1 << 20);
+const _: () = assert!(LIST_ENTRIES_MIN < ASK_KEYS_MAX && ASK_KEYS_MAX <= LIST_ENTRIES_MAX);
+const _: () = assert!(LIST_ENTRIES_MAX <= u16::MAX as usize && SURVEYS_MAX < SURVEYS_WAITING_MAX);
+const _: () = assert!(FLUSH_DELETES_MAX < COMMANDS_MAX && FLUSH_DELETES_MAX <= ASK_KEYS_MAX);
 const _: () = assert!(RESEND_NS <= RESEND_NS_MAX && BACKOFF_NS <= BACKOFF_NS_MAX);
 const _: () = assert!(ORIGIN_IDS_MAX + BATCH_COMMANDS_MAX < u16::MAX as usize);
 const _: () = assert!(BATCH_COMMANDS_MAX < COMMANDS_MAX);

@@ -198,6 +198,17 @@ impl Record {
         }
     }
 
+    /// When the value in encoded bytes ends (wall clock milliseconds, 0 = never), by their head alone. None: a tombstone.
+    pub fn value_ends_at(bytes: &[u8]) -> Result<Option<u64>, Malformed> {
+        if Record::is_tombstone(bytes)? {
+            return Ok(None);
+        }
+        let mut reader = Reader::new(bytes, "record");
+        // Format, bodies, version, the empty key, kind, type.
+        reader.take(1 + 1 + 8 + 4 + 1 + 1)?;
+        reader.u64().map(Some)
+    }
+
     /// Reads an encoding, all of it.
     pub fn decode(bytes: &[u8]) -> Result<Record, Malformed> {
         let mut reader = Reader::new(bytes, "record");

@@ -9,6 +9,7 @@ use reactor::Nanos;
 use shard::{Clock, Effects, Shard};
 use slab::Slab;
 
+use super::budget::{Budget, STEP_BYTES};
 use super::clients::{Clients, Tag};
 use super::mail::{Mail, Waiter};
 use super::peers::Peers;
@@ -58,6 +59,8 @@ pub(super) struct Core {
     pub deadline_ns: Nanos,
     /// Bytes that may wait for one client.
     pub output_bytes_max: usize,
+    /// How fast the engine's upkeep may go.
+    upkeep_budget: Budget,
     listening: bool,
     /// Differs at each start; the links' nonces follow from it.
     seed: u64,
@@ -127,6 +130,7 @@ impl Core {
             settings_version: u64::MAX,
             deadline_ns: 0,
             output_bytes_max: 0,
+            upkeep_budget: Budget::new(config.storage.merge_bytes_per_second),
             listening: false,
             seed,
             handover,
@@ -239,6 +243,7 @@ impl Core {
             self.server.command_limits = command_limits(&self.handover);
             let settings = self.handover.control.settings();
             self.deadline_ns = settings.request_deadline_ms.0.saturating_mul(1_000_000);
+            self.upkeep_budget.set_rate(settings.merge_bytes_per_second.0);
             self.output_bytes_max = usize::try_from(settings.output_bytes_max.0).unwrap_or(usize::MAX);
         }
     }
@@ -409,10 +414,16 @@ impl reactor::uring::Turn for Core {
             Some(self.next_upkeep),
             again.then_some(now + 50_000),
         ];
-        Next { deadline: deadlines.into_iter().flatten().min(), background: self.shard.background_wanted(), stop }
+        let wanted = self.shard.background_wanted();
+        let upkeep = if wanted { self.upkeep_budget.look(now) } else { Ok(()) };
+        let deadline = deadlines.into_iter().chain([upkeep.err()]).flatten().min();
+        Next { deadline, background: wanted && upkeep.is_ok(), stop }
     }
 
-    fn background(&mut self, io: &mut Io, _: Nanos) {
-        self.with_shard(io, |shard, turn| shard.background(turn));
+    fn background(&mut self, io: &mut Io, now: Nanos) {
+        if self.upkeep_budget.look(now).is_ok() {
+            self.upkeep_budget.spend();
+            self.with_shard(io, |shard, turn| shard.background(turn, STEP_BYTES));
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! end of turn: replies ─▶ sessions ─▶ sockets; messages ─▶ netbatch ─▶ sockets; one append; one submit
 //! ```
 
+mod budget;
 mod clients;
 mod glue;
 mod mail;

@@ -18,8 +18,8 @@ use crate::held::{Bytes, Held};
 use crate::limits::SLOTS;
 use crate::record::CommandId;
 
-/// Whether an entity of a slot is absent, and other per-slot lists: see [`crate::keyspace`].
-pub use self::keyspace::{SlotAnswer, SlotEntry, SlotQuery};
+/// What is said about many keys at once.
+pub use self::keyspace::{SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQuery, SlotSaid};
 
 mod keyspace;
 
@@ -51,7 +51,7 @@ pub enum PeerMessage<'a> {
     },
     /// The sender works under another config epoch and refused a message.
     WrongEpoch,
-    /// Asks what the receiver holds of a slot.
+    /// Asks what the receiver holds of some slots.
     SlotQuery(SlotQuery),
     /// The answer to a SlotQuery.
     SlotAnswer(SlotAnswer),

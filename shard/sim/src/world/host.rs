@@ -160,7 +160,7 @@ impl Host {
         completions.for_each(|completion| core.on_disk(&mut turn, completion));
         core.end_turn(&mut turn);
         if upkeep && core.background_wanted() {
-            core.background(&mut turn);
+            core.background(&mut turn, 256 << 10);
         }
         ended
     }

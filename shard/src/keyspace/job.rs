@@ -1,0 +1,218 @@
+//! What a command about the keyspace gathers on the way, and what it answers in the end.
+
+use std::borrow::Cow;
+
+use crate::command::{glob, Keyspace};
+use crate::limits::{ASK_KEYS_MAX, LIST_ENTRIES_MAX, LIST_ENTRIES_MIN, SCAN_COUNT_MAX};
+use crate::reply::Reply;
+
+use super::place::Place;
+
+/// Bytes of SCAN's keys at which its page ends, whatever its COUNT says.
+const SCAN_BYTES_MAX: usize = 1 << 20;
+
+/// What a gathered key takes in memory beside its bytes.
+const KEY_EXTRA_BYTES: usize = size_of::<Reply>() + 16;
+
+/// The only type that there is.
+const STRING: &[u8] = b"string";
+
+/// What is wanted.
+#[derive(Debug)]
+enum Want {
+    Count,
+    Matching(Box<[u8]>),
+    Page { pattern: Option<Box<[u8]>>, count: u64, none: bool },
+    Any,
+    Some(u64),
+    Sweep,
+}
+
+/// A command's work so far.
+#[derive(Debug)]
+pub(super) struct Job {
+    want: Want,
+    /// Keys counted.
+    count: i64,
+    /// Records looked at.
+    seen: u64,
+    keys: Vec<Reply>,
+    bytes: usize,
+    deleted: u64,
+    failed: u64,
+    first_error: Option<Reply>,
+}
+
+impl Job {
+    pub fn new(command: &Keyspace) -> Job {
+        let want = match command {
+            Keyspace::Size | Keyspace::CountInSlot(_) => Want::Count,
+            Keyspace::Keys(pattern) => Want::Matching(pattern.clone()),
+            Keyspace::Scan { pattern, count, kind, .. } => Want::Page {
+                pattern: pattern.clone(),
+                count: (*count).clamp(1, SCAN_COUNT_MAX),
+                none: kind.as_deref().is_some_and(|kind| kind != STRING),
+            },
+            Keyspace::Random => Want::Any,
+            Keyspace::KeysInSlot { count, .. } => Want::Some(*count),
+            Keyspace::Flush => Want::Sweep,
+        };
+        Job {
+            want,
+            count: 0,
+            seen: 0,
+            keys: Vec::new(),
+            bytes: 0,
+            deleted: 0,
+            failed: 0,
+            first_error: None,
+        }
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_read(&self) -> bool {
+        !self.is_sweep()
+    }
+
+    /// Whether found keys are deleted.
+    pub fn is_sweep(&self) -> bool {
+        matches!(self.want, Want::Sweep)
+    }
+
+    /// Whether numbers are enough and no keys are wanted.
+    pub fn is_count(&self) -> bool {
+        matches!(self.want, Want::Count)
+    }
+
+    /// Whether records past their end count as there: for a sweep, which makes them tombstones.
+    pub fn wants_expired(&self) -> bool {
+        self.is_sweep()
+    }
+
+    /// Bytes gathered.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many more records are wanted, if that is known.
+    pub fn left(&self) -> Option<u64> {
+        match self.want {
+            Want::Page { count, .. } => Some(count.saturating_sub(self.seen)),
+            Want::Some(count) => Some(count.saturating_sub(self.keys.len() as u64)),
+            Want::Any => Some(1),
+            Want::Count | Want::Matching(_) | Want::Sweep => None,
+        }
+    }
+
+    /// Records looked at in one step.
+    pub fn page_max(&self) -> usize {
+        match self.left() {
+            Some(left) => usize::try_from(left).unwrap_or(usize::MAX).clamp(LIST_ENTRIES_MIN, ASK_KEYS_MAX),
+            None if self.is_count() => LIST_ENTRIES_MAX,
+            None => ASK_KEYS_MAX,
+        }
+    }
+
+    /// Records listed by a peer in one answer.
+    pub fn list_max(&self) -> usize {
+        if self.left().is_some() {
+            self.page_max()
+        } else {
+            LIST_ENTRIES_MAX
+        }
+    }
+
+    /// Where a page of SCAN should end: after so many records. No other command needs that.
+    pub fn cut(&self) -> Option<usize> {
+        match self.want {
+            Want::Page { .. } => self.left().map(|left| usize::try_from(left).unwrap_or(usize::MAX)),
+            _ => None,
+        }
+    }
+
+    /// Notes keys that were counted.
+    pub fn add_count(&mut self, keys: usize) {
+        self.count += i64::try_from(keys).expect("keys are counted in memory");
+    }
+
+    /// Takes the keys of one step, for which `seen` records were looked at. `pick` chooses one of them by chance.
+    pub fn take(&mut self, keys: Vec<Box<[u8]>>, seen: u64, pick: impl FnOnce(u64) -> u64) {
+        self.seen += seen;
+        match &self.want {
+            Want::Matching(pattern) => {
+                let pattern = pattern.clone();
+                self.keep(keys.into_iter().filter(|key| glob(&pattern, key)));
+            }
+            Want::Page { pattern, .. } => {
+                let pattern = pattern.clone();
+                let fits = |key: &Box<[u8]>| pattern.as_ref().is_none_or(|pattern| glob(pattern, key));
+                self.keep(keys.into_iter().filter(fits));
+            }
+            Want::Any if !keys.is_empty() => {
+                let index = usize::try_from(pick(keys.len() as u64)).unwrap_or(0);
+                self.keep(keys.into_iter().skip(index).take(1));
+            }
+            Want::Some(count) => {
+                let left = usize::try_from(*count).unwrap_or(usize::MAX).saturating_sub(self.keys.len());
+                self.keep(keys.into_iter().take(left));
+            }
+            Want::Any | Want::Count | Want::Sweep => {}
+        }
+    }
+
+    fn keep(&mut self, keys: impl Iterator<Item = Box<[u8]>>) {
+        for key in keys {
+            self.bytes += key.len() + KEY_EXTRA_BYTES;
+            self.keys.push(Reply::Bulk(key.into_vec()));
+        }
+    }
+
+    /// Notes the answer to a deletion.
+    pub fn take_deleted(&mut self, reply: Reply) {
+        if reply.is_error() {
+            self.failed += 1;
+            self.first_error.get_or_insert(reply);
+        } else {
+            self.deleted += 1;
+        }
+    }
+
+    /// Whether the reply is complete before the end of the scope.
+    pub fn is_enough(&self) -> bool {
+        match self.want {
+            Want::Page { count, none, .. } => none || self.seen >= count || self.bytes >= SCAN_BYTES_MAX,
+            Want::Some(count) => self.keys.len() as u64 >= count,
+            Want::Any => !self.keys.is_empty(),
+            Want::Count | Want::Matching(_) | Want::Sweep => false,
+        }
+    }
+
+    /// The reply. `rest`: where the scope goes on, if it does.
+    pub fn finish(&mut self, rest: Option<Place>) -> Reply {
+        // The bytes stay on the books until the survey is struck off.
+        let keys = std::mem::take(&mut self.keys);
+        match self.want {
+            Want::Count => Reply::Int(self.count),
+            Want::Matching(_) | Want::Some(_) => Reply::Array(keys),
+            Want::Page { none, .. } => {
+                let cursor = rest.filter(|_| !none).map_or(0, Place::cursor);
+                Reply::Array(vec![Reply::bulk(cursor.to_string()), Reply::Array(keys)])
+            }
+            Want::Any => keys.into_iter().next().unwrap_or(Reply::Nil),
+            Want::Sweep => match &self.first_error {
+                None => Reply::OK,
+                Some(error) => self.stopped(error.clone()),
+            },
+        }
+    }
+
+    /// The reply of a survey that does not come to its end, and why.
+    pub fn stopped(&self, why: Reply) -> Reply {
+        let (true, Reply::Error(text)) = (self.is_sweep(), &why) else { return why };
+        let text = text.strip_prefix("ERR ").unwrap_or(text);
+        let deleted = self.deleted;
+        Reply::Error(Cow::Owned(format!(
+            "ERR not all keys are deleted, {deleted} or more are, run the command again: {text}"
+        )))
+    }
+}
