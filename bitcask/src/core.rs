@@ -176,6 +176,7 @@ impl Core {
                 let body = RemoveBody::from_bytes(raw.body)?;
                 let segment = segments.at_mut(at.segment);
                 segment.removes_barrier = segment.removes_barrier.max(body.barrier);
+                self.last_count = self.last_count.max(body.barrier);
                 self.take_remove(key, raw.stamp, body.promised, at);
             }
             RecordKind::Seal => self.take_seal(SealBody::from_bytes(raw.body)?, at.segment),
@@ -192,6 +193,8 @@ impl Core {
 
     pub fn take_seal(&mut self, seal: SealBody, segment: u16) {
         self.look = true;
+        // A count that a seal names is never given out again, even when its file is gone by the next start.
+        self.last_count = self.last_count.max(seal.barrier).max(seal.next);
         let segment = self.segments.at_mut(segment);
         segment.sealed = true;
         segment.barrier = seal.barrier;

@@ -18,6 +18,7 @@ const BYTES_PER_KEY_MAX: f64 = 32.0;
 struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
 fn charged(layout: Layout) -> usize {
     (layout.size() + 8).next_multiple_of(16).max(32)
@@ -28,6 +29,7 @@ fn charged(layout: Layout) -> usize {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HELD.fetch_add(charged(layout), Ordering::Relaxed);
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
         unsafe { System.alloc(layout) }
     }
 
@@ -113,4 +115,23 @@ fn a_million_keys() {
         let found = world.read_at(slot(n), &key(n)).expect("it is there");
         assert_eq!((found.stamp, &*found.body), (stamp(1 + n % 9), &b"0123456789abcdef"[..]));
     }
+    lookups_allocate_nothing();
+}
+
+/// What the directory or the cache answers costs no allocation.
+fn lookups_allocate_nothing() {
+    let mut world = World::new(1, options());
+    for n in 0..100_u64 {
+        world.put(&n.to_le_bytes(), 1, b"body");
+    }
+    world.settle();
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for n in 0..200_u64 {
+        let key = n.to_le_bytes();
+        let slot = crate::world::slot(&key);
+        assert_eq!(world.bitcask.info(slot, &key).entry.is_some(), n < 100);
+        let found = world.bitcask.read(&mut world.disk, slot, &key);
+        assert_eq!(matches!(found, bitcask::Read::Ready(_)), n < 100);
+    }
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), before);
 }
