@@ -382,6 +382,7 @@ impl<D: Disk> Shard<D> {
                 self.settle(queued.id);
                 turn.effects.replies.push((request, reply));
             }
+            Waiter::Survey(id) => self.surveys.on_deleted(turn.clock.now, id, reply),
             Waiter::Peer(member) => {
                 let mut bytes = Vec::new();
                 reply.encode(&mut bytes);
@@ -552,7 +553,7 @@ fn run_one(
                 return Some(Reply::decode(&bytes).unwrap_or(error::REPLY_LOST));
             }
             Known::Applied(None) => return Some(error::REPLY_LOST),
-            Known::Stale if matches!(queued.waiter, Waiter::Client(_)) => return Some(error::UNCERTAIN),
+            Known::Stale if !matches!(queued.waiter, Waiter::Peer(_)) => return Some(error::UNCERTAIN),
             Known::Stale => return None,
         }
         if applied.count(queued.id.node) >= ORIGIN_IDS_MAX {

@@ -538,7 +538,7 @@ impl<D: Disk> Shard<D> {
     /// cannot be taken back. The error is for a client; a peer gets no answer, as if the message were lost.
     pub(crate) fn admit(&self, id: EntityId, kind: Kind, body_bytes: usize) -> Result<(), Reply> {
         let entity = &self.entities[id];
-        self.store.admits(entity.slot, &entity.key, kind, body_bytes).map_err(|error| error::refused(error))
+        self.store.admits(entity.slot, &entity.key, kind, body_bytes).map_err(error::refused)
     }
 
     // ---- rounds and timers ----

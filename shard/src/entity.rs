@@ -22,6 +22,8 @@ pub(crate) enum Waiter {
     Client(RequestId),
     /// The core of another host that forwarded the command.
     Peer(Member),
+    /// A sweep of this core, which deletes what it finds.
+    Survey(crate::keyspace::SurveyId),
 }
 
 /// A command on its way.

@@ -52,6 +52,14 @@ pub(crate) const DISK_FULL: Reply = Reply::error(
 pub(crate) const TIMED_OUT: Reply =
     Reply::error("ERR timeout: not decided within the request deadline; nothing was written");
 
+/// A survey did not come to its end in time.
+pub(crate) const SURVEY_TIMED_OUT: Reply =
+    Reply::error("ERR timeout: not all keys were gone through within the deadline; use SCAN for many keys");
+
+/// What a survey gathered is too much for one reply.
+pub(crate) const TOO_MANY_KEYS_FOUND: Reply =
+    Reply::error("ERR too many keys match for one reply; use SCAN, or KEYS with a narrower pattern");
+
 /// The key directory is full.
 pub(crate) const TOO_MANY_KEYS: Reply = Reply::error(
     "OOM this core has as many keys as keys_max allows; nothing was written. Raise keys_max or delete keys",

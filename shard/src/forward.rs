@@ -170,7 +170,7 @@ impl<D: Disk> Shard<D> {
         self.routes[usize::from(slot) * ranges / usize::from(crate::limits::SLOTS)]
     }
 
-    fn own_id(&mut self, travels: bool) -> CommandId {
+    pub(crate) fn own_id(&mut self, travels: bool) -> CommandId {
         let seq = self.forwards.next_seq(travels);
         CommandId { node: self.node, incarnation: self.incarnation, seq }
     }

@@ -55,6 +55,14 @@ pub struct Metrics {
     pub messages_refused: u64,
     /// Another entry was offered for a ballot accepted here: corruption somewhere.
     pub corrupt_entries: u64,
+    /// Commands about the keyspace taken in.
+    pub surveys: u64,
+    /// Slots whose lists had to be merged because no majority held the same.
+    pub slots_merged: u64,
+    /// Surveys that compared a range anew because a replica went away.
+    pub survey_restarts: u64,
+    /// Answers with keys to the surveys of peers.
+    pub survey_answers: u64,
     /// Reads of keys that had a value.
     pub keyspace_hits: u64,
     /// Reads of keys that had none.

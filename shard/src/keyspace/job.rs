@@ -57,16 +57,7 @@ impl Job {
             Keyspace::KeysInSlot { count, .. } => Want::Some(*count),
             Keyspace::Flush => Want::Sweep,
         };
-        Job {
-            want,
-            count: 0,
-            seen: 0,
-            keys: Vec::new(),
-            bytes: 0,
-            deleted: 0,
-            failed: 0,
-            first_error: None,
-        }
+        Job { want, count: 0, seen: 0, keys: Vec::new(), bytes: 0, deleted: 0, failed: 0, first_error: None }
     }
 
     /// Whether it changes nothing.
@@ -143,11 +134,11 @@ impl Job {
                 let pattern = pattern.clone();
                 self.keep(keys.into_iter().filter(|key| glob(&pattern, key)));
             }
-            Want::Page { pattern, .. } => {
+            Want::Page { pattern: Some(pattern), .. } => {
                 let pattern = pattern.clone();
-                let fits = |key: &Box<[u8]>| pattern.as_ref().is_none_or(|pattern| glob(pattern, key));
-                self.keep(keys.into_iter().filter(fits));
+                self.keep(keys.into_iter().filter(|key| glob(&pattern, key)));
             }
+            Want::Page { pattern: None, .. } => self.keep(keys.into_iter()),
             Want::Any if !keys.is_empty() => {
                 let index = usize::try_from(pick(keys.len() as u64)).unwrap_or(0);
                 self.keep(keys.into_iter().skip(index).take(1));

@@ -8,9 +8,7 @@ use reactor::clock::Nanos;
 
 use super::job::Job;
 use super::place::Place;
-use crate::limits::{
-    RESEND_NS, RESEND_NS_MAX, SLOTS, SURVEY_READS_MAX, SURVEY_READ_BYTES_MAX,
-};
+use crate::limits::{RESEND_NS, RESEND_NS_MAX, SLOTS, SURVEY_READS_MAX, SURVEY_READ_BYTES_MAX};
 use crate::record::Record;
 use crate::turn::RequestId;
 use crate::wire::{SlotAsk, SlotEntry};
