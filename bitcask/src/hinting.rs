@@ -57,7 +57,7 @@ impl WriteHint {
             segment.sealed && !segment.hinted && segment.live > 0 && Some(index) != busy
         });
         let (index, segment) = candidates.min_by_key(|(_, segment)| segment.id)?;
-        let walk = Walk::new(segment.name(), segment.id, core.options.core, segment.capacity);
+        let walk = Walk::new(segment.name(), segment.id, core.options.core, segment.capacity).in_background();
         Some(WriteHint {
             segment: index,
             id: segment.id,

@@ -50,8 +50,12 @@ pub const FRAME_FILL_BYTES: usize = 256 << 10;
 /// What may wait to be written, in bytes: some seconds of a slow disk. Beyond it appends are refused.
 pub const BACKLOG_BYTES_MAX: usize = 128 << 20;
 
-/// How much one read of recovery, hint writing or merge takes, in bytes.
+/// How much one read of recovery takes, in bytes.
 pub const SCAN_BYTES: usize = 1 << 20;
+
+/// How much one read of hint writing or merge takes, in bytes: what is looked at within one turn, some 100 us of small
+/// records. A longer frame is read whole.
+pub const BACKGROUND_READ_BYTES: usize = 128 << 10;
 
 /// How many files recovery reads at a time.
 pub const RECOVERY_PARALLEL: usize = 8;

@@ -107,7 +107,7 @@ impl Merge {
         let Choice::Merge(source) = choose(&candidates(core, busy), pressure) else { return None };
         let segment = core.segments.at(source);
         let useless = segment.live == 0 && segment.removes == 0;
-        let walk = Walk::new(segment.name(), segment.id, core.options.core, segment.capacity);
+        let walk = Walk::new(segment.name(), segment.id, core.options.core, segment.capacity).in_background();
         Some(Merge {
             source,
             file: segment.file,

@@ -430,6 +430,7 @@ impl Recovery {
         let log = self.in_order(LOG)?;
         let merged = self.in_order(MERGE)?;
         let next = self.check_links(&log)?;
+        self.check_room(log.last().into_iter().chain(merged.last()).copied().chain(next))?;
         self.resume(core, chains.0, log.last().copied());
         self.resume(core, chains.1, merged.last().copied());
         if let Some(i) = next {
@@ -479,6 +480,19 @@ impl Recovery {
             }
         }
         Ok(None)
+    }
+
+    /// Where a chain goes on there is room for a seal: every writer leaves it.
+    fn check_room(&self, mut last: impl Iterator<Item = usize>) -> Result<(), Fault> {
+        let short =
+            |found: &Found| found.seal.is_none() && found.walk.offset + BLOCK_BYTES as u64 > found.len;
+        match last.find(|&i| short(&self.files[i])) {
+            Some(i) => {
+                let message = format!("the file was {} bytes longer, at least", BLOCK_BYTES);
+                Err(self.files[i].damage(message))
+            }
+            None => Ok(()),
+        }
     }
 
     fn resume(&self, core: &mut Core, chain: &mut Chain, last: Option<usize>) {

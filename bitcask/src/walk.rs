@@ -7,7 +7,7 @@ use reactor::frame::{self, FrameError, HEADER_BYTES};
 use reactor::BLOCK_BYTES;
 
 use crate::error::Fault;
-use crate::limits::SCAN_BYTES;
+use crate::limits::{BACKGROUND_READ_BYTES, SCAN_BYTES};
 
 /// Flags of frames that the log wrote.
 pub(crate) const LOG: u16 = 0;
@@ -34,6 +34,7 @@ pub(crate) struct Walk {
     /// The frames' flags; they are the same in all.
     pub flags: u16,
     need: usize,
+    read_bytes: usize,
 }
 
 /// How a walk goes on.
@@ -47,13 +48,18 @@ pub(crate) enum Walked {
 
 impl Walk {
     pub fn new(name: String, id: u64, core: u32, end: u64) -> Walk {
-        Walk { name, id, core, end, offset: 0, last: None, flags: 0, need: 0 }
+        Walk { name, id, core, end, offset: 0, last: None, flags: 0, need: 0, read_bytes: SCAN_BYTES }
+    }
+
+    /// The same walk in smaller reads.
+    pub fn in_background(self) -> Walk {
+        Walk { read_bytes: BACKGROUND_READ_BYTES, ..self }
     }
 
     /// The next read: where, and how many bytes. None at the end of the file.
     pub fn wants(&self) -> Option<(u64, usize)> {
         let left = self.end.saturating_sub(self.offset) / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
-        let bytes = (SCAN_BYTES.max(self.need) as u64).min(left);
+        let bytes = (self.read_bytes.max(self.need) as u64).min(left);
         (bytes > 0).then_some((self.offset, bytes as usize))
     }
 

@@ -158,6 +158,16 @@ fn a_lost_segment_of_the_log_is_noticed() {
 }
 
 #[test]
+fn a_segment_that_was_cut_is_refused() {
+    let mut world = filled(3);
+    let active = segments(&world).pop().unwrap();
+    let bytes = world.disk.bytes_of(&active).unwrap();
+    world.disk.put(&active, &bytes[..3 * 4096]);
+    let fault = world.reopen().failed.expect("it is refused").to_string();
+    assert_eq!(fault, format!("{active} is damaged at byte 12288: the file was 4096 bytes longer, at least"));
+}
+
+#[test]
 fn newer_files_are_refused_with_both_versions() {
     let newer = |bytes: &mut Vec<u8>| {
         // A whole frame of version 2: the envelope is the same in every version.
