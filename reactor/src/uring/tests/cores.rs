@@ -12,7 +12,7 @@ use crate::uring::{
     cpus, outside, run_cores, BootError, BootReason, CoreIndex, CoreSpec, Event, Io, Mailboxes, Next,
     OutsideError, Sender, Stats, Turn,
 };
-use crate::Nanos;
+use crate::{Disk, Nanos, Op};
 
 /// Throws a number to the other core, which throws it back plus one.
 struct Player {
@@ -317,6 +317,51 @@ fn background_work_and_messages_share_the_core() {
         "messages are answered between steps, not after all: {answers_while_busy}"
     );
     assert!(stats.waits <= answers_while_busy + 10, "it sleeps again when the work is done: {stats:?}");
+}
+
+/// Asks for something in every turn that is there at once in the next, so that the pump never has nothing to take.
+struct Saturated {
+    turns: u64,
+    steps: u64,
+    told: Tell<u64>,
+}
+
+const FEW_STEPS: u64 = 50;
+
+impl Turn for Saturated {
+    fn on_event(&mut self, _io: &mut Io, event: Event<'_>) {
+        assert!(matches!(event, Event::Disk(_)), "only the list was asked for");
+    }
+
+    fn end_turn(&mut self, io: &mut Io, _now: Nanos) -> Next {
+        io.submit(Op::List);
+        self.turns += 1;
+        assert!(self.turns < 1_000_000, "background work starves: {} steps", self.steps);
+        let stop = self.steps == FEW_STEPS;
+        if stop {
+            self.told.send(self.turns).expect("the test listens");
+        }
+        Next { deadline: None, background: true, stop }
+    }
+
+    fn background(&mut self, io: &mut Io, now: Nanos) {
+        self.steps += 1;
+        let long_enough = now + MILLISECOND / 10;
+        while io.clock() < long_enough {}
+    }
+}
+
+#[test]
+fn neither_starves_when_both_always_have_work() {
+    let folder = folder();
+    let (told, turns) = channel();
+    run_cores::<(), _, _>(specs(&folder, 1), |_, _, _| {
+        Ok(Saturated { turns: 0, steps: 0, told: told.clone() })
+    })
+    .expect("a core starts here");
+    let turns = turns.recv().expect("the core told");
+    // A turn with a list takes a fraction of a step, and the pump has ten times the shares.
+    assert!(turns > 2 * FEW_STEPS, "the pump comes first: {turns} turns for {FEW_STEPS} steps");
 }
 
 /// Never answers.
