@@ -1,11 +1,11 @@
 //! Commands that concern many keys or many cores: how they are spread, and how the replies are put together.
 //!
-//! The parts of a spread command run apart, on their own cores; none waits for another, and others may come in between. So
-//! a spread command is not atomic, and where a part fails the whole answers with the first error, though other parts may
-//! have been applied.
+//! The parts of a spread command run apart, on their own cores; none waits for another, and others may come
+//! in between. So a spread command is not atomic, and where a part fails the whole answers with the first
+//! error, though other parts may have been applied.
 //!
-//! Keys are spread by `shard` ([`shard::command::Split`]); this file spreads commands on the keyspace over slices, with the
-//! cursor of SCAN telling the slice.
+//! Keys are spread by `shard` ([`shard::command::Split`]); this file spreads commands on the keyspace over
+//! slices, with the cursor of SCAN telling the slice.
 
 use shard::command::{Command, Gather, Keyspace};
 use shard::reply::Reply;
@@ -67,8 +67,8 @@ fn end_of_scan() -> Reply {
     Reply::Array(vec![Reply::bulk("0"), Reply::Array(vec![])])
 }
 
-/// Spreads a command on the keyspace for a client of `port`; `turn` varies which part RANDOMKEY prefers. The error is the
-/// reply.
+/// Spreads a command on the keyspace for a client of `port`; `turn` varies which part RANDOMKEY prefers. The
+/// error is the reply.
 pub fn spread(
     command: Keyspace,
     map: &ClusterMap,
@@ -142,7 +142,8 @@ impl Parts {
         Parts { replies: vec![None; count], missing: count, join }
     }
 
-    /// Notes the reply of a part; returns the whole once all are there. A second reply of a part is a broken invariant.
+    /// Notes the reply of a part; returns the whole once all are there. A second reply of a part is a broken
+    /// invariant.
     pub fn put(&mut self, part: usize, reply: Reply) -> Option<Reply> {
         let place = self.replies.get_mut(part).expect("a part that was asked");
         assert!(place.is_none(), "part {part} was answered twice");

@@ -33,9 +33,9 @@ const HELP: &[&str] = &[
     "    Return information about slot range mappings and the nodes associated with them.",
 ];
 
-/// Executes CLUSTER with `args` (the words behind CLUSTER) for a client of `port`. `sub` is the first in lower case; its
-/// arity has been checked. The two that
-/// count and list keys of a slot are not here: those are commands on the keyspace.
+/// Executes CLUSTER with `args` (the words behind CLUSTER) for a client of `port`. `sub` is the first in
+/// lower case; its arity has been checked. The two that count and list keys of a slot are not here: those are
+/// commands on the keyspace.
 pub fn cluster_command(map: &ClusterMap, port: Port, sub: &str, args: &[&[u8]]) -> Reply {
     let arg = |index: usize| args.get(index).copied().unwrap_or_default();
     match sub {
@@ -52,8 +52,8 @@ pub fn cluster_command(map: &ClusterMap, port: Port, sub: &str, args: &[&[u8]]) 
         "count-failure-reports" => of_node(map, port, arg(1), Reply::Int(0)),
         other => Reply::Error(
             format!(
-                "ERR CLUSTER {} is not supported: hosts, ports and slots come from the configuration file of each \
-                 Synod host; change it there and restart",
+                "ERR CLUSTER {} is not supported: hosts, ports and slots come from the configuration file of \
+                 each Synod host; change it there and restart",
                 other.to_ascii_uppercase()
             )
             .into(),

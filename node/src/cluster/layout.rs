@@ -113,8 +113,8 @@ impl Layout {
         self.slices
     }
 
-    /// Core ports that each host listens on: one per slice, but two if the whole cluster is one core, because a cluster
-    /// of one primary is refused by redis-benchmark.
+    /// Core ports that each host listens on: one per slice, but two if the whole cluster is one core, because
+    /// a cluster of one primary is refused by redis-benchmark.
     pub fn ports_per_host(&self) -> u16 {
         if self.hosts.len() == 1 && self.slices == 1 {
             2

@@ -9,7 +9,8 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::layout::{slice_slots, Layout};
 
-/// Which slices of which hosts are reachable, as this host sees it. A host is dead when none of its slices is live.
+/// Which slices of which hosts are reachable, as this host sees it. A host is dead when none of its slices is
+/// live.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Liveness {
     slices: usize,
@@ -84,7 +85,8 @@ pub enum Route<'a> {
     Moved(&'a Primary),
 }
 
-/// The announced primaries and the owner of each slot. Made anew at each change, shared by all sessions of a core.
+/// The announced primaries and the owner of each slot. Made anew at each change, shared by all sessions of a
+/// core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterMap {
     layout: Arc<Layout>,
@@ -198,7 +200,8 @@ impl ClusterMap {
         super::layout::slice_of(slot, self.layout.slices())
     }
 
-    /// Whether a command on `slot` that came in by `port` is served here. `asking`: the client was told to ask here.
+    /// Whether a command on `slot` that came in by `port` is served here. `asking`: the client was told to
+    /// ask here.
     ///
     /// A dead owner is never named: whoever is asked serves, as every host holds every slot.
     pub fn route(&self, slot: u16, port: Port, asking: bool) -> Route<'_> {
@@ -213,8 +216,8 @@ impl ClusterMap {
         }
     }
 
-    /// The slots that keyless commands (DBSIZE, SCAN, KEYS) of a port look at, with the slice that holds them: those it
-    /// is the primary of, or on the plain port all.
+    /// The slots that keyless commands (DBSIZE, SCAN, KEYS) of a port look at, with the slice that holds
+    /// them: those it is the primary of, or on the plain port all.
     pub fn scope(&self, port: Port) -> Vec<(u16, Vec<(u16, u16)>)> {
         match self.own(port) {
             Some(own) => vec![(own.slice, own.ranges.clone())],

@@ -1,6 +1,8 @@
-//! The RESP3 push that tells clients of a changed map: `SMIGRATED`, for those that sent CLIENT MAINT_NOTIFICATIONS ON.
+//! The RESP3 push that tells clients of a changed map: `SMIGRATED`, for those that sent CLIENT
+//! MAINT_NOTIFICATIONS ON.
 //!
-//! Format, as redis-py and go-redis parse it: `>3 "SMIGRATED" :<sequence> *k [ *3 "src-ip:port" "dst-ip:port" "0-5460,6000" ]`.
+//! Format, as redis-py and go-redis parse it: `>3 "SMIGRATED" :<sequence> *k [ *3 "src-ip:port" "dst-ip:port"
+//! "0-5460,6000" ]`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,8 +14,9 @@ use super::map::{ClusterMap, Port};
 
 /// The push for a client when the map changed from `before` to `after`; None if no slot moved.
 ///
-/// go-redis listens only to triplets whose source is the address it is connected to. So a client of that kind gets one
-/// more, from its own port `reload` to itself, unless it is there anyway: that makes it load the new map.
+/// go-redis listens only to triplets whose source is the address it is connected to. So a client of that kind
+/// gets one more, from its own port `reload` to itself, unless it is there anyway: that makes it load the new
+/// map.
 pub fn migrated(
     before: &ClusterMap,
     after: &ClusterMap,

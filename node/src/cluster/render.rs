@@ -1,7 +1,7 @@
 //! The texts and lists of CLUSTER SLOTS, SHARDS, NODES and INFO.
 //!
-//! Source: CLUSTER SLOTS, SHARDS, NODES and INFO of Redis 7, and what clients insist on in them: explicit addresses,
-//! ids of 40 characters, a line break behind the last line of NODES, exactly one `myself`.
+//! Source: CLUSTER SLOTS, SHARDS, NODES and INFO of Redis 7, and what clients insist on in them: explicit
+//! addresses, ids of 40 characters, a line break behind the last line of NODES, exactly one `myself`.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,8 @@ use shard::slot::SLOTS;
 use super::map::{hex_id, ClusterMap, Port, Primary};
 
 impl ClusterMap {
-    /// CLUSTER SLOTS: `[first, last, [ip, port, id, {}]]` per run of slots, in order of slots. The same bytes on all hosts.
+    /// CLUSTER SLOTS: `[first, last, [ip, port, id, {}]]` per run of slots, in order of slots. The same bytes
+    /// on all hosts.
     pub fn slots_reply(&self) -> Reply {
         let mut runs: Vec<(u16, u16, &Primary)> = Vec::new();
         for primary in self.primaries() {
@@ -27,8 +28,8 @@ impl ClusterMap {
         Reply::Array(announced.map(shard_entry).collect())
     }
 
-    /// CLUSTER NODES as seen by a client of `port`: one line per core port, dead ones with `fail` and without slots; on the
-    /// plain port one more, without slots, for that port itself.
+    /// CLUSTER NODES as seen by a client of `port`: one line per core port, dead ones with `fail` and without
+    /// slots; on the plain port one more, without slots, for that port itself.
     pub fn nodes_text(&self, port: Port) -> String {
         let own = self.own(port);
         let mut text = String::new();

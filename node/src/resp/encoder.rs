@@ -60,7 +60,8 @@ pub fn encode(reply: &Reply, protocol: Protocol, out: &mut Vec<u8>) {
     }
 }
 
-/// A double as text: the shortest digits that read back the same, with an exponent where plain digits would be long.
+/// A double as text: the shortest digits that read back the same, with an exponent where plain digits would
+/// be long.
 pub fn format_double(value: f64) -> String {
     if value.is_nan() {
         return "nan".to_owned();

@@ -2,8 +2,8 @@
 //!
 //! Source: sdssplitargs of Redis (sds.c). As there, a NUL byte ends the line.
 
-/// Splits `line` (without its line break) into words, appended to `words`; `ends` gets the end of each word in `words`.
-/// None: a quote is not closed, or is followed directly by a word.
+/// Splits `line` (without its line break) into words, appended to `words`; `ends` gets the end of each word
+/// in `words`. None: a quote is not closed, or is followed directly by a word.
 pub(super) fn split(line: &[u8], words: &mut Vec<u8>, ends: &mut Vec<u32>) -> Option<()> {
     let line = line.split(|&byte| byte == 0).next().unwrap_or(line);
     let mut at = 0;

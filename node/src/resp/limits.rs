@@ -12,8 +12,8 @@ pub const BULK_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Most arguments of one request. Redis before 7.0 had the same number.
 pub const ARGS_MAX: usize = 1024 * 1024;
 
-/// Most bytes of one request, with headers: three values of the largest size, so that no honest request is near it and
-/// ten thousand clients cannot each announce a thousand such values.
+/// Most bytes of one request, with headers: three values of the largest size, so that no honest request is
+/// near it and ten thousand clients cannot each announce a thousand such values.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Most arguments of a request before AUTH. Redis: processMultibulkBuffer.

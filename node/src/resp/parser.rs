@@ -1,8 +1,8 @@
 //! Finds requests in a byte stream, incrementally and without copying bulks.
 //!
-//! The parser holds offsets, not bytes: the caller passes the same bytes again, with more behind them, until a step says
-//! what the request is. Arguments then borrow from those bytes (inline words, which may hold escapes, from a scratch of
-//! the parser).
+//! The parser holds offsets, not bytes: the caller passes the same bytes again, with more behind them, until
+//! a step says what the request is. Arguments then borrow from those bytes (inline words, which may hold
+//! escapes, from a scratch of the parser).
 
 use std::borrow::Cow;
 
@@ -223,7 +223,8 @@ impl Parser {
         }
         if bytes > limits.bulk_bytes_max {
             return Err(ProtocolError(Cow::Owned(format!(
-                "ERR Protocol error: invalid bulk length: {bytes} bytes announced, the limit is {} (value_bytes_max)",
+                "ERR Protocol error: invalid bulk length: {bytes} bytes announced, the limit is {} \
+                 (value_bytes_max)",
                 limits.bulk_bytes_max
             ))));
         }
@@ -249,8 +250,8 @@ impl Parser {
         Ok(true)
     }
 
-    /// The header line at `at`, without its CRLF, and moves behind it. Outer None: not whole yet. Inner None: its `\r`
-    /// is not followed by `\n`.
+    /// The header line at `at`, without its CRLF, and moves behind it. Outer None: not whole yet. Inner None:
+    /// its `\r` is not followed by `\n`.
     #[allow(clippy::type_complexity)]
     fn line<'a>(
         &mut self,
@@ -299,7 +300,8 @@ fn too_long<T>(line: &[u8], error: &'static str) -> Result<Option<T>, ProtocolEr
 
 fn not_a_dollar(got: Option<u8>) -> ProtocolError {
     let got = match got {
-        // Redis prints the byte it finds, which for an empty line is the carriage return, blanked by the reply.
+        // Redis prints the byte it finds, which for an empty line is the carriage return, blanked by the
+        // reply.
         None => ' ',
         Some(byte) if byte.is_ascii() && !byte.is_ascii_control() => char::from(byte),
         Some(_) => '?',

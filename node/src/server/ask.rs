@@ -57,8 +57,8 @@ pub enum CoreAsk {
 }
 
 impl CoreAsk {
-    /// Whether all cores of the host are meant, also by a client of a core port: what has one value per host, and
-    /// connections by number or address, which are unique on the host.
+    /// Whether all cores of the host are meant, also by a client of a core port: what has one value per host,
+    /// and connections by number or address, which are unique on the host.
     pub fn concerns_host(&self) -> bool {
         matches!(self, CoreAsk::ConfigSet(_) | CoreAsk::ClientKill(_))
     }

@@ -6,7 +6,8 @@ use shard::reply::Reply;
 
 use super::{catalog, text, tips};
 
-/// COMMAND with the subcommand `sub` in lower case, empty for COMMAND alone; `args` are the words behind COMMAND.
+/// COMMAND with the subcommand `sub` in lower case, empty for COMMAND alone; `args` are the words behind
+/// COMMAND.
 pub(super) fn command(sub: &str, args: &[&[u8]]) -> Reply {
     let rest = args.get(1..).unwrap_or_default();
     match sub {
@@ -93,7 +94,8 @@ fn docs(row: &'static Row) -> (Reply, Reply) {
     (Reply::bulk(row.name), Reply::Map(fields))
 }
 
-/// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]. A filter looks at subcommands as well.
+/// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]. A filter looks at subcommands as
+/// well.
 fn list(rest: &[&[u8]]) -> Reply {
     let names = |rows: &mut dyn Iterator<Item = &'static Row>| {
         Reply::Array(rows.map(|row| Reply::bulk(row.name)).collect())

@@ -6,9 +6,10 @@ use super::client::Client;
 use super::limits::SLEEP_SECONDS_MAX;
 use super::{text, Outcome, Server};
 
-const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
-     run it from a local connection, otherwise you need to set this option in the configuration file, and then restart \
-     the server.";
+const NOT_ALLOWED: &str =
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run \
+     it from a local connection, otherwise you need to set this option in the configuration file, and \
+     then restart the server.";
 
 /// DEBUG; `args` are the words behind it.
 pub(super) fn command(client: &Client, server: &Server, args: &[&[u8]]) -> Outcome {

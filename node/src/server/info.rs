@@ -1,7 +1,7 @@
 //! INFO: text in sections, `name:value` per line, as tools read it (redis-cli --stat, exporters, dashboards).
 //!
-//! The numbers come in an [`InfoSource`]; what cannot be known is left out or, where tools insist on a name, is its
-//! truthful constant (`loading:0`, `aof_rewrite_in_progress:0`).
+//! The numbers come in an [`InfoSource`]; what cannot be known is left out or, where tools insist on a name,
+//! is its truthful constant (`loading:0`, `aof_rewrite_in_progress:0`).
 
 use std::fmt::Write as _;
 
@@ -295,7 +295,8 @@ fn command_stats(stats: &Stats, out: &mut Lines<'_>) {
         out.add(
             &format!("cmdstat_{name}"),
             format_args!(
-                "calls={calls},usec={usec},usec_per_call={per_call:.2},rejected_calls={rejected},failed_calls={failed}"
+                "calls={calls},usec={usec},usec_per_call={per_call:.2},rejected_calls={rejected},\
+                 failed_calls={failed}"
             ),
         );
     }

@@ -80,7 +80,8 @@ impl LatencyLog {
     }
 }
 
-/// LATENCY HISTOGRAM: per command its calls and, cumulated, how many took up to so many microseconds. Without names: all.
+/// LATENCY HISTOGRAM: per command its calls and, cumulated, how many took up to so many microseconds. Without
+/// names: all.
 pub fn histogram(stats: &Stats, names: &[&[u8]]) -> Reply {
     let wanted = |name: &str| {
         names.is_empty()

@@ -1,10 +1,11 @@
 //! Bounds of what a core keeps for its operators.
 
-/// Most entries that `slowlog-max-len` may ask for. An entry is below 1 KiB, so a core's slow log stays below 16 MiB.
+/// Most entries that `slowlog-max-len` may ask for. An entry is below 1 KiB, so a core's slow log stays below
+/// 16 MiB.
 pub const SLOWLOG_ENTRIES_MAX: i64 = 16_384;
 
-/// Bytes of a command's first key (or argument) that an entry of the slow log keeps. Copied for each command that is on
-/// its way, so it is kept short.
+/// Bytes of a command's first key (or argument) that an entry of the slow log keeps. Copied for each command
+/// that is on its way, so it is kept short.
 pub const BRIEF_BYTES_MAX: usize = 48;
 
 /// Events that LATENCY keeps, and samples of each: Redis has 160 samples.

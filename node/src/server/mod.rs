@@ -1,14 +1,16 @@
 //! What a host answers by itself, without a key: connection, cluster map, configuration, introspection.
 //!
-//! **What it holds.** [`Server`]: the state of one core that such commands read and change (settings, counters, slow log,
-//! cluster map). [`execute`]: one command of level [`shard::command::table::Level::Host`], to an [`Outcome`]. What other
-//! cores know a part of is asked of them ([`CoreAsk`], answered by [`answer`]). [`catalog`]: all commands there are.
+//! **What it holds.** [`Server`]: the state of one core that such commands read and change (settings,
+//! counters, slow log, cluster map). [`execute`]: one command of level
+//! [`shard::command::table::Level::Host`], to an [`Outcome`]. What other cores know a part of is asked of
+//! them ([`CoreAsk`], answered by [`answer`]). [`catalog`]: all commands there are.
 //!
-//! **What it leaves out.** Sockets and sessions (it sees a [`Client`] at a time), the commands on keys, and where the
-//! numbers of INFO come from: [`InfoSource`] is plain data that the core's glue fills.
+//! **What it leaves out.** Sockets and sessions (it sees a [`Client`] at a time), the commands on keys, and
+//! where the numbers of INFO come from: [`InfoSource`] is plain data that the core's glue fills.
 //!
-//! **Invariants.** Each core has its own [`Server`]; nothing is shared. Texts are those of Redis 7 where Redis has the
-//! command, because clients compare them; what cannot be done is refused with a sentence, never accepted silently.
+//! **Invariants.** Each core has its own [`Server`]; nothing is shared. Texts are those of Redis 7 where
+//! Redis has the command, because clients compare them; what cannot be done is refused with a sentence, never
+//! accepted silently.
 
 mod acl;
 mod ask;
@@ -126,7 +128,8 @@ impl Server {
         }
     }
 
-    /// When a CLIENT PAUSE ends, in monotonic microseconds: the glue wakes by then to call [`Server::end_pause`].
+    /// When a CLIENT PAUSE ends, in monotonic microseconds: the glue wakes by then to call
+    /// [`Server::end_pause`].
     pub fn pause_ends_us(&self) -> Option<u64> {
         self.pause.map(|pause| pause.until_us)
     }
@@ -176,8 +179,8 @@ pub enum Outcome {
     Shutdown(Shutdown),
 }
 
-/// Executes a command that the host answers. `args` has the name (and subcommand) first; arity has been checked. `pending`:
-/// bytes of requests and of replies that wait at the connection.
+/// Executes a command that the host answers. `args` has the name (and subcommand) first; arity has been
+/// checked. `pending`: bytes of requests and of replies that wait at the connection.
 pub fn execute(
     row: &'static Row,
     args: &[&[u8]],
@@ -260,8 +263,8 @@ fn integers<const N: usize>(rest: &[&[u8]]) -> Result<[i64; N], Reply> {
     Ok(numbers)
 }
 
-/// Hosts besides this one that have every write of this connection synced, at least: a write is answered only when a
-/// majority has it, and this answer leaves behind the answers before it.
+/// Hosts besides this one that have every write of this connection synced, at least: a write is answered only
+/// when a majority has it, and this answer leaves behind the answers before it.
 fn others(server: &Server) -> i64 {
     i64::try_from(server.map.layout().majority() - 1).unwrap_or(i64::MAX)
 }
@@ -325,7 +328,8 @@ fn config(server: &mut Server, sub: &str, rest: &[&[u8]]) -> Outcome {
         }
         "rewrite" => Reply::Error(
             format!(
-                "ERR CONFIG REWRITE is not supported: CONFIG SET lasts until the restart; write the setting into {}",
+                "ERR CONFIG REWRITE is not supported: CONFIG SET lasts until the restart; \
+                 write the setting into {}",
                 server.identity.config_file
             )
             .into(),

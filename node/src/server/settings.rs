@@ -1,9 +1,10 @@
 //! Runtime settings, as CONFIG GET and CONFIG SET name them: Redis' names.
 //!
-//! Three kinds. *Acting*: sessions and slow log read them ([`Settings`] has a typed call for each). *Remembered*: knobs
-//! of Redis' data structures that mean nothing here; tools set them and read them back, so they are kept and do nothing.
-//! *Fixed*: facts about this server; another value is refused, because accepting `appendonly no` would promise a change
-//! that does not happen. Settings of Synod's own, under Synod's names, come from [`NodeSettings`].
+//! Three kinds. *Acting*: sessions and slow log read them ([`Settings`] has a typed call for each).
+//! *Remembered*: knobs of Redis' data structures that mean nothing here; tools set them and read them back,
+//! so they are kept and do nothing. *Fixed*: facts about this server; another value is refused, because
+//! accepting `appendonly no` would promise a change that does not happen. Settings of Synod's own, under
+//! Synod's names, come from [`NodeSettings`].
 
 use std::collections::BTreeMap;
 
@@ -18,8 +19,8 @@ pub trait NodeSettings {
     fn all(&self) -> Vec<(String, String)>;
     /// Changes one. None: no such setting. An error says what was expected, or that a restart is needed.
     fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>>;
-    /// What its settings say under Redis' names, where one knob has both (`clients_max` is `maxclients`): read after each
-    /// change and by [`Settings::reload`]. Texts as CONFIG SET takes them.
+    /// What its settings say under Redis' names, where one knob has both (`clients_max` is `maxclients`):
+    /// read after each change and by [`Settings::reload`]. Texts as CONFIG SET takes them.
     fn aliases(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
@@ -145,8 +146,8 @@ struct Acting {
 }
 
 impl Settings {
-    /// The defaults, with `given` in place of some of them (facts included: `port`, `dir`, `enable-debug-command`). An
-    /// unknown name is the caller's mistake.
+    /// The defaults, with `given` in place of some of them (facts included: `port`, `dir`,
+    /// `enable-debug-command`). An unknown name is the caller's mistake.
     pub fn new(given: &[(&str, String)], node: Box<dyn NodeSettings>) -> Settings {
         let mut values: BTreeMap<&'static str, String> =
             TABLE.iter().map(|row| (row.name, row.default.to_owned())).collect();
@@ -183,7 +184,8 @@ impl Settings {
         };
     }
 
-    /// Takes over what the node's own settings say, after they changed by another way than CONFIG SET on this core.
+    /// Takes over what the node's own settings say, after they changed by another way than CONFIG SET on this
+    /// core.
     pub fn reload(&mut self) {
         for (name, value) in self.node.aliases() {
             let row = TABLE.iter().find(|row| row.name == name);

@@ -1,5 +1,6 @@
-//! The slow log of one core: the newest commands that took longer than a threshold, from reading the request to its
-//! reply. So waiting for the disk and for other hosts counts, which Redis' slow log leaves out: here they are the work.
+//! The slow log of one core: the newest commands that took longer than a threshold, from reading the request
+//! to its reply. So waiting for the disk and for other hosts counts, which Redis' slow log leaves out: here
+//! they are the work.
 
 use std::collections::VecDeque;
 
@@ -17,7 +18,8 @@ pub struct Brief {
 }
 
 impl Brief {
-    /// Of the command `name` with these arguments, its own name first. Of AUTH and HELLO nothing more is kept.
+    /// Of the command `name` with these arguments, its own name first. Of AUTH and HELLO nothing more is
+    /// kept.
     pub fn new(name: &'static str, args: &[&[u8]]) -> Brief {
         let shown = match name {
             "auth" | "hello" | "config|set" => b"(redacted)",
@@ -109,7 +111,8 @@ impl Slowlog {
         self.entries.clear();
     }
 
-    /// SLOWLOG GET: up to `count` entries, newest first: id, time, microseconds, arguments, address, client name.
+    /// SLOWLOG GET: up to `count` entries, newest first: id, time, microseconds, arguments, address, client
+    /// name.
     pub fn newest(&self, count: usize) -> Reply {
         let entry = |entry: &Entry| {
             Reply::Array(vec![

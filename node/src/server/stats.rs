@@ -1,4 +1,5 @@
-//! What a core counts per command and per error, for INFO commandstats, errorstats, latencystats and LATENCY HISTOGRAM.
+//! What a core counts per command and per error, for INFO commandstats, errorstats, latencystats and LATENCY
+//! HISTOGRAM.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,8 @@ impl Default for CommandStat {
 }
 
 impl CommandStat {
-    /// The microseconds that this share of the calls did not exceed, by the upper ends of the buckets; None without calls.
+    /// The microseconds that this share of the calls did not exceed, by the upper ends of the buckets; None
+    /// without calls.
     pub fn percentile_us(&self, share: f64) -> Option<u64> {
         let total: u64 = self.buckets.iter().sum();
         let wanted = (total as f64 * share).ceil().max(1.0) as u64;

@@ -1,4 +1,5 @@
-//! Texts and small readings that several commands share. The texts are those of Redis 7: clients compare with them.
+//! Texts and small readings that several commands share. The texts are those of Redis 7: clients compare with
+//! them.
 
 use shard::reply::Reply;
 
@@ -9,24 +10,27 @@ pub(crate) const WRONGPASS: &str = "WRONGPASS invalid username-password pair or 
 pub(crate) const NO_PASSWORD_SET: &str =
     "ERR AUTH <password> called without any password configured for the default \
      user. Are you sure your configuration is correct?";
-pub(crate) const HELLO_NOAUTH: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise the \
-     HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
-     version at the same time";
+pub(crate) const HELLO_NOAUTH: &str =
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
+     <user> <pass> option can be used to authenticate the client and select the RESP protocol version at \
+     the same time";
 pub(crate) const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 pub(crate) const BAD_CLIENT_NAME: &str =
     "ERR Client names cannot contain spaces, newlines or special characters.";
 
 /// Redis' text, with Synod's names in the remedies.
-pub(crate) const PROTECTED_MODE: &str = "DENIED Synod is running in protected mode because protected mode is enabled \
-     and no password is set for the default user. In this mode connections are only accepted from the loopback \
-     interface. If you want to connect from external computers to Synod you may adopt one of the following solutions: \
-     1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the loopback interface by \
-     connecting to Synod from the same host the server is running, however MAKE SURE Synod is not publicly accessible \
-     from internet if you do so. 2) Alternatively you can just disable the protected mode by editing the configuration \
-     file, and setting protected_mode = false, and then restarting the server. 3) If you started the server \
-     manually just for testing, restart it with the '--protected-mode false' option. 4) Set up an authentication password \
-     for the default user. NOTE: You only need to do one of the above things in order for the server to start \
-     accepting connections from the outside.";
+pub(crate) const PROTECTED_MODE: &str =
+    "DENIED Synod is running in protected mode because protected mode is enabled and no password is set \
+     for the default user. In this mode connections are only accepted from the loopback interface. If you \
+     want to connect from external computers to Synod you may adopt one of the following solutions: 1) \
+     Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the loopback \
+     interface by connecting to Synod from the same host the server is running, however MAKE SURE Synod \
+     is not publicly accessible from internet if you do so. 2) Alternatively you can just disable the \
+     protected mode by editing the configuration file, and setting protected_mode = false, and then \
+     restarting the server. 3) If you started the server manually just for testing, restart it with the \
+     '--protected-mode false' option. 4) Set up an authentication password for the default user. NOTE: \
+     You only need to do one of the above things in order for the server to start accepting connections \
+     from the outside.";
 
 /// A 64-bit integer argument, read as Redis reads it: decimal, no blanks, no plus, no leading zeros.
 pub(crate) fn integer(arg: &[u8]) -> Option<i64> {

@@ -1,5 +1,5 @@
-//! Tips of COMMAND: how a cluster client spreads a command over nodes and puts the replies together. redis-py goes by them:
-//! without its tip, DBSIZE would be asked of one node alone.
+//! Tips of COMMAND: how a cluster client spreads a command over nodes and puts the replies together. redis-py
+//! goes by them: without its tip, DBSIZE would be asked of one node alone.
 //!
 //! Source: COMMAND of Redis 7.
 

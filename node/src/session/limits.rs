@@ -3,15 +3,15 @@
 /// Most cores of a host: a SCAN cursor has eight bits for the core, and a client id too.
 pub const CORES_MAX: usize = 256;
 
-/// Requests of one connection that may wait for their replies. At this many the session reads no more until half of
-/// them are answered; deep pipelines lose nothing, as a core keeps that many in flight anyway.
+/// Requests of one connection that may wait for their replies. At this many the session reads no more until
+/// half of them are answered; deep pipelines lose nothing, as a core keeps that many in flight anyway.
 pub const PIPELINE_DEPTH_MAX: usize = 1024;
 
 /// Parts (keys, or cores) that one command may be split into.
 pub const PARTS_MAX: usize = 65_536;
 
-/// Bytes of replies that one connection may leave unread, in the session and in its socket's queue. A slow reader is
-/// closed above it.
+/// Bytes of replies that one connection may leave unread, in the session and in its socket's queue. A slow
+/// reader is closed above it.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Input buffer that an idle session keeps.

@@ -1,20 +1,23 @@
 //! One client connection, sans I/O: bytes in, actions and bytes out.
 //!
-//! **What it holds.** [`Session`]: the parser's state and unread input, the state of the client, the requests that wait
-//! for replies. [`Session::feed`] reads requests; what the host answers itself is answered at once, the rest becomes
-//! [`Action`]s for the core's glue: run on a slice, ask the other cores, gather numbers, wait. [`Session::reply`] takes the
-//! answers, in any order and in parts; [`Session::take_output`] has the bytes for the socket.
+//! **What it holds.** [`Session`]: the parser's state and unread input, the state of the client, the requests
+//! that wait for replies. [`Session::feed`] reads requests; what the host answers itself is answered at once,
+//! the rest becomes [`Action`]s for the core's glue: run on a slice, ask the other cores, gather numbers,
+//! wait. [`Session::reply`] takes the answers, in any order and in parts; [`Session::take_output`] has the
+//! bytes for the socket.
 //!
-//! **What it leaves out.** Sockets, mailboxes and timers, which are the glue's, and the time, which is passed in.
+//! **What it leaves out.** Sockets, mailboxes and timers, which are the glue's, and the time, which is passed
+//! in.
 //!
 //! **Invariants.**
-//! 1. Replies leave in the order of their requests, whatever order they come in, each in the protocol that its request
-//!    found.
-//! 2. A request is either answered once or the connection ends; a reply to a connection that ended is dropped by the glue,
-//!    which knows the generation of its connections.
-//! 3. At most [`limits::PIPELINE_DEPTH_MAX`] requests wait; then nothing is read until half of them are answered. What is
-//!    unread stays unread at the client, not in memory.
-//! 4. Replies that a client does not read are bounded by [`limits::OUTPUT_BYTES_MAX`]; it is closed above that.
+//! 1. Replies leave in the order of their requests, whatever order they come in, each in the protocol that
+//!    its request found.
+//! 2. A request is either answered once or the connection ends; a reply to a connection that ended is dropped
+//!    by the glue, which knows the generation of its connections.
+//! 3. At most [`limits::PIPELINE_DEPTH_MAX`] requests wait; then nothing is read until half of them are
+//!    answered. What is unread stays unread at the client, not in memory.
+//! 4. Replies that a client does not read are bounded by [`limits::OUTPUT_BYTES_MAX`]; it is closed above
+//!    that.
 //! 5. Broken requests end the connection behind the replies to the whole ones before.
 
 pub mod limits;
@@ -212,7 +215,8 @@ impl Session {
         }
     }
 
-    /// Reads requests at the start of `input` until one is not whole, or something holds. Returns the bytes used.
+    /// Reads requests at the start of `input` until one is not whole, or something holds. Returns the bytes
+    /// used.
     fn read_requests(
         &mut self,
         input: &[u8],
@@ -303,14 +307,14 @@ impl Session {
         !self.out.is_empty()
     }
 
-    /// Whether the glue should go on receiving for this connection. If not, it calls [`Session::resume`] when replies
-    /// came or a pause ended, and asks again.
+    /// Whether the glue should go on receiving for this connection. If not, it calls [`Session::resume`] when
+    /// replies came or a pause ended, and asks again.
     pub fn wants_bytes(&self) -> bool {
         self.held.is_none() && self.closing.is_none()
     }
 
-    /// Why the connection ends, if it does. The glue takes no more bytes for it and closes it when all that was asked is
-    /// answered ([`Session::is_done`]) and sent.
+    /// Why the connection ends, if it does. The glue takes no more bytes for it and closes it when all that
+    /// was asked is answered ([`Session::is_done`]) and sent.
     pub fn closing(&self) -> Option<Closing> {
         self.closing
     }
@@ -324,8 +328,8 @@ impl Session {
         }
     }
 
-    /// Holds the replies that wait against the limit; `unsent`: bytes in the socket's queue. True: the client reads too
-    /// slowly, and ends now.
+    /// Holds the replies that wait against the limit; `unsent`: bytes in the socket's queue. True: the client
+    /// reads too slowly, and ends now.
     pub fn is_too_slow(&mut self, unsent: usize, output_bytes_max: usize) -> bool {
         let waiting = self.out.len().saturating_add(self.order.held_bytes()).saturating_add(unsent);
         let too_slow = waiting > output_bytes_max;
@@ -357,7 +361,8 @@ impl Session {
         self.input.capacity()
     }
 
-    /// Whether nothing was heard of the client for so many seconds and it waits for nothing (setting `timeout`).
+    /// Whether nothing was heard of the client for so many seconds and it waits for nothing (setting
+    /// `timeout`).
     pub fn is_idle(&self, seconds: u64, now: Now) -> bool {
         self.order.is_empty() && now.seconds_since(self.client.last) >= seconds
     }

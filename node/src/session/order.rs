@@ -26,7 +26,8 @@ struct Pending {
 enum State {
     Waiting,
     Gathering(Box<Parts>),
-    /// Encoded, waiting for those before it. Bytes rather than a reply, so that what is held is measured exactly.
+    /// Encoded, waiting for those before it. Bytes rather than a reply, so that what is held is measured
+    /// exactly.
     Ready(Vec<u8>),
 }
 
@@ -66,7 +67,8 @@ impl Order {
         newest.state = State::Gathering(Box::new(Parts::new(count, join)));
     }
 
-    /// The reply of this request is encoded so, because the request itself chose that (HELLO, CLIENT REPLY ON).
+    /// The reply of this request is encoded so, because the request itself chose that (HELLO, CLIENT REPLY
+    /// ON).
     pub(super) fn speak(&mut self, seq: u64, protocol: Protocol, turned_on: bool) {
         let one = self.at(seq);
         one.protocol = protocol;

@@ -25,7 +25,8 @@ impl Session {
             Ok(row) if server.holds(row, now) => return false,
             Ok(row) => Ok(row),
             Err(_) if is_http(args) => {
-                tracing::warn!(client = self.client.id, peer = %self.client.peer, "closed a client that speaks HTTP");
+                let peer = self.client.peer;
+                tracing::warn!(client = self.client.id, %peer, "closed a client that speaks HTTP");
                 self.close(Closing::Http);
                 return true;
             }
@@ -122,8 +123,8 @@ impl Session {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
-        // What this core refuses is not tried elsewhere. The own part is asked like the others, so that the answer of
-        // each core is made in one place; setting the same value twice changes nothing.
+        // What this core refuses is not tried elsewhere. The own part is asked like the others, so that the
+        // answer of each core is made in one place; setting the same value twice changes nothing.
         if let CoreAsk::ConfigSet(pairs) = &ask {
             if let Err(error) = server.settings.set(pairs) {
                 return self.finish(seq, error, server, now);
@@ -184,7 +185,8 @@ impl Session {
         }
     }
 
-    /// On the plain port the keys may be anywhere; on a core port they must be of one slot, as in Redis Cluster.
+    /// On the plain port the keys may be anywhere; on a core port they must be of one slot, as in Redis
+    /// Cluster.
     fn many_keys(
         &mut self,
         seq: u64,

@@ -1,10 +1,10 @@
 //! Golden scripts: what a client sends, and what it gets, as text.
 //!
-//! A script is read line by line. `world …` makes a host, `client NAME PORT [ADDRESS]` a connection (`plain`, or the
-//! number of a core port), which the next lines speak as; `as NAME` goes back to an earlier one. `> words` sends a command
-//! as an array (words may be quoted), `raw text` sends bytes with escapes, `die N` and `live N` change who is reachable.
-//! The lines between are what came back, one per CRLF; they are compared, or written anew if `SYNOD_GOLDEN=write` is
-//! set in the environment.
+//! A script is read line by line. `world …` makes a host, `client NAME PORT [ADDRESS]` a connection (`plain`,
+//! or the number of a core port), which the next lines speak as; `as NAME` goes back to an earlier one. `>
+//! words` sends a command as an array (words may be quoted), `raw text` sends bytes with escapes, `die N` and
+//! `live N` change who is reachable. The lines between are what came back, one per CRLF; they are compared,
+//! or written anew if `SYNOD_GOLDEN=write` is set in the environment.
 
 use std::collections::BTreeMap;
 use std::path::Path;

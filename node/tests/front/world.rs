@@ -1,4 +1,5 @@
-//! A host without sockets, disks and peers: sessions and servers are the product's, the shards are one ordered map.
+//! A host without sockets, disks and peers: sessions and servers are the product's, the shards are one
+//! ordered map.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
