@@ -71,9 +71,14 @@ impl Directory {
         }
     }
 
-    /// Recovery is done: records now come in the order of the log.
-    pub fn recovered(&mut self) {
-        self.removed = None;
+    /// Recovery is done: records now come in the order of the log. Only now it is known which removals took effect:
+    /// one whose key has a newer entry found that entry in its way, and left the promise alone too.
+    pub fn recovered(&mut self, segments: &mut Segments) {
+        for (key, removed) in self.removed.take().unwrap_or_default() {
+            if !self.contains(key) {
+                self.drop_promise(segments, key, removed.promised.max(removed.entry));
+            }
+        }
     }
 
     /// Keys with a value. Walks through all slots.
@@ -209,10 +214,9 @@ impl Directory {
     /// Takes a durable promise. True if it is now the key's promise.
     pub fn take_promise(&mut self, segments: &mut Segments, key: KeyRef, stamp: Stamp, at: Location) -> bool {
         self.round_max = self.round_max.max(stamp.round);
-        let removed = self.removal(key).is_some_and(|removed| stamp <= removed.promised.max(removed.entry));
         let info = self.info(key);
         let covered = info.entry.is_some_and(|entry| entry.stamp >= stamp);
-        if removed || covered || info.promised.is_some_and(|promised| promised >= stamp) {
+        if covered || info.promised.is_some_and(|promised| promised >= stamp) {
             return false;
         }
         if let Some(old) = self.promises.insert(key, Promised { stamp, location: at }) {
@@ -222,7 +226,8 @@ impl Directory {
         true
     }
 
-    /// Takes a durable removal: the entry up to `stamp` goes, and the promise up to `promised`.
+    /// Takes a durable removal: the entry up to `stamp` goes, and the promise up to `promised`. Neither does if a newer
+    /// entry was durable first. In recovery, which takes records out of order, the promise waits for its end.
     pub fn take_remove(
         &mut self,
         segments: &mut Segments,
@@ -237,11 +242,14 @@ impl Directory {
             removed.entry = removed.entry.max(stamp);
             removed.promised = removed.promised.max(promised);
         }
-        self.drop_promise(segments, key, promised.max(stamp));
-        let Some(cell) = self.slots[key.0 as usize].table.find(key.1) else { return false };
-        if self.stamp(&cell) > stamp {
+        let cell = self.slots[key.0 as usize].table.find(key.1);
+        if cell.as_ref().is_some_and(|cell| self.stamp(cell) > stamp) {
             return false;
         }
+        if self.removed.is_none() {
+            self.drop_promise(segments, key, promised.max(stamp));
+        }
+        let Some(cell) = cell else { return false };
         self.slots[key.0 as usize].table.remove(key.1);
         self.forget_cell(segments, keyed, key, &cell);
         self.entries -= 1;

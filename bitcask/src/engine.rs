@@ -272,7 +272,7 @@ impl Bitcask {
     }
 
     /// Drops the key's entry, and its promise, once that is durable. The entry must be exactly `stamp` now; should a
-    /// newer record of the key become durable before, that one stays. From then on the owner takes no record of the key
+    /// newer record of the key become durable before, that one stays, and the promise with it. From then on the owner takes no record of the key
     /// up to the stamp and the promise that are dropped (its floor says so): recovery would drop such a record again.
     pub fn remove(&mut self, slot: u16, key: &[u8], stamp: Stamp) -> Result<Lsn, AppendError> {
         self.check_open()?;

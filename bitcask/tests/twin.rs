@@ -46,10 +46,10 @@ impl Model {
                 }
             }
             Change::Remove { key, stamp, promised } => {
-                if self.entries.get(key).is_some_and(|(entry, _, _)| entry <= stamp) {
+                if self.entries.get(key).is_none_or(|(entry, _, _)| entry <= stamp) {
                     self.entries.remove(key);
+                    self.drop_promise(*key, *promised.max(stamp));
                 }
-                self.drop_promise(*key, *promised.max(stamp));
             }
             Change::Meta { id, bytes } => {
                 self.metas.insert(*id, bytes.clone());
