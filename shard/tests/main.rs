@@ -1,3 +1,4 @@
 //! Tests of the shard.
 
 mod command;
+mod keyspace;

@@ -1,0 +1,223 @@
+//! A few cores of one slice on simulated disks, with messages that take a while and may be lost.
+
+use std::collections::BTreeMap;
+
+use reactor::rng::Rng;
+use reactor::sim::SimDisk;
+use shard::command::{Command, Limits};
+use shard::reply::Reply;
+use shard::{Clock, Config, Effects, Request, RequestId, Scope, Shard, Turn};
+
+pub const MS: u64 = 1_000_000;
+const WALL_MS: u64 = 1_800_000_000_000;
+const STEPS_MAX: usize = 3_000_000;
+
+/// Message types, as in docs/formats/peer-message.md.
+pub const ACCEPT: u8 = 3;
+pub const SLOT_QUERY: u8 = 20;
+pub const SLOT_ANSWER: u8 = 21;
+
+pub struct Host {
+    pub disk: SimDisk,
+    pub shard: Shard<SimDisk>,
+    effects: Effects,
+}
+
+/// Whether a message is lost: sender, receiver, bytes.
+pub type Loss = Box<dyn FnMut(usize, usize, &[u8]) -> bool>;
+
+pub struct Cluster {
+    pub hosts: Vec<Host>,
+    pub now: u64,
+    pub rng: Rng,
+    pub loss: Loss,
+    messages: BTreeMap<(u64, u64), (usize, usize, Vec<u8>)>,
+    sent: u64,
+    last_request: u64,
+    replies: BTreeMap<u64, Reply>,
+    /// The longest message seen, and how many of each type were sent.
+    pub longest: usize,
+    pub types: BTreeMap<u8, u64>,
+}
+
+impl Cluster {
+    pub fn new(count: u8, seed: u64) -> Cluster {
+        Cluster::with(count, seed, |_| {})
+    }
+
+    pub fn with(count: u8, seed: u64, change: impl Fn(&mut Config)) -> Cluster {
+        let mut rng = Rng::new(seed);
+        let host = |me: u8, seed: u64| {
+            let mut disk = SimDisk::new(seed);
+            let hosts = (1..=u16::from(count)).collect();
+            let mut config = Config::new(hosts, me, 0, seed);
+            change(&mut config);
+            let mut store = bitcask::Options::new(0, *b"the same for all");
+            store.segment_bytes = 1 << 20;
+            store.cache_bytes = 16 << 10;
+            let shard = Shard::new(config, store, &mut disk);
+            Host { disk, shard, effects: Effects::new(count) }
+        };
+        let hosts = (0..count).map(|me| host(me, rng.next_u64())).collect();
+        let mut cluster = Cluster {
+            hosts,
+            now: 0,
+            rng,
+            loss: Box::new(|_, _, _| false),
+            messages: BTreeMap::new(),
+            sent: 0,
+            last_request: 0,
+            replies: BTreeMap::new(),
+            longest: 0,
+            types: BTreeMap::new(),
+        };
+        cluster.run_while(|cluster| cluster.hosts.iter().any(|host| !host.shard.is_ready()));
+        cluster.all_up();
+        cluster
+    }
+
+    /// Every link is up.
+    pub fn all_up(&mut self) {
+        for host in 0..self.hosts.len() {
+            for peer in (0..self.hosts.len()).filter(|peer| *peer != host) {
+                self.link(host, peer, true);
+            }
+        }
+    }
+
+    pub fn link(&mut self, host: usize, peer: usize, up: bool) {
+        self.with_turn(host, |shard, turn| shard.on_peer(turn, peer as u8, up));
+    }
+
+    /// Nothing reaches or leaves a host, and all know.
+    pub fn cut_off(&mut self, away: usize) {
+        self.loss = Box::new(move |from, to, _| from == away || to == away);
+        for host in (0..self.hosts.len()).filter(|host| *host != away) {
+            self.link(host, away, false);
+            self.link(away, host, false);
+        }
+    }
+
+    /// Everything works.
+    pub fn heal(&mut self) {
+        self.loss = Box::new(|_, _, _| false);
+        self.all_up();
+    }
+
+    pub fn wall_ms(&self) -> u64 {
+        WALL_MS + self.now / MS
+    }
+
+    pub fn with_turn<R>(
+        &mut self,
+        host: usize,
+        step: impl FnOnce(&mut Shard<SimDisk>, &mut Turn<'_, SimDisk>) -> R,
+    ) -> R {
+        let clock = Clock { now: self.now, wall_ms: self.wall_ms() };
+        let Host { disk, shard, effects } = &mut self.hosts[host];
+        disk.advance(clock.now);
+        let result = step(shard, &mut Turn { disk, clock, effects });
+        self.collect(host);
+        result
+    }
+
+    fn collect(&mut self, from: usize) {
+        let effects = &mut self.hosts[from].effects;
+        for (RequestId(id), reply) in effects.replies.drain(..) {
+            assert!(self.replies.insert(id, reply).is_none(), "a request is answered once");
+        }
+        for (to, outbox) in effects.outboxes.iter_mut().enumerate() {
+            for message in outbox.messages() {
+                self.longest = self.longest.max(message.len());
+                *self.types.entry(message[0]).or_default() += 1;
+                if !(self.loss)(from, to, message) {
+                    self.sent += 1;
+                    let at = self.now + 50_000 + self.rng.below(100_000);
+                    self.messages.insert((at, self.sent), (from, to, message.to_vec()));
+                }
+            }
+            outbox.clear();
+        }
+    }
+
+    /// Sends a command to a host; its number.
+    pub fn submit(&mut self, host: usize, args: &[&[u8]], scope: Scope, wait_ms: u64) -> u64 {
+        self.last_request += 1;
+        let id = RequestId(self.last_request);
+        let command = Command::parse(args, &Limits::default()).expect("a command");
+        let deadline = self.now + wait_ms * MS;
+        self.with_turn(host, |shard, turn| {
+            shard.submit(turn, Request { id, command, deadline, scope });
+        });
+        self.last_request
+    }
+
+    pub fn reply(&mut self, id: u64) -> Option<Reply> {
+        self.replies.remove(&id)
+    }
+
+    /// Waits for a reply.
+    pub fn wait(&mut self, id: u64) -> Reply {
+        self.run_while(|cluster| !cluster.replies.contains_key(&id));
+        self.reply(id).expect("answered")
+    }
+
+    /// Asks a host and waits.
+    pub fn ask(&mut self, host: usize, args: &[&[u8]]) -> Reply {
+        let id = self.submit(host, args, None, 20_000);
+        self.wait(id)
+    }
+
+    /// Asks many things of a host at once, and waits for all.
+    pub fn ask_all(&mut self, host: usize, commands: &[Vec<&[u8]>]) -> Vec<Reply> {
+        let ids: Vec<u64> = commands.iter().map(|args| self.submit(host, args, None, 20_000)).collect();
+        ids.into_iter().map(|id| self.wait(id)).collect()
+    }
+
+    /// Takes turns for a time.
+    pub fn pass(&mut self, ms: u64) {
+        let until = self.now + ms * MS;
+        while self.now < until {
+            if self.next().is_none_or(|at| at > until) {
+                self.now = until;
+            }
+            self.turns();
+        }
+    }
+
+    pub fn run_while(&mut self, wanted: impl Fn(&Cluster) -> bool) {
+        for _ in 0..STEPS_MAX {
+            if !wanted(self) {
+                return;
+            }
+            self.turns();
+        }
+        panic!("no end after {STEPS_MAX} turns");
+    }
+
+    fn next(&self) -> Option<u64> {
+        let disks = self.hosts.iter().filter_map(|host| host.disk.next_event());
+        let timers = self.hosts.iter().filter_map(|host| host.shard.deadline());
+        let message = self.messages.first_key_value().map(|((at, _), _)| *at);
+        disks.chain(timers).chain(message).min()
+    }
+
+    /// Goes to the next moment at which something happens; each host takes a turn.
+    fn turns(&mut self) {
+        self.now = self.next().map_or(self.now + MS, |at| at.max(self.now + 1));
+        while let Some(entry) = self.messages.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let (from, to, bytes) = entry.remove();
+            self.with_turn(to, |shard, turn| shard.on_message(turn, from as u8, &bytes));
+        }
+        for host in 0..self.hosts.len() {
+            let done = self.hosts[host].disk.poll_completions(self.now);
+            self.with_turn(host, |shard, turn| {
+                done.into_iter().for_each(|completion| shard.on_disk(turn, completion));
+                shard.end_turn(turn);
+                if shard.background_wanted() {
+                    shard.background(turn, 256 << 10);
+                }
+            });
+        }
+    }
+}
