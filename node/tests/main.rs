@@ -1,3 +1,4 @@
 //! The integration tests of the node, in one binary.
 
 mod front;
+mod host;
