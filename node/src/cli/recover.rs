@@ -6,7 +6,7 @@ use crate::boot::Failure;
 use crate::config::Loaded;
 use crate::datadir::{self, peers};
 
-/// Notes the loss in this host's data directory; a process that serves from it needs no restart.
+/// Notes the loss in this host's data directory. The links to peers read it at the next start.
 pub(super) fn run(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> {
     let settings = &loaded.settings;
     let identity = datadir::expect_identity(&settings.data_dir)?;
@@ -20,6 +20,7 @@ pub(super) fn run(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> 
     match peers::pardon(&settings.data_dir, host)? {
         Some(lost) => {
             println!("host {host} may come back, once, with another data directory than {lost}");
+            println!("# next: restart this host if it is running, one host at a time");
             Ok(())
         }
         None => {

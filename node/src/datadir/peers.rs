@@ -83,8 +83,8 @@ impl PeerBook {
 }
 
 /// Notes in the data directory of this host that another host has lost the directory known so far, and may come back
-/// with a new one, once. Takes effect in a process that serves at the other host's next handshake. Returns the id
-/// that is given up; none when the host is not known here.
+/// with a new one, once. The links to peers heed it from this host's next start. Returns the id that is given up; none
+/// when the host is not known here.
 pub fn pardon(directory: &Path, host: u32) -> Result<Option<DirectoryId>, DataDirError> {
     let Some(lost) = read_peers(directory)?.remove(&host) else { return Ok(None) };
     sealed::write(directory, &pardon_name(host), &format!("{lost}\n"))?;
