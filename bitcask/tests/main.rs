@@ -9,5 +9,6 @@ mod golden;
 mod million;
 mod recovery;
 mod space;
+mod steps;
 mod twin;
 mod world;
