@@ -256,6 +256,19 @@ fn one_slot() {
     }
 }
 
+/// The asker has a few of many keys of a slot, so that its own page ends far behind what a peer lists at a time.
+#[test]
+fn a_slot_that_is_nearly_unknown() {
+    let mut cluster = Cluster::new(3, 9);
+    set(&mut cluster, 0, &name("{tag}", 0..5));
+    cluster.cut_off(0);
+    set(&mut cluster, 1, &name("{tag}", 5..1500));
+    cluster.heal();
+    let want: Keys = name("{tag}", 0..1500).into_iter().collect();
+    check(&mut cluster, 0, &want);
+    assert_eq!(distinct(scan(&mut cluster, 0, &[b"COUNT", b"7"]).0), want);
+}
+
 #[test]
 fn scopes_and_slices() {
     let mut cluster = Cluster::with(3, 5, |config| config.slices = 4);

@@ -91,6 +91,31 @@ fn peers_that_go_away_in_the_middle() {
     }
 }
 
+/// A slot is partly counted by merging when its lister goes away, and is equal to another replica's then: what was counted
+/// is not counted again.
+#[test]
+fn a_slot_is_counted_once() {
+    const LIST: u8 = 2;
+    let mut cluster = Cluster::new(3, 339);
+    set(&mut cluster, 0, &name("{tag}", 0..4200));
+    cluster.cut_off(1);
+    set(&mut cluster, 0, &name("{tag}", 4200..4201));
+    cluster.heal();
+    let mut lists = 0;
+    cluster.loss = Box::new(move |from, _, bytes| {
+        let answer = bytes[0] == SLOT_ANSWER;
+        lists += u64::from(answer && bytes[17] == LIST);
+        answer && (from == 2 || lists > 1)
+    });
+    let id = cluster.submit(0, &[b"DBSIZE"], None, 5000);
+    cluster.pass(70);
+    assert!(cluster.reply(id).is_none(), "half of the slot is listed");
+    cluster.loss = Box::new(|from, _, _| from == 1);
+    cluster.link(0, 1, false);
+    assert_eq!(cluster.wait(id), Reply::Int(4201));
+    assert_eq!(cluster.hosts[0].shard.metrics().survey_restarts, 1);
+}
+
 #[test]
 fn a_survey_ends_when_the_majority_does() {
     let (mut cluster, _) = different(340);
