@@ -36,12 +36,17 @@ impl<D: Disk> Shard<D> {
             }
             return;
         }
+        if !self.heeds(turn, from, &message) {
+            return;
+        }
         match message {
             PeerMessage::Paxos { slot, key, message } => self.on_paxos(turn, from, slot, key, message),
-            PeerMessage::Forward(forward) => self.on_forward(turn, from, &forward),
+            PeerMessage::Forward(forward) => self.on_forward(turn, from, &forward, false),
+            PeerMessage::HandOver(forward) => self.on_forward(turn, from, &forward, true),
             PeerMessage::Forwarded { id, reply } => self.on_forwarded(turn, id, reply),
             PeerMessage::NotForwarded { id } => self.on_not_forwarded(turn, id),
             PeerMessage::WrongEpoch => self.metrics.messages_refused += 1,
+            PeerMessage::Hello => {}
             PeerMessage::SlotQuery(query) => self.on_slot_query(turn, from, &query),
             PeerMessage::SlotAnswer(answer) => self.on_slot_answer(turn, from, answer),
         }

@@ -18,6 +18,8 @@ pub struct Config {
     pub slices: u16,
     /// The number of the member set in force.
     pub epoch: u32,
+    /// Whether this host has lost what it had promised: then it votes for nothing and proposes nothing.
+    pub learner: bool,
     /// Limits of values and keys.
     pub limits: Limits,
     /// Commands waiting or under way at most.
@@ -37,6 +39,7 @@ impl Config {
             slice,
             slices: 1,
             epoch: 1,
+            learner: false,
             limits: Limits::default(),
             commands_max: COMMANDS_MAX,
             command_bytes_max: COMMAND_BYTES_MAX,

@@ -8,7 +8,7 @@
 use std::mem;
 
 use bitcask::Kind;
-use paxos::{Ballot, Found, ReadOutcome};
+use paxos::{Ballot, Found, Member, ReadOutcome};
 use reactor::clock::Nanos;
 use reactor::Disk;
 
@@ -21,7 +21,7 @@ use crate::limits::{
     BACKOFF_NS, BACKOFF_NS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, ORIGIN_IDS_MAX, READ_SETTLE_NS,
     RESEND_NS, RESEND_NS_MAX,
 };
-use crate::record::{Applied, Known, Record};
+use crate::record::{Applied, CommandId, Known, Record};
 use crate::reply::Reply;
 use crate::state::State;
 use crate::turn::Turn;
@@ -383,14 +383,20 @@ impl<D: Disk> Shard<D> {
                 turn.effects.replies.push((request, reply));
             }
             Waiter::Survey(id) => self.surveys.on_deleted(turn.clock.now, id, reply),
-            Waiter::Peer(member) => {
-                let mut bytes = Vec::new();
-                reply.encode(&mut bytes);
-                let (id, sender) = (queued.id, self.sender());
-                turn.effects
-                    .message(member, |out| PeerMessage::Forwarded { id, reply: &bytes }.encode(sender, out));
+            Waiter::Peer(member) => self.send_forwarded(turn, member, queued.id, &reply),
+            Waiter::Learner(member, id) => {
+                self.settle(queued.id);
+                self.send_forwarded(turn, member, id, &reply);
             }
         }
+    }
+
+    fn send_forwarded(&mut self, turn: &mut Turn<'_, D>, to: Member, id: CommandId, reply: &Reply) {
+        let mut bytes = Vec::new();
+        reply.encode(&mut bytes);
+        let sender = self.sender();
+        self.metrics.messages_out += 1;
+        turn.effects.message(to, |out| PeerMessage::Forwarded { id, reply: &bytes }.encode(sender, out));
     }
 
     fn release(&mut self, queued: &Queued) {
@@ -513,11 +519,11 @@ impl<D: Disk> Shard<D> {
         self.wake_at(id, deadline.map_or(at, |deadline| deadline.min(at)));
     }
 
-    /// How many hosts can be talked to, this one included.
+    /// How many voters can be talked to, this host included if it is one.
     pub(crate) fn hosts_up(&self) -> u8 {
         let others =
             self.peers_up.iter().enumerate().filter(|(m, up)| **up && *m != usize::from(self.config.me));
-        1 + others.count() as u8
+        u8::from(!self.config.learner) + others.count() as u8
     }
 
     /// Whether the core takes commands in.

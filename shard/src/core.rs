@@ -82,7 +82,10 @@ pub struct Shard<D> {
     timers: BinaryHeap<Reverse<(Nanos, EntityId)>>,
     pub(crate) forwards: Forwards,
     pub(crate) surveys: Surveys,
+    /// Which voters can be talked to; never a learner.
     pub(crate) peers_up: Vec<bool>,
+    /// Which members are learners, as their data directories say.
+    pub(crate) learners: Vec<bool>,
     /// The newest incarnation heard of, per member; 0 = none yet.
     pub(crate) peer_incarnations: Vec<u32>,
     /// Per slot range: see [`Shard::set_routes`].
@@ -127,9 +130,10 @@ impl<D: Disk> Shard<D> {
             waiting: VecDeque::new(),
             tickets: HashMap::with_hasher(hashes()),
             timers: BinaryHeap::new(),
-            forwards: Forwards::default(),
+            forwards: if config.learner { Forwards::of_learner(&mut rng) } else { Forwards::default() },
             surveys: Surveys::default(),
             peers_up: vec![false; config.hosts.len()],
+            learners: vec![false; config.hosts.len()],
             peer_incarnations: vec![0; config.hosts.len()],
             routes: vec![config.me],
             commands: 0,
@@ -180,14 +184,6 @@ impl<D: Disk> Shard<D> {
     /// What is durable about a key: for the simulator, which compares it with what this core says.
     pub fn inspect(&self, key: &[u8]) -> AcceptorState {
         self.durable_state(crate::slot::slot(key), key).0
-    }
-
-    /// The link to a member came up or went down.
-    pub fn on_peer(&mut self, turn: &mut Turn<'_, D>, member: Member, up: bool) {
-        self.peers_up[usize::from(member)] = up;
-        if !up {
-            self.take_back_forwards(turn, Some(member));
-        }
     }
 
     /// Changes the limits of values and keys.
@@ -391,6 +387,7 @@ impl<D: Disk> Shard<D> {
 
     /// The entity of a key, made from the directory if it is not in memory. None at the bound.
     pub(crate) fn open(&mut self, slot: u16, key: &[u8]) -> Option<EntityId> {
+        assert!(!self.config.learner, "a learner neither votes nor proposes");
         if let Some(id) = self.find(key) {
             return Some(id);
         }
@@ -545,6 +542,7 @@ impl<D: Disk> Shard<D> {
 
     /// A ballot above everything this core has seen.
     pub(crate) fn fresh_ballot(&mut self) -> Ballot {
+        assert!(!self.config.learner, "a learner issues no ballot");
         self.round = self.round.max(self.floor.round) + 1;
         assert!(self.round < ROUND_MAX, "rounds are used up");
         Ballot::new(self.round, self.node, self.incarnation)

@@ -22,6 +22,8 @@ pub(crate) enum Waiter {
     Client(RequestId),
     /// The core of another host that forwarded the command.
     Peer(Member),
+    /// The core of a learner that handed the command over, under its own name for it.
+    Learner(Member, CommandId),
     /// A sweep of this core, which deletes what it finds.
     Survey(crate::keyspace::SurveyId),
 }

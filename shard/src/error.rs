@@ -34,6 +34,19 @@ impl From<bitcask::Fault> for Fault {
 /// The write may or may not be applied: its own code, which no client library retries by itself.
 pub(crate) const UNCERTAIN: Reply = Reply::error("UNCERTAIN write may or may not be applied");
 
+/// A command about the keyspace, on a host that votes for nothing and so holds nothing.
+pub(crate) const LEARNER_KEYSPACE: Reply =
+    Reply::error("ERR this host is a learner: it holds no keys and cannot go through them; ask another host");
+
+/// A voter did not take up what a learner handed over.
+pub(crate) const NOT_TAKEN_UP: Reply = Reply::error(
+    "ERR busy: the host that this learner handed the command to did not take it up; nothing was written, retry",
+);
+
+/// A read that a learner handed over was not answered.
+pub(crate) const READ_LOST: Reply =
+    Reply::error("ERR the host that this learner handed the read to did not answer; retry");
+
 /// A retried write was applied, but its reply was too large to be kept.
 pub(crate) const REPLY_LOST: Reply =
     Reply::error("UNCERTAIN write was applied, but its reply was too large to be kept for a retry");

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use paxos::Member;
 use reactor::clock::Nanos;
+use reactor::rng::Rng;
 use reactor::Disk;
 
 use crate::command::Command;
@@ -17,6 +18,7 @@ use crate::config::node_of;
 use crate::core::{Shard, Status};
 use crate::entity::{Queued, Waiter};
 use crate::error::{self, Fault};
+use crate::learner::HandedIn;
 use crate::limits::FORWARD_NS;
 use crate::record::CommandId;
 use crate::reply::Reply;
@@ -25,15 +27,15 @@ use crate::wire::{Forward, PeerMessage};
 
 /// A travelling command of this core that is not settled.
 #[derive(Debug)]
-struct Travelling {
-    request: RequestId,
-    command: Rc<Command>,
-    bytes: usize,
-    slot: u16,
-    deadline: Nanos,
+pub(crate) struct Travelling {
+    pub request: RequestId,
+    pub command: Rc<Command>,
+    pub bytes: usize,
+    pub slot: u16,
+    pub deadline: Nanos,
     /// The member that has it, until it answers or this core takes the command back.
-    at: Option<Member>,
-    sent_at: Nanos,
+    pub at: Option<Member>,
+    pub sent_at: Nanos,
 }
 
 /// What a peer's core said of its own travelling commands.
@@ -48,14 +50,34 @@ pub(crate) struct Mark {
 #[derive(Debug, Default)]
 pub(crate) struct Forwards {
     /// By sequence number, so that the first one is the mark.
-    travelling: BTreeMap<u64, Travelling>,
+    pub travelling: BTreeMap<u64, Travelling>,
     marks: Vec<Mark>,
     /// Commands taken in above the marks, so that a repeated Forward is not taken in twice: (node, seq).
     taken_in: BTreeSet<(u32, u64)>,
     last_seq: u64,
+    /// What learners have handed over to this core.
+    handed_in: HandedIn,
+    /// On a learner: what stands for the incarnation in its ids.
+    start: Option<u32>,
+    /// On a learner: its travelling commands in the order of their deadlines.
+    pub due: BTreeSet<(Nanos, u64)>,
 }
 
 impl Forwards {
+    /// Those of a learner. It may have used any number before it lost its log, so its ids start at random ones: an answer to
+    /// a command of a former life is then not taken for the answer to a new one.
+    pub fn of_learner(rng: &mut Rng) -> Forwards {
+        let last_seq = (rng.next_u64() >> 2) & !1;
+        Forwards { start: Some(rng.next_u64() as u32), last_seq, ..Forwards::default() }
+    }
+
+    /// Takes a travelling command off the list.
+    pub fn remove(&mut self, seq: u64) -> Option<Travelling> {
+        let travelling = self.travelling.remove(&seq)?;
+        self.due.remove(&(travelling.deadline, seq));
+        Some(travelling)
+    }
+
     /// The marks of the other cores of the slice, one each.
     pub fn marks(&self) -> &[Mark] {
         &self.marks
@@ -63,6 +85,9 @@ impl Forwards {
 
     /// When the first command that another core has is to be taken back, or expires.
     pub fn deadline(&self) -> Option<Nanos> {
+        if self.start.is_some() {
+            return self.due.first().map(|(at, _)| *at);
+        }
         // Commands are sent in the order of their numbers, but for those already taken back.
         self.travelling.values().find(|t| t.at.is_some()).map(|t| t.deadline.min(t.sent_at + FORWARD_NS))
     }
@@ -121,6 +146,10 @@ impl<D: Disk> Shard<D> {
         }
         let command = match request.command {
             Command::Key(command) => Command::Key(command),
+            Command::Keyspace(_) if self.config.learner => {
+                self.metrics.refused += 1;
+                return turn.effects.replies.push((request.id, error::LEARNER_KEYSPACE));
+            }
             Command::Keyspace(keyspace) => {
                 return self.survey(turn, request.id, keyspace, request.scope, request.deadline)
             }
@@ -137,13 +166,14 @@ impl<D: Disk> Shard<D> {
             return turn.effects.replies.push((request.id, error::BUSY));
         }
         let slot = crate::slot::slot(command.key().expect("a command of one key has one"));
+        if self.config.learner {
+            return self.hand_over(turn, request.id, slot, command, request.deadline);
+        }
         let preferred = self.preferred(slot);
         self.commands += 1;
         self.command_bytes += bytes;
         let command = Rc::new(command);
-        let reachable =
-            self.peers_up[usize::from(preferred)] && self.peer_incarnations[usize::from(preferred)] != 0;
-        if preferred == self.config.me || !reachable {
+        if !self.is_reachable(preferred) {
             let id = self.own_id(false);
             let waiter = Waiter::Client(request.id);
             let queued = Queued { waiter, id, command, bytes, deadline: request.deadline, sent: false };
@@ -172,7 +202,12 @@ impl<D: Disk> Shard<D> {
 
     pub(crate) fn own_id(&mut self, travels: bool) -> CommandId {
         let seq = self.forwards.next_seq(travels);
-        CommandId { node: self.node, incarnation: self.incarnation, seq }
+        CommandId { node: self.node, incarnation: self.own_start(), seq }
+    }
+
+    /// What stands in the ids of this core's commands for this start of it.
+    pub(crate) fn own_start(&self) -> u32 {
+        self.forwards.start.unwrap_or(self.incarnation)
     }
 
     /// Every travelling command of this core below this is settled.
@@ -186,23 +221,41 @@ impl<D: Disk> Shard<D> {
         self.forwards.travelling.remove(&id.seq);
     }
 
-    fn send_forward(&mut self, turn: &mut Turn<'_, D>, to: Member, id: CommandId, travelling: &Travelling) {
+    pub(crate) fn send_forward(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        to: Member,
+        id: CommandId,
+        travelling: &Travelling,
+    ) {
         let mut command = Vec::with_capacity(travelling.bytes);
         travelling.command.encode(&mut command);
         let settled_below = self.own_settled_below().min(id.seq);
         let to_incarnation = self.peer_incarnations[usize::from(to)];
-        let remaining = travelling.deadline.saturating_sub(turn.clock.now) / crate::limits::MS;
-        let remaining_ms = u32::try_from(remaining).unwrap_or(u32::MAX);
-        let sender = self.sender();
+        let remaining_ms = self.time_to_tell(travelling.deadline.saturating_sub(turn.clock.now));
+        let (sender, learner) = (self.sender(), self.config.learner);
         self.metrics.messages_out += 1;
         turn.effects.message(to, |out| {
             let forward = Forward { id, to_incarnation, settled_below, remaining_ms, command: &command };
-            PeerMessage::Forward(forward).encode(sender, out);
+            let wrap = if learner { PeerMessage::HandOver } else { PeerMessage::Forward };
+            wrap(forward).encode(sender, out);
         });
     }
 
-    /// A command from a core that is not preferred for its slot.
-    pub(crate) fn on_forward(&mut self, turn: &mut Turn<'_, D>, from: Member, forward: &Forward<'_>) {
+    /// Tells that a command was not taken up: nothing was proposed for it, and nothing will be.
+    pub(crate) fn send_not_forwarded(&mut self, turn: &mut Turn<'_, D>, to: Member, id: CommandId) {
+        let sender = self.sender();
+        turn.effects.message(to, |out| PeerMessage::NotForwarded { id }.encode(sender, out));
+    }
+
+    /// A command from a core that is not preferred for its slot, or one that a learner has handed over for good.
+    pub(crate) fn on_forward(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        from: Member,
+        forward: &Forward<'_>,
+        handed_over: bool,
+    ) {
         let id = forward.id;
         let coordinator = node_of(self.config.hosts[usize::from(from)], self.config.slice);
         let command = Command::decode(forward.command);
@@ -215,10 +268,14 @@ impl<D: Disk> Shard<D> {
             return;
         }
         if forward.to_incarnation != self.incarnation {
-            let sender = self.sender();
-            return turn.effects.message(from, |out| PeerMessage::NotForwarded { id }.encode(sender, out));
+            return self.send_not_forwarded(turn, from, id);
         }
-        if !self.forwards.take_in(id, forward.settled_below) {
+        let new = if handed_over {
+            self.forwards.handed_in.take_in(id, forward.settled_below)
+        } else {
+            self.forwards.take_in(id, forward.settled_below)
+        };
+        if !new {
             return;
         }
         let command = Command::Key(command);
@@ -226,15 +283,17 @@ impl<D: Disk> Shard<D> {
         if self.commands >= self.config.commands_max
             || self.command_bytes + bytes > self.config.command_bytes_max
         {
-            let sender = self.sender();
-            return turn.effects.message(from, |out| PeerMessage::NotForwarded { id }.encode(sender, out));
+            return self.send_not_forwarded(turn, from, id);
         }
         self.metrics.forwarded_in += 1;
         self.commands += 1;
         self.command_bytes += bytes;
         let slot = crate::slot::slot(command.key().expect("a command of one key has one"));
         let deadline = turn.clock.now + u64::from(forward.remaining_ms) * crate::limits::MS;
-        let waiter = Waiter::Peer(from);
+        let (waiter, id) = match handed_over {
+            true => (Waiter::Learner(from, id), self.own_id(false)),
+            false => (Waiter::Peer(from), id),
+        };
         self.enqueue(
             turn,
             slot,
@@ -252,7 +311,7 @@ impl<D: Disk> Shard<D> {
             // Taken back meanwhile: the attempt here finds the id in the entry and answers the same.
             return;
         }
-        if let Some(travelling) = self.forwards.travelling.remove(&id.seq) {
+        if let Some(travelling) = self.forwards.remove(id.seq) {
             self.commands -= 1;
             self.command_bytes -= travelling.bytes;
             turn.effects.replies.push((travelling.request, reply));
@@ -261,17 +320,22 @@ impl<D: Disk> Shard<D> {
 
     /// The preferred core did not take the command up.
     pub(crate) fn on_not_forwarded(&mut self, turn: &mut Turn<'_, D>, id: CommandId) {
-        if self.is_own(id) {
-            self.take_back(turn, id.seq);
+        match self.is_own(id) {
+            true if self.config.learner => self.on_not_taken_up(turn, id.seq),
+            true => self.take_back(turn, id.seq),
+            false => {}
         }
     }
 
     fn is_own(&self, id: CommandId) -> bool {
-        id.node == self.node && id.incarnation == self.incarnation
+        id.node == self.node && id.incarnation == self.own_start()
     }
 
     /// Proposes a travelling command here after all. Whoever has it may apply it too: the id keeps it single.
     fn take_back(&mut self, turn: &mut Turn<'_, D>, seq: u64) {
+        if self.config.learner {
+            return self.give_up_on(turn, seq);
+        }
         let id = CommandId { node: self.node, incarnation: self.incarnation, seq };
         let Some(travelling) = self.forwards.travelling.get_mut(&seq) else { return };
         if travelling.at.take().is_none() {
@@ -298,6 +362,9 @@ impl<D: Disk> Shard<D> {
 
     /// Takes back what was not answered in time.
     pub(crate) fn forward_timers(&mut self, turn: &mut Turn<'_, D>) {
+        if self.config.learner {
+            return self.hand_over_timers(turn);
+        }
         let now = turn.clock.now;
         while self.status == Status::Ready && self.forwards.deadline().is_some_and(|at| at <= now) {
             let first = self.forwards.travelling.iter().find(|(_, t)| t.at.is_some()).map(|(seq, _)| *seq);
@@ -308,6 +375,7 @@ impl<D: Disk> Shard<D> {
 
     /// The core failed: what is away elsewhere may be applied there.
     pub(crate) fn fail_forwards(&mut self, turn: &mut Turn<'_, D>, fault: &Fault) {
+        self.forwards.due.clear();
         for (_, travelling) in std::mem::take(&mut self.forwards.travelling) {
             if travelling.at.is_some() {
                 self.commands -= 1;

@@ -5,7 +5,7 @@
 //! [`Shard`] is everything one core does with its slice of the keys: it takes commands ([`Request`]) and messages of the other
 //! replicas, drives one `paxos` instance per entity, appends to the core's log through `bitcask`, and hands out replies
 //! and messages ([`Effects`]). Its modules, in the order of a command's life: [`command`] (parse and run, pure),
-//! `forward` (to the preferred core, or here), `coordinator` (queue, batch, propose, read), `acceptor` (what peers ask),
+//! `forward` (to the preferred core, or here), `learner` (to a voter, or not at all), `coordinator` (queue, batch, propose, read), `acceptor` (what peers ask),
 //! `core` (entities, store, timers), [`wire`] and [`record`] (bytes).
 //!
 //! # What it leaves out, and why
@@ -20,7 +20,7 @@
 //!    when the change is durable (`paxos` withholds it). 3. A command is applied at most once, wherever it was sent: its
 //!    id is in the entry ([`record::Applied`]). 4. Every queue has a bound in [`limits`]. 5. An entity is in memory only while
 //!    something is under way. 6. Bytes from peers are checked before they are stepped. 7. After a storage failure nothing is
-//!    stepped any more.
+//!    stepped any more. 8. A learner ([`Config::learner`]) has no entities: it neither votes nor proposes.
 
 pub mod command;
 pub mod config;
@@ -41,6 +41,7 @@ mod entity;
 mod forward;
 mod held;
 mod keyspace;
+mod learner;
 
 pub use config::Config;
 pub use core::Shard;

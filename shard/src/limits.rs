@@ -55,6 +55,9 @@ pub const READ_SETTLE_NS: u64 = 3 * MS;
 /// A forwarded command that is not answered in this time is proposed here.
 pub const FORWARD_NS: u64 = 150 * MS;
 
+/// What a learner keeps back of a command's time, at most, so that the voter's answer is there before the client's time is over.
+pub const HAND_OVER_MARGIN_NS: u64 = 50 * MS;
+
 /// Slots in all, as in Redis Cluster.
 pub const SLOTS: u16 = 16384;
 

@@ -53,6 +53,8 @@ pub struct Metrics {
     pub messages_out: u64,
     /// Messages refused: malformed, of another epoch, with an absurd round.
     pub messages_refused: u64,
+    /// Questions of peers that only a voter may answer, ignored because this host is a learner; and answers of learners.
+    pub messages_ignored: u64,
     /// Another entry was offered for a ballot accepted here: corruption somewhere.
     pub corrupt_entries: u64,
     /// Commands about the keyspace taken in.

@@ -2,3 +2,4 @@
 
 mod command;
 mod keyspace;
+mod learner;

@@ -37,6 +37,9 @@ pub enum PeerMessage<'a> {
     },
     /// A command for the receiver to coordinate, because it is the preferred core of the slot.
     Forward(Forward<'a>),
+    /// A learner's command for the receiver to coordinate as if a client of its own had sent it. It is sent once, to one
+    /// receiver: nobody else will ever propose it.
+    HandOver(Forward<'a>),
     /// The answer to a Forward.
     Forwarded {
         /// The command.
@@ -51,6 +54,8 @@ pub enum PeerMessage<'a> {
     },
     /// The sender works under another config epoch and refused a message.
     WrongEpoch,
+    /// The link just came up: tells the sender's incarnation, nothing else.
+    Hello,
     /// Asks what the receiver holds of some slots.
     SlotQuery(SlotQuery),
     /// The answer to a SlotQuery.
@@ -97,6 +102,8 @@ const NOT_FORWARDED: u8 = 18;
 const WRONG_EPOCH: u8 = 19;
 const SLOT_QUERY: u8 = 20;
 const SLOT_ANSWER: u8 = 21;
+const HELLO: u8 = 22;
+const HAND_OVER: u8 = 23;
 
 impl<'a> PeerMessage<'a> {
     /// Appends the encoding.
@@ -115,11 +122,11 @@ impl<'a> PeerMessage<'a> {
             }
             PeerMessage::Forward(forward) => {
                 head(out, FORWARD);
-                put_id(out, forward.id);
-                out.extend_from_slice(&forward.to_incarnation.to_le_bytes());
-                out.extend_from_slice(&forward.settled_below.to_le_bytes());
-                out.extend_from_slice(&forward.remaining_ms.to_le_bytes());
-                out.extend_from_slice(forward.command);
+                put_forward(out, forward);
+            }
+            PeerMessage::HandOver(forward) => {
+                head(out, HAND_OVER);
+                put_forward(out, forward);
             }
             PeerMessage::Forwarded { id, reply } => {
                 head(out, FORWARDED);
@@ -131,6 +138,7 @@ impl<'a> PeerMessage<'a> {
                 put_id(out, *id);
             }
             PeerMessage::WrongEpoch => head(out, WRONG_EPOCH),
+            PeerMessage::Hello => head(out, HELLO),
             PeerMessage::SlotQuery(query) => {
                 head(out, SLOT_QUERY);
                 query.encode(out);
@@ -158,13 +166,8 @@ impl<'a> PeerMessage<'a> {
                 reader.end()?;
                 PeerMessage::Paxos { slot, key, message }
             }
-            FORWARD => {
-                let id = take_id(&mut reader)?;
-                let to_incarnation = reader.u32()?;
-                let (settled_below, remaining_ms) = (reader.u64()?, reader.u32()?);
-                let command = reader.rest();
-                PeerMessage::Forward(Forward { id, to_incarnation, settled_below, remaining_ms, command })
-            }
+            FORWARD => PeerMessage::Forward(take_forward(reader)?),
+            HAND_OVER => PeerMessage::HandOver(take_forward(reader)?),
             FORWARDED => PeerMessage::Forwarded { id: take_id(&mut reader)?, reply: reader.rest() },
             NOT_FORWARDED => {
                 let id = take_id(&mut reader)?;
@@ -174,6 +177,10 @@ impl<'a> PeerMessage<'a> {
             WRONG_EPOCH => {
                 reader.end()?;
                 PeerMessage::WrongEpoch
+            }
+            HELLO => {
+                reader.end()?;
+                PeerMessage::Hello
             }
             SLOT_QUERY => PeerMessage::SlotQuery(SlotQuery::decode(reader)?),
             SLOT_ANSWER => PeerMessage::SlotAnswer(SlotAnswer::decode(reader)?),
@@ -191,6 +198,21 @@ fn put_id(out: &mut Vec<u8>, id: CommandId) {
 
 fn take_id(reader: &mut Reader<'_>) -> Result<CommandId, Malformed> {
     Ok(CommandId { node: reader.u32()?, incarnation: reader.u32()?, seq: reader.u64()? })
+}
+
+fn put_forward(out: &mut Vec<u8>, forward: &Forward<'_>) {
+    put_id(out, forward.id);
+    out.extend_from_slice(&forward.to_incarnation.to_le_bytes());
+    out.extend_from_slice(&forward.settled_below.to_le_bytes());
+    out.extend_from_slice(&forward.remaining_ms.to_le_bytes());
+    out.extend_from_slice(forward.command);
+}
+
+fn take_forward<'a>(mut reader: Reader<'a>) -> Result<Forward<'a>, Malformed> {
+    let id = take_id(&mut reader)?;
+    let to_incarnation = reader.u32()?;
+    let (settled_below, remaining_ms) = (reader.u64()?, reader.u32()?);
+    Ok(Forward { id, to_incarnation, settled_below, remaining_ms, command: reader.rest() })
 }
 
 fn paxos_type(message: &Message<Held>) -> u8 {

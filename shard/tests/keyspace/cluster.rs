@@ -23,6 +23,19 @@ pub struct Host {
     effects: Effects,
 }
 
+impl Host {
+    fn empty(count: u8, me: u8, seed: u64, change: &impl Fn(&mut Config)) -> Host {
+        let mut disk = SimDisk::new(seed);
+        let mut config = Config::new((1..=u16::from(count)).collect(), me, 0, seed);
+        change(&mut config);
+        let mut store = bitcask::Options::new(0, *b"the same for all");
+        store.segment_bytes = 1 << 20;
+        store.cache_bytes = 16 << 10;
+        let shard = Shard::new(config, store, &mut disk);
+        Host { disk, shard, effects: Effects::new(count) }
+    }
+}
+
 /// Whether a message is lost: sender, receiver, bytes.
 pub type Loss = Box<dyn FnMut(usize, usize, &[u8]) -> bool>;
 
@@ -47,18 +60,7 @@ impl Cluster {
 
     pub fn with(count: u8, seed: u64, change: impl Fn(&mut Config)) -> Cluster {
         let mut rng = Rng::new(seed);
-        let host = |me: u8, seed: u64| {
-            let mut disk = SimDisk::new(seed);
-            let hosts = (1..=u16::from(count)).collect();
-            let mut config = Config::new(hosts, me, 0, seed);
-            change(&mut config);
-            let mut store = bitcask::Options::new(0, *b"the same for all");
-            store.segment_bytes = 1 << 20;
-            store.cache_bytes = 16 << 10;
-            let shard = Shard::new(config, store, &mut disk);
-            Host { disk, shard, effects: Effects::new(count) }
-        };
-        let hosts = (0..count).map(|me| host(me, rng.next_u64())).collect();
+        let hosts = (0..count).map(|me| Host::empty(count, me, rng.next_u64(), &change)).collect();
         let mut cluster = Cluster {
             hosts,
             now: 0,
@@ -74,6 +76,25 @@ impl Cluster {
         cluster.run_while(|cluster| cluster.hosts.iter().any(|host| !host.shard.is_ready()));
         cluster.all_up();
         cluster
+    }
+
+    /// A host comes back without its data: as a learner, or as a voter that has forgotten what it promised.
+    pub fn lose_data(&mut self, host: usize, learner: bool) {
+        let count = self.hosts.len();
+        let seed = self.rng.next_u64();
+        let others = move |peer: &usize| *peer != host;
+        (0..count).filter(others).for_each(|peer| self.link(peer, host, false));
+        self.messages.retain(|_, (from, to, _)| *from != host && *to != host);
+        self.hosts[host] =
+            Host::empty(count as u8, host as u8, seed, &|config: &mut Config| config.learner = learner);
+        self.run_while(|cluster| !cluster.hosts[host].shard.is_ready());
+        for peer in (0..count).filter(others) {
+            self.hosts[peer].shard.set_learner(host as u8, learner);
+            self.link(peer, host, true);
+            self.link(host, peer, true);
+        }
+        // What they say when links come up arrives.
+        self.pass(1);
     }
 
     /// Every link is up.

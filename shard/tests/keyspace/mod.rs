@@ -1,6 +1,6 @@
 //! Commands about the keyspace against a model: what was written is found, from every replica, whatever that one missed.
 
-mod cluster;
+pub mod cluster;
 mod messages;
 mod trouble;
 
