@@ -186,7 +186,7 @@ impl Key {
             return Err(Violation::new(invariant::ONE_ENTRY, detail));
         };
         entry.votes.insert(member);
-        if entry.chosen || entry.votes.count() < members.majority() {
+        if entry.chosen || entry.votes.count() <= members.count() / 2 {
             return Ok(false);
         }
         entry.chosen = true;

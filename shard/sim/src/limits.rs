@@ -17,6 +17,9 @@ pub const SETTLE: Nanos = 2 * SECOND;
 /// The last reads have this deadline; with all hosts up and connected each must be answered by then.
 pub const LAST_READ_DEADLINE: Nanos = 3 * SECOND;
 
+/// Passes of last reads until all hosts must agree: each leaves a record of a minority undecided only by a rare race.
+pub const LAST_PASSES_MAX: u32 = 8;
+
 /// After the last reads nothing may be under way any more once this has passed.
 pub const QUIET: Nanos = 2 * SECOND;
 
@@ -43,7 +46,7 @@ pub const EXPIRING_PER_KEY_MAX: usize = 6;
 /// Old messages kept for replay.
 pub const REPLAY_KEPT: usize = 128;
 
-/// Lines kept of the story of a run that is not printed: none. Lines of a message that are printed, in bytes.
+/// Bytes of a line of the story that are printed.
 pub const STORY_LINE_BYTES_MAX: usize = 400;
 
 /// The longest life of an expiring value.

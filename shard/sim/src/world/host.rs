@@ -325,11 +325,15 @@ impl World {
         Ok(())
     }
 
-    /// Sets the routes of a host as its view of the peers wants them.
+    /// Sets the routes of a host as its view of the peers wants them. After the faults each host coordinates by itself, so that
+    /// the last reads meet what is undecided on any of them.
     pub(super) fn set_routes_of(&mut self, host: Member) {
+        if self.phase != Phase::Faults {
+            return self.arrive(host, Input::Routes(vec![host]));
+        }
         let count = self.plan.hosts;
         let own = self.plan.routes != Routes::Fixed;
-        let torn = self.plan.routes == Routes::Torn && self.phase == Phase::Faults;
+        let torn = self.plan.routes == Routes::Torn;
         let entry = &self.hosts[usize::from(host)];
         let up = entry.up.clone();
         let mut routes: Vec<Member> = (0..count * 2).map(|range| range % count).collect();

@@ -73,8 +73,8 @@ enum Phase {
     Faults,
     /// Faults have stopped; what was under way ends.
     Settling,
-    /// Every key is read on every host, and then again.
-    LastReads { again: bool },
+    /// Every key is read on every host, until all hosts say the same.
+    LastReads { pass: u32 },
     /// All was read; nothing may be under way soon.
     Quiet,
     /// It is over.

@@ -4,7 +4,7 @@ use paxos::Member;
 use reactor::clock::{Nanos, MILLISECOND};
 
 use super::host::Input;
-use super::{Event, Phase, World};
+use super::{Event, World};
 use crate::plan::Routes;
 
 /// The newest signal on its way, for each host about each peer: older ones are overtaken.
@@ -72,7 +72,7 @@ impl World {
         self.story.mix(u64::from(at) << 16 | u64::from(peer) << 8 | u64::from(up));
         self.tell(|| format!("host {at} hears that host {peer} is {}", if up { "up" } else { "down" }));
         self.arrive(at, Input::Signal { peer, up });
-        if self.plan.routes == Routes::Liveness || self.phase != Phase::Faults {
+        if self.plan.routes == Routes::Liveness {
             self.set_routes_of(at);
         }
     }

@@ -124,7 +124,8 @@ impl World {
                 Effect::PeerUp(peer) => self.hear(host, member(peer), true),
                 Effect::PeerDown(peer) => self.hear(host, member(peer), false),
                 Effect::BadFrame { .. } => self.label("a frame was refused"),
-                Effect::LearnedDataId { .. } | Effect::Refused { .. } => {}
+                // What is for the operator's eyes, and for the data directory.
+                _ => {}
             }
         }
     }
