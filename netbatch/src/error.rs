@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::HostId;
+use crate::config::{DataId, HostId};
 use crate::limits::{BODY_BYTES_MAX, MESSAGE_BYTES_MAX, PEERS_MAX, SECRET_BYTES_MAX, SECRET_BYTES_MIN};
 
 /// Why a configuration makes no sense. The operator mends it.
@@ -171,8 +171,8 @@ impl Reason {
             Reason::Slices => "the peer was initialised with another number of slices",
             Reason::Secret => "the peer has another cluster secret",
             Reason::DataDirectory => {
-                "the peer knows another data directory of this host; if the directory was emptied or replaced, \
-                 run `synod recover` on this host"
+                "the peer knows another data directory of this host; if it was lost, run `synod recover \
+                 --lost-host` on the other hosts, and here `synod init --rejoin` in an empty directory"
             }
         }
     }
@@ -185,11 +185,13 @@ pub struct Refusal {
     pub reason: Reason,
     /// Why, in a sentence that names what was found.
     pub detail: String,
+    /// The data directory that a proven peer showed, where that is why.
+    pub shown: Option<(HostId, DataId)>,
 }
 
 impl Refusal {
     pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Refusal {
-        Refusal { reason, detail: detail.into() }
+        Refusal { reason, detail: detail.into(), shown: None }
     }
 }
 

@@ -27,7 +27,11 @@ fn who_does_not_belong_is_refused_on_both_sides_once_with_the_reason() {
         (|c| c.cluster = ClusterId([8; 16]), Reason::Cluster, "host 2 belongs to cluster 08080808"),
         (|c| c.core = 1, Reason::Core, "core 1 of host 2 is at the other end, core 0 should be"),
         (|c| c.slices = 3, Reason::Slices, "host 2 has 3 slices, this host 2"),
-        (|c| c.data_id = DataId([9; 16]), Reason::DataDirectory, "run `synod recover` on that host"),
+        (
+            |c| c.data_id = DataId([9; 16]),
+            Reason::DataDirectory,
+            "run `synod recover --lost-host 2` on the other hosts",
+        ),
     ];
     for (change, reason, words) in table {
         let mut world = World::new(1, Weather::fair());
@@ -64,9 +68,12 @@ fn an_emptied_host_learns_what_to_do() {
     world.run(500 * MILLISECOND);
     let told = reports(&world, 2);
     assert!(
-        told.iter().any(|(by_peer, _, words)| *by_peer && words.contains("`synod recover` on this host")),
+        told.iter().any(|(by_peer, _, words)| *by_peer && words.contains("and here `synod init --rejoin`")),
         "{told:?}"
     );
+    let shown = Effect::OtherDataId { peer: 2, id: DataId([2; 16]) };
+    assert!(world.hosts[&1].effects.contains(&shown), "the owner may look whether the loss is known");
+    assert_eq!(world.hosts[&1].net.data_id(2), Some(DataId([0xdd; 16])));
     // After the recovery the peers expect the new directory.
     world.hosts.get_mut(&1).unwrap().net.expect_data_id(2, Some(DataId([2; 16])));
     world.run(2000 * MILLISECOND);

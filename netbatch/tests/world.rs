@@ -417,6 +417,7 @@ impl World {
             Effect::PeerUp(peer) => format!("host {peer} is up"),
             Effect::PeerDown(peer) => format!("host {peer} is down"),
             Effect::LearnedDataId { peer, id } => format!("learned that host {peer} has data directory {id}"),
+            Effect::OtherDataId { peer, id } => format!("host {peer} has another data directory: {id}"),
             Effect::Refused { by_peer: false, refusal, .. } => format!("refused: {refusal}"),
             Effect::Refused { refusal, .. } => format!("was refused: {refusal}"),
             Effect::BadFrame { peer, error } => format!("bad frame of host {peer}: {error}"),

@@ -60,6 +60,7 @@ pub fn init_if_empty(loaded: &Loaded) -> Result<(), Failure> {
         cluster: ClusterId::random()?,
         host: u32::try_from(settings.host_id.0).expect("the bounds of host_id are those of 16 bits"),
         slices: u16::try_from(cores).expect("the bounds of cores are those of slices"),
+        learner: false,
     };
     datadir::init(&settings.data_dir, init)?;
     Ok(())
@@ -131,7 +132,7 @@ pub(crate) fn prepare(directory: &Path, loaded: &Loaded) -> Result<Vec<PathBuf>,
         let data = directory.join(format!("host-{host}"));
         if Identity::read(&data)?.is_none() {
             let slices = u16::try_from(cores).expect("the bounds of cores are those of slices");
-            datadir::init(&data, Init { cluster, host, slices })?;
+            datadir::init(&data, Init { cluster, host, slices, learner: false })?;
         }
         let name = format!("host-{host}.toml");
         sealed::write_plain(&directory, &name, &configuration(loaded, host, &data, &secret)?)?;

@@ -304,12 +304,12 @@ fn check_identity(own: &Own, called: Option<HostId>, hello: &Hello) -> Result<()
 fn check_data_id(own: &Own, proven: &Proven) -> Result<(), Refusal> {
     match own.data_ids.get(&proven.host) {
         Some(known) if *known != proven.data_id => {
+            let (host, shown) = (proven.host, proven.data_id);
             let detail = format!(
-                "host {} has data directory {}, but {known} is known: if its directory was emptied or \
-                 replaced, run `synod recover` on that host",
-                proven.host, proven.data_id
+                "host {host} has data directory {shown}, but {known} is known: if its data was lost, run `synod \
+                 recover --lost-host {host}` on the other hosts, and `synod init --rejoin` on that one"
             );
-            Err(Refusal::new(Reason::DataDirectory, detail))
+            Err(Refusal { shown: Some((host, shown)), ..Refusal::new(Reason::DataDirectory, detail) })
         }
         _ => Ok(()),
     }

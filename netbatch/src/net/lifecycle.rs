@@ -105,6 +105,9 @@ impl Net {
                     self.metrics.bytes_out += bytes.len() as u64;
                     self.effect(Effect::Send { link: id, bytes });
                 }
+                if let Some((peer, id)) = refusal.shown {
+                    self.effect(Effect::OtherDataId { peer, id });
+                }
                 self.report(&link, false, refusal);
             }
             Ended::ByPeer(reason) => {

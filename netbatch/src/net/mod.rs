@@ -57,6 +57,14 @@ pub enum Effect {
         /// Which.
         id: DataId,
     },
+    /// A peer that proved itself was refused because it has another data directory than the one that is known. Comes each time:
+    /// where the owner finds that the loss is known, [`Net::expect_data_id`] lets the peer in when it tries again.
+    OtherDataId {
+        /// Whose.
+        peer: HostId,
+        /// Which it has now.
+        id: DataId,
+    },
     /// A connection was refused, by us or by the other side. To be logged: it comes once per origin and
     /// reason, until there was a link again.
     Refused {
@@ -264,6 +272,11 @@ impl Net {
             Some(id) => self.own.data_ids.insert(peer, id),
             None => self.own.data_ids.remove(&peer),
         };
+    }
+
+    /// The data directory that is expected of a peer; none before the first contact.
+    pub fn data_id(&self, peer: HostId) -> Option<DataId> {
+        self.own.data_ids.get(&peer).copied()
     }
 
     /// The counters.

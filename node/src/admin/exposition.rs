@@ -35,6 +35,11 @@ fn host(out: &mut String, view: &HostView, process: &ProcessFacts) {
         ("synod_host_healthy", "1 while every core of this host is alive.", sick(view).is_empty()),
         ("synod_host_ready", "1 while every core serves and sees a majority.", unready(view).is_empty()),
     ];
+    let flags = flags.into_iter().chain([(
+        "synod_host_learner",
+        "1 if this host lost its data and came back as a learner: it has no vote.",
+        view.learner,
+    )]);
     for (name, help, value) in flags {
         head(out, &gauge(name, help));
         line(out, name, "", u64::from(value));
@@ -141,7 +146,7 @@ pub(super) mod tests {
         let view = view();
         let page = &view.pages[1];
         page.set(Metric::Commands, 41);
-        page.set_peer(2, true);
+        page.set_peer(2, true, false);
         let mut counts = TimingCounts::default();
         [10_000, 60_000, 3_000_000_000].iter().for_each(|nanos| counts.record(*nanos));
         page.set_timing(Timing::Commit, &counts);

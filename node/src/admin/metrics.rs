@@ -142,6 +142,8 @@ metrics! {
     Turns: Counter "synod_core_turns_total";
     /// Messages dropped or delayed because another core's mailbox was full.
     MailboxFull: Counter "synod_core_mailbox_full_total";
+    /// Questions of peers that a learner ignored, and answers of learners: they count for nothing.
+    PeerMessagesIgnored: Counter "synod_peers_messages_ignored_total";
     /// Incarnation: how often this core has started on its data.
     Incarnation: Gauge "synod_core_incarnation";
 }

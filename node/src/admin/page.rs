@@ -17,6 +17,9 @@ border-bottom:1px solid #d8dee4;font-variant-numeric:tabular-nums}th{font-weight
 pub fn render(status: &Status) -> String {
     let mut out = String::from(HEAD);
     let (class, word) = match (status.healthy, status.ready) {
+        (true, true) if status.learner => {
+            ("bad", "a learner: it serves clients, but has no vote and holds no data")
+        }
         (true, true) => ("good", "ready"),
         (true, false) => ("bad", "not ready"),
         _ => ("bad", "not healthy"),
@@ -55,7 +58,11 @@ pub fn render(status: &Status) -> String {
     if !status.peers.is_empty() {
         out.push_str("<table><tr><th>host<th>address<th>link</tr>");
         for peer in &status.peers {
-            let (class, word) = if peer.up { ("good", "up") } else { ("bad", "down") };
+            let (class, word) = match (peer.up, peer.learner) {
+                (true, true) => ("bad", "up, a learner: no vote"),
+                (true, false) => ("good", "up"),
+                (false, _) => ("bad", "down"),
+            };
             let _ = write!(
                 out,
                 "<tr><td>{}<td>{}<td class=\"{class}\">{word}</tr>",

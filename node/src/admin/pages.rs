@@ -49,7 +49,8 @@ pub struct CorePage {
     beat: AtomicU64,
     state: AtomicU32,
     values: [AtomicU64; METRICS.len()],
-    /// Host id, shifted left by one, with the lowest bit set while it is up; 0 is an empty place.
+    /// Host id, shifted left by two, with the lowest bit set while it is up and the next one if it is a learner; 0 is an
+    /// empty place.
     peers: [AtomicU64; PEERS_MAX],
     timings: [TimingPage; TIMINGS.len()],
 }
@@ -135,12 +136,12 @@ impl CorePage {
         page.sum_ns.store(counts.sum_ns, Ordering::Relaxed);
     }
 
-    /// Says whether a peer is up, to this core. A page has room for the hosts of one cluster.
-    pub fn set_peer(&self, host: u32, up: bool) {
-        let word = u64::from(host) << 1 | u64::from(up);
+    /// Says whether a peer is up, to this core, and whether it is a learner. A page has room for the hosts of one cluster.
+    pub fn set_peer(&self, host: u32, up: bool, learner: bool) {
+        let word = u64::from(host) << 2 | u64::from(learner) << 1 | u64::from(up);
         let mine = |place: &&AtomicU64| {
             let held = place.load(Ordering::Relaxed);
-            held == 0 || held >> 1 == u64::from(host)
+            held == 0 || held >> 2 == u64::from(host)
         };
         let place = self.peers.iter().find(mine).expect("a page has room for the hosts of one cluster");
         place.store(word, Ordering::Relaxed);
@@ -182,7 +183,17 @@ impl CorePage {
 
     /// Whether a peer is up, to this core.
     pub fn peer_up(&self, host: u32) -> bool {
-        self.peers.iter().any(|place| place.load(Ordering::Relaxed) == u64::from(host) << 1 | 1)
+        self.peer_word(host) & 1 == 1
+    }
+
+    /// Whether a peer is a learner, as far as this core has met it.
+    pub fn peer_learner(&self, host: u32) -> bool {
+        self.peer_word(host) & 2 == 2
+    }
+
+    fn peer_word(&self, host: u32) -> u64 {
+        let mut words = self.peers.iter().map(|place| place.load(Ordering::Relaxed));
+        words.find(|word| *word != 0 && *word >> 2 == u64::from(host)).unwrap_or(0)
     }
 
     /// Milliseconds since the core last published; since the page was made when it never did.
@@ -215,14 +226,15 @@ mod tests {
     #[test]
     fn peers_have_a_place_each() {
         let page = CorePage::new(0);
-        page.set_peer(2, true);
-        page.set_peer(3, false);
+        page.set_peer(2, true, false);
+        page.set_peer(3, false, false);
         assert_eq!([page.peer_up(1), page.peer_up(2), page.peer_up(3)], [false, true, false]);
-        page.set_peer(2, false);
-        page.set_peer(3, true);
+        page.set_peer(2, false, false);
+        page.set_peer(3, true, true);
         assert_eq!([page.peer_up(2), page.peer_up(3)], [false, true]);
+        assert_eq!([page.peer_learner(1), page.peer_learner(2), page.peer_learner(3)], [false, false, true]);
         for host in 10..10 + PEERS_MAX as u32 - 2 {
-            page.set_peer(host, true);
+            page.set_peer(host, true, false);
         }
         assert!(page.peer_up(10) && page.peer_up(3));
     }

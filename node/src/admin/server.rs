@@ -139,7 +139,7 @@ mod tests {
         assert_eq!((code, body.lines().count()), (503, 4), "{body}");
         for page in &view.pages {
             page.set_state(CoreState::Ready);
-            page.set_peer(3, true);
+            page.set_peer(3, true, false);
         }
         assert_eq!(get(address, "/readyz?verbose").expect("answers"), (200, "ok\n".to_owned()));
         view.pages[0].set_state(CoreState::Failed);

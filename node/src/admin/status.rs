@@ -16,6 +16,8 @@ pub struct HostView {
     pub cluster: String,
     /// Host id.
     pub host: u32,
+    /// Whether this host is a learner.
+    pub learner: bool,
     /// The other hosts: id and address.
     pub peers: Vec<(u32, String)>,
     /// Where clients come in by.
@@ -34,6 +36,7 @@ impl HostView {
         HostView {
             cluster: config.identity.cluster.to_string(),
             host: config.identity.host,
+            learner: config.identity.is_learner(),
             peers: config.peers().map(|peer| (peer.id, peer.address.to_string())).collect(),
             plain: config.plain.iter().map(ToString::to_string).collect(),
             data_dir: config.settings.data_dir.display().to_string(),
@@ -52,6 +55,9 @@ pub struct Status {
     pub cluster: String,
     /// Host id.
     pub host: u32,
+    /// Whether this host is a learner: it serves clients, but has no vote and holds no data.
+    #[serde(default)]
+    pub learner: bool,
     /// Seconds since the process started serving.
     pub uptime_seconds: u64,
     /// Where clients come in by, when they know nothing of clusters.
@@ -100,6 +106,9 @@ pub struct PeerStatus {
     pub address: String,
     /// Whether all cores here have a link to it.
     pub up: bool,
+    /// Whether it is a learner, which counts toward no majority.
+    #[serde(default)]
+    pub learner: bool,
 }
 
 /// Why the host is not alive as a whole; empty when it is.
@@ -129,9 +138,11 @@ pub fn unready(view: &HostView) -> Vec<String> {
             CoreState::Ready | CoreState::Failed => {}
             state => reasons.push(format!("core {core} is {}", state.word())),
         }
-        let seen = 1 + view.peers.iter().filter(|(host, _)| page.peer_up(*host)).count();
+        let votes = |host: u32| page.peer_up(host) && !page.peer_learner(host);
+        let seen = usize::from(!view.learner) + view.peers.iter().filter(|(host, _)| votes(*host)).count();
         if seen < majority {
-            reasons.push(format!("core {core} sees {seen} of {hosts} hosts, which is no majority"));
+            let voters = if view.learner { " (a learner does not count)" } else { "" };
+            reasons.push(format!("core {core} sees {seen} of {hosts} hosts, which is no majority{voters}"));
         }
     }
     reasons
@@ -145,6 +156,7 @@ pub fn status(view: &HostView) -> Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: view.cluster.clone(),
         host: view.host,
+        learner: view.learner,
         uptime_seconds: view.started.elapsed().as_secs(),
         plain: view.plain.clone(),
         data_dir: view.data_dir.clone(),
@@ -161,6 +173,7 @@ pub fn status(view: &HostView) -> Status {
                 host: *host,
                 address: address.clone(),
                 up: view.pages.iter().all(|page| page.peer_up(*host)),
+                learner: view.pages.iter().any(|page| page.peer_learner(*host)),
             })
             .collect(),
     }
@@ -186,6 +199,7 @@ pub(super) mod tests {
         HostView {
             cluster: "c1".repeat(16),
             host: 1,
+            learner: false,
             peers: vec![(2, "10.0.0.2".to_owned()), (3, "10.0.0.3".to_owned())],
             plain: vec!["10.0.0.1:6379".to_owned()],
             data_dir: "data".to_owned(),
@@ -199,9 +213,9 @@ pub(super) mod tests {
         let view = view();
         assert_eq!(sick(&view), Vec::<String>::new());
         view.pages.iter().for_each(|page| page.set_state(CoreState::Ready));
-        view.pages[0].set_peer(2, true);
+        view.pages[0].set_peer(2, true, false);
         assert_eq!(unready(&view), ["core 1 sees 1 of 3 hosts, which is no majority"]);
-        view.pages[1].set_peer(3, true);
+        view.pages[1].set_peer(3, true, false);
         assert!(status(&view).ready);
         assert!(status(&view).peers.iter().all(|peer| !peer.up), "a peer is up when all cores reach it");
         view.pages[0].set_state(CoreState::Draining);
@@ -209,6 +223,26 @@ pub(super) mod tests {
         view.pages[1].set_state(CoreState::Failed);
         let status = status(&view);
         assert!(!status.healthy && !status.ready && status.reasons.len() == 2, "{:?}", status.reasons);
+    }
+
+    #[test]
+    fn a_learner_counts_toward_no_majority() {
+        let mut view = view();
+        view.pages.iter().for_each(|page| page.set_state(CoreState::Ready));
+        view.pages.iter().for_each(|page| page.set_peer(3, true, true));
+        assert_eq!(unready(&view).len(), 2, "this host and a learner are no majority of three");
+        view.pages.iter().for_each(|page| page.set_peer(2, true, false));
+        assert!(status(&view).ready && !status(&view).learner);
+        assert_eq!(status(&view).peers.iter().map(|peer| peer.learner).collect::<Vec<_>>(), [false, true]);
+        // The learner itself needs two others.
+        view.pages.iter().for_each(|page| page.set_peer(3, true, false));
+        view.learner = true;
+        assert!(status(&view).ready && status(&view).learner);
+        view.pages[0].set_peer(2, false, false);
+        assert_eq!(
+            unready(&view),
+            ["core 0 sees 1 of 3 hosts, which is no majority (a learner does not count)"]
+        );
     }
 
     #[test]

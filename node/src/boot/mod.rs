@@ -51,6 +51,11 @@ pub fn serve(loaded: &Loaded, run: impl FnOnce(Handover) -> Result<(), Failure>)
     let settings = &loaded.settings;
     let directory = DataDir::open(&settings.data_dir, host_id(loaded))?;
     let config = resolve(loaded, facts(loaded, &directory)?)?;
+    if config.identity.is_learner() && config.members.len() < 2 {
+        return Err(Failure::Unusable(
+            "the data directory is a learner's, which serves nothing without the other hosts: list them as [[host]]".to_owned(),
+        ));
+    }
     ports::probe(&config)?;
     let _log = log::start(settings.log_format, settings.log_level);
     let control = Arc::new(Control::new(settings.clone()));
@@ -64,6 +69,12 @@ pub fn serve(loaded: &Loaded, run: impl FnOnce(Handover) -> Result<(), Failure>)
     let watch = Watch { banner: banner(&config), pages: pages.clone(), directory };
     let ended = Arc::new(AtomicBool::new(false));
     let watcher = watch.start(ended.clone())?;
+    if config.identity.is_learner() {
+        tracing::warn!(
+            "this host is a learner: its data was lost and its directory made with `synod init --rejoin`; it serves clients \
+             by handing their commands to the other hosts, but has no vote and holds no data, and that stays so in this version"
+        );
+    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         cluster = %config.identity.cluster,

@@ -114,6 +114,17 @@ fn init_flags(command: Command) -> Command {
                 .value_name("ID")
                 .help("Join the cluster with this id, as printed by `synod init --new-cluster` on the first host"),
         )
+        .arg(
+            Arg::new("rejoin")
+                .long("rejoin")
+                .action(ArgAction::SetTrue)
+                .requires("cluster-id")
+                .conflicts_with("new-cluster")
+                .help(
+                    "This host was in the cluster and has lost its data: come back as a learner, which serves clients but has \
+                     no vote",
+                ),
+        )
 }
 
 fn serve_flags(command: Command) -> Command {

@@ -10,9 +10,13 @@ use crate::datadir::{self, ClusterId, Init};
 pub(super) fn run(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> {
     let settings = &loaded.settings;
     let cluster = cluster(settings, matches)?;
+    let learner = matches.get_flag("rejoin");
+    if learner && settings.host.len() < 2 {
+        return Err(Failure::Usage("--rejoin needs the member list with the other hosts".to_owned()));
+    }
     let identity = datadir::init(
         &settings.data_dir,
-        Init { cluster, host: host(settings)?, slices: slices(settings)? },
+        Init { cluster, host: host(settings)?, slices: slices(settings)?, learner },
     )?;
     let secret = made_secret(settings, matches.get_flag("new-cluster"))?;
     println!("cluster_id = {}", identity.cluster);
@@ -22,6 +26,16 @@ pub(super) fn run(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> 
     println!("data_dir = {}", settings.data_dir.display());
     if let Some(secret) = secret {
         println!("cluster_secret_file = {secret}");
+    }
+    if learner {
+        println!(
+            "# this host is a learner now: it serves clients, but has no vote and holds no data, and that stays so in this \
+             version"
+        );
+        println!(
+            "# next: on the other hosts: synod recover --lost-host {}; then start this one",
+            identity.host
+        );
     }
     if matches.get_flag("new-cluster") && settings.host.len() > 1 {
         println!(

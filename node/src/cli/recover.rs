@@ -6,7 +6,7 @@ use crate::boot::Failure;
 use crate::config::Loaded;
 use crate::datadir::{self, peers};
 
-/// Notes the loss in this host's data directory. The links to peers read it at the next start.
+/// Notes the loss in this host's data directory, where a process that serves from it looks when the lost host calls.
 pub(super) fn run(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> {
     let settings = &loaded.settings;
     let identity = datadir::expect_identity(&settings.data_dir)?;
@@ -19,8 +19,11 @@ pub(super) fn run(loaded: &Loaded, matches: &ArgMatches) -> Result<(), Failure> 
     }
     match peers::pardon(&settings.data_dir, host)? {
         Some(lost) => {
-            println!("host {host} may come back, once, with another data directory than {lost}");
-            println!("# next: restart this host if it is running, one host at a time");
+            println!("host {host} may come back, once, as a learner with another data directory than {lost}");
+            println!(
+                "# next: the same on the other hosts; on host {host}: synod init --rejoin --cluster-id {}",
+                identity.cluster
+            );
             Ok(())
         }
         None => {

@@ -83,6 +83,7 @@ impl Core {
         let hosts: Vec<u16> = layout.hosts().iter().map(|host| host.id as u16).collect();
         let mut shard_config = shard::Config::new(hosts, me as u8, index, seed);
         shard_config.slices = layout.slices();
+        shard_config.learner = config.identity.is_learner();
         shard_config.limits = command_limits(&handover);
         let mut store = bitcask::Options::new(u32::from(index), super::fingerprint_key(config));
         store.segment_bytes = config.storage.segment_bytes;
@@ -91,7 +92,8 @@ impl Core {
         let members = shard_config.members().count();
         let shard = Shard::new(shard_config, store, io);
         let mut liveness = Liveness::all(&layout);
-        for host in (0..layout.hosts().len()).filter(|host| *host != me) {
+        // Clients are never sent to a learner, by itself neither; its plain port serves who comes.
+        for host in (0..layout.hosts().len()).filter(|host| *host != me || config.identity.is_learner()) {
             liveness.set_host(host, false);
         }
         let map = Arc::new(ClusterMap::new(layout.clone(), me, &liveness, 1));
@@ -258,6 +260,7 @@ impl Core {
         self.wall_offset_ns = wall.saturating_sub(u128::from(now));
         self.look(io);
         self.start_listening(io);
+        self.peers.heed_book();
         self.close_idle(io);
         self.publish(io);
     }

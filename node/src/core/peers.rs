@@ -1,9 +1,10 @@
 //! The core's links to its peers: netbatch's state machines on the ring's sockets.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
 
-use ahash::{HashMap, HashMapExt};
+use ahash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use netbatch::{ClusterId, Config, DataId, Effect, LinkId, Net, Secret, Tuning};
 use reactor::uring::{BootError, ConnId, Io};
 use reactor::Nanos;
@@ -11,7 +12,7 @@ use reactor::Nanos;
 use super::clients::Tag;
 use super::glue::Core;
 use crate::boot::Handover;
-use crate::datadir::{DirectoryId, PeerBook};
+use crate::datadir::{DataDirError, DirectoryId, Met, PeerBook};
 
 /// All peers of one core.
 pub(super) struct Peers {
@@ -25,8 +26,19 @@ pub(super) struct Peers {
     conns: HashMap<ConnId, LinkId>,
     /// Which peers were reachable at the end of the last turn.
     up: Vec<bool>,
+    /// Which of them are learners, by the data directories that they showed.
+    learners: Vec<bool>,
     book: Arc<PeerBook>,
+    /// Peers that showed another data directory and are being looked up in the book, until its answer is heeded.
+    asked: HashSet<u32>,
+    /// Which directory of a peer was complained of last, so that it is said once.
+    told: HashMap<u32, DataId>,
+    /// What the book says.
+    answers: (Sender<Answer>, Receiver<Answer>),
 }
+
+/// What the book says of a peer that showed another data directory.
+type Answer = (u32, DataId, Result<Met, DataDirError>);
 
 impl Peers {
     /// No links yet.
@@ -38,12 +50,16 @@ impl Peers {
         Peers {
             net: None,
             up: vec![false; hosts.len()],
+            learners: vec![false; hosts.len()],
             hosts,
             own,
             from: core.peer.ip(),
             links: HashMap::new(),
             conns: HashMap::new(),
             book: handover.peers.clone(),
+            asked: HashSet::new(),
+            told: HashMap::new(),
+            answers: channel(),
         }
     }
 
@@ -72,10 +88,15 @@ impl Peers {
         self.up.iter().filter(|up| **up).count()
     }
 
-    /// The other hosts with their state.
-    pub fn states(&self) -> impl Iterator<Item = (u32, bool)> + '_ {
-        let own = self.own;
-        self.hosts.iter().zip(&self.up).enumerate().filter(move |(place, _)| *place != own).map(|(_, (h, up))| (*h, *up))
+    /// How many of them are learners.
+    pub fn count_learners(&self) -> usize {
+        self.up.iter().zip(&self.learners).filter(|(up, learner)| **up && **learner).count()
+    }
+
+    /// The other hosts: whether they are up, and learners.
+    pub fn states(&self) -> impl Iterator<Item = (u32, bool, bool)> + '_ {
+        let others = (0..self.hosts.len()).filter(|place| *place != self.own);
+        others.map(|place| (self.hosts[place], self.up[place], self.learners[place]))
     }
 
     pub fn on_accepted(&mut self, io: &mut Io, conn: ConnId, from: SocketAddr) {
@@ -128,6 +149,52 @@ impl Peers {
         }
     }
 
+    /// A peer showed another data directory than the one that is known, and was refused: it may be that an operator has noted the
+    /// loss meanwhile. The book is on disk, so a thread looks it up; the peer tries again about once a second anyway.
+    fn look_up(&mut self, peer: u32, id: DataId) {
+        if !self.asked.insert(peer) {
+            return;
+        }
+        let (book, answers) = (self.book.clone(), self.answers.0.clone());
+        // The core may have ended meanwhile.
+        let look = move || drop(answers.send((peer, id, book.meet(peer, DirectoryId(id.0)))));
+        if let Err(error) = std::thread::Builder::new().name("peer-book".into()).spawn(look) {
+            tracing::error!(peer, %error, "cannot start a thread to look up a peer's data directory");
+            self.asked.remove(&peer);
+        }
+    }
+
+    /// Lets in whom the book knows. To be called now and then.
+    pub fn heed_book(&mut self) {
+        while let Ok((peer, id, met)) = self.answers.1.try_recv() {
+            self.asked.remove(&peer);
+            let net = self.net.as_mut();
+            let expect = |net: Option<&mut Net>| net.into_iter().for_each(|net| net.expect_data_id(peer, Some(id)));
+            match met {
+                Ok(Met::Known) => expect(net),
+                Ok(Met::Recovered { lost }) => {
+                    tracing::info!(peer, directory = %id, %lost, "a host that lost its data comes back as a learner");
+                    expect(net);
+                }
+                Ok(Met::NotRejoined { .. }) if self.told.insert(peer, id) != Some(id) => tracing::warn!(
+                    peer,
+                    directory = %id,
+                    "a host whose loss is known came back as a voter and is refused: empty its data directory and run \
+                     `synod init --rejoin` there"
+                ),
+                Ok(_) => {}
+                Err(error) => tracing::error!(peer, %error, "cannot look up a peer's data directory"),
+            }
+        }
+    }
+
+    /// Whether a peer can be talked to, and whether it is a learner.
+    fn look_at(&self, place: usize) -> (bool, bool) {
+        let Some(net) = &self.net else { return (false, self.learners[place]) };
+        let host = self.hosts[place];
+        (net.healthy(host), net.data_id(host).is_some_and(|id| DirectoryId(id.0).is_learner()))
+    }
+
     /// Carries out what netbatch wants.
     fn carry_out(&mut self, io: &mut Io) {
         while let Some(effect) = self.net.as_mut().and_then(Net::poll) {
@@ -155,6 +222,7 @@ impl Peers {
                 Effect::PeerUp(host) => tracing::info!(peer = host, "peer is up"),
                 Effect::PeerDown(host) => tracing::warn!(peer = host, "peer is down"),
                 Effect::LearnedDataId { peer, id } => self.learn(peer, id),
+                Effect::OtherDataId { peer, id } => self.look_up(peer, id),
                 Effect::Refused { peer, addr, by_peer, refusal } => {
                     tracing::warn!(?peer, %addr, by_peer, %refusal, "a connection between hosts was refused");
                 }
@@ -218,14 +286,17 @@ impl Core {
         self.peers.carry_out(io);
         let mut changed = false;
         for place in 0..self.peers.hosts.len() {
-            let healthy = |peers: &Peers| peers.net.as_ref().is_some_and(|net| net.healthy(peers.hosts[place]));
-            let up = healthy(&self.peers);
-            if place == self.peers.own || self.peers.up[place] == up {
+            let (up, learner) = self.peers.look_at(place);
+            if place == self.peers.own || (self.peers.up[place], self.peers.learners[place]) == (up, learner) {
                 continue;
             }
-            self.peers.up[place] = up;
-            self.with_shard(io, |shard, turn| shard.on_peer(turn, place as u8, up));
-            self.broadcast_reachable(io, place, self.index, up);
+            (self.peers.up[place], self.peers.learners[place]) = (up, learner);
+            self.with_shard(io, |shard, turn| {
+                shard.set_learner(place as u8, learner);
+                shard.on_peer(turn, place as u8, up);
+            });
+            // Clients are not sent to a learner, and commands do not go there.
+            self.broadcast_reachable(io, place, self.index, up && !learner);
             changed = true;
         }
         changed

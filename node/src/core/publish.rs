@@ -102,6 +102,7 @@ impl Core {
             (Metric::CacheMisses, store.cache_misses),
             (Metric::PeerMessagesOut, shard.messages_out),
             (Metric::PeerMessagesIn, shard.messages_in),
+            (Metric::PeerMessagesIgnored, shard.messages_ignored),
             (Metric::Turns, ring.turns),
             (Metric::MailboxFull, self.publisher.mailbox_full),
             (Metric::Incarnation, u64::from(self.shard.incarnation())),
@@ -121,7 +122,7 @@ impl Core {
             ];
             numbers.into_iter().for_each(|(metric, value)| page.set(metric, value));
         }
-        self.peers.states().for_each(|(host, up)| page.set_peer(host, up));
+        self.peers.states().for_each(|(host, up, learner)| page.set_peer(host, up, learner));
         self.count_rate(io.now(), shard.commands);
         page.publish();
     }
@@ -161,6 +162,8 @@ impl Core {
             expired: shard.expired_keys,
             keys: store.keys,
             peers_up: self.peers.count_up() as u64,
+            learners_up: self.peers.count_learners() as u64,
+            learner: u64::from(self.handover.config.identity.is_learner()),
             proposals_fast: shard.fast_proposals,
             proposals_classic: shard.classic_proposals,
             reads_agreed: shard.agreed_reads,
@@ -208,5 +211,6 @@ pub(super) fn add(sum: &mut InfoSource, other: &InfoSource) {
         peer_messages_dropped, peer_round_trips, forwards,
     );
     sum.peers_up = sum.peers_up.min(other.peers_up);
+    sum.learners_up = sum.learners_up.max(other.learners_up);
     sum.stats.merge(&other.stats);
 }

@@ -69,6 +69,26 @@ id! {
     DirectoryId
 }
 
+/// The bit of a data-directory id that says what its host is; see [`DirectoryId::is_learner`].
+const LEARNER_BIT: u8 = 1;
+
+impl DirectoryId {
+    /// A new one for a voter or a learner.
+    pub fn new(learner: bool) -> Result<DirectoryId, DataDirError> {
+        let mut id = DirectoryId::random()?;
+        let last = &mut id.0[ID_BYTES - 1];
+        *last = *last & !LEARNER_BIT | u8::from(learner) * LEARNER_BIT;
+        Ok(id)
+    }
+
+    /// Whether the directory was made to replace one that was lost: then its host does not know what it had promised, and
+    /// votes for nothing. It is part of the id, so that nothing that is lost or restored later can make a voter of it,
+    /// and every peer knows it from the first handshake on.
+    pub fn is_learner(self) -> bool {
+        self.0[ID_BYTES - 1] & LEARNER_BIT != 0
+    }
+}
+
 /// Who a data directory belongs to. Written once, by `synod init`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -108,6 +128,11 @@ struct PeersFile {
 }
 
 impl Identity {
+    /// Whether this host is a learner: see [`DirectoryId::is_learner`].
+    pub fn is_learner(&self) -> bool {
+        self.directory.is_learner()
+    }
+
     pub(super) fn text(&self) -> String {
         format!(
             "# Who this data directory belongs to. Written by `synod init`; do not edit.\nformat = {FORMAT}\n\
@@ -193,6 +218,20 @@ mod tests {
         assert_ne!(id, ClusterId::random().expect("random"));
         for text in ["", "12", "+1234567890123456789012345678901", &"g".repeat(32), &"1".repeat(33)] {
             assert!(text.parse::<ClusterId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_lowest_bit_of_the_last_byte_tells_a_learner() {
+        for learner in [false, true] {
+            for _ in 0..32 {
+                let id = DirectoryId::new(learner).expect("random");
+                assert_eq!(id.is_learner(), learner);
+                let read: DirectoryId = id.to_string().parse().expect("an id");
+                assert_eq!(read.is_learner(), learner);
+                let digit = id.to_string().chars().last().and_then(|digit| digit.to_digit(16));
+                assert_eq!(digit.map(|digit| digit % 2 == 1), Some(learner), "the last digit is odd: {id}");
+            }
         }
     }
 

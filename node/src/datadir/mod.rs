@@ -55,6 +55,8 @@ pub struct Init {
     pub host: u32,
     /// Slices, one per core.
     pub slices: u16,
+    /// In place of a directory that was lost: the host is a learner.
+    pub learner: bool,
 }
 
 /// Makes a data directory. The directory may exist if it is empty, or half made by an init that was interrupted.
@@ -80,7 +82,7 @@ pub fn init(path: &Path, init: Init) -> Result<Identity, DataDirError> {
     let identity = Identity {
         cluster: init.cluster,
         host: init.host,
-        directory: DirectoryId::random()?,
+        directory: DirectoryId::new(init.learner)?,
         slices: init.slices,
     };
     for core in 0..init.slices {
@@ -142,9 +144,9 @@ impl DataDir {
         PeerBook::open(&self.path)
     }
 
-    /// The other hosts' data-directory ids as they are known now, without those whose loss is known: they are met anew.
+    /// The other hosts' data-directory ids as they are known now.
     pub fn known_peers(&self) -> Result<BTreeMap<u32, DirectoryId>, DataDirError> {
-        Ok(self.peer_book()?.expected())
+        Ok(self.peer_book()?.known())
     }
 
     fn refuse_if_lost(&self) -> Result<(), DataDirError> {

@@ -2,7 +2,8 @@
 //!
 //! An empty directory cannot know that it was once full. A host that comes back with another data-directory id has
 //! lost what it promised, and counting it would let a majority forget; so it is refused until an operator says, with
-//! `synod recover`, that the loss is known.
+//! `synod recover`, that the loss is known. Even then it comes back as a learner only, which is what its new id says
+//! ([`DirectoryId::is_learner`]); another voter under the old number is refused whatever was said.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,19 @@ pub enum Met {
     Known,
     /// First contact; it is remembered from now on, durably.
     New,
-    /// It came with another directory than the one that is known, and an operator has said that the loss is known.
+    /// It came with another directory than the one that is known, as a learner, and an operator has said that the loss is
+    /// known. The new one is the known one from now on, durably.
     Recovered {
         /// The id that is forgotten.
         lost: DirectoryId,
     },
     /// Another directory than the one that is known: to be refused.
     Other {
+        /// The id that is known.
+        known: DirectoryId,
+    },
+    /// The same, and the loss is known, but it did not come as a learner: to be refused.
+    NotRejoined {
         /// The id that is known.
         known: DirectoryId,
     },
@@ -53,7 +60,8 @@ impl PeerBook {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let met = match known.get(&host) {
             Some(id) if *id == directory => return Ok(Met::Known),
-            Some(id) if self.is_pardoned(host, *id) => Met::Recovered { lost: *id },
+            Some(id) if self.is_pardoned(host, *id) && directory.is_learner() => Met::Recovered { lost: *id },
+            Some(id) if self.is_pardoned(host, *id) => return Ok(Met::NotRejoined { known: *id }),
             Some(id) => return Ok(Met::Other { known: *id }),
             None if known.len() >= HOSTS_MAX => return Ok(Met::TooMany),
             None => Met::New,
@@ -69,11 +77,9 @@ impl PeerBook {
         Ok(met)
     }
 
-    /// The hosts that must come with the directory that is known: all but those whose loss an operator has noted.
-    pub fn expected(&self) -> BTreeMap<u32, DirectoryId> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        known.retain(|host, id| !self.is_pardoned(*host, *id));
-        known
+    /// The directories as they are known now. A host that comes with another one is to be met before it is let in.
+    pub fn known(&self) -> BTreeMap<u32, DirectoryId> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn is_pardoned(&self, host: u32, lost: DirectoryId) -> bool {
@@ -83,8 +89,8 @@ impl PeerBook {
 }
 
 /// Notes in the data directory of this host that another host has lost the directory known so far, and may come back
-/// with a new one, once. The links to peers heed it from this host's next start. Returns the id that is given up; none
-/// when the host is not known here.
+/// with a new one, once, as a learner. A process that serves from the directory heeds it when that host calls next. Returns
+/// the id that is given up; none when the host is not known here.
 pub fn pardon(directory: &Path, host: u32) -> Result<Option<DirectoryId>, DataDirError> {
     let Some(lost) = read_peers(directory)?.remove(&host) else { return Ok(None) };
     sealed::write(directory, &pardon_name(host), &format!("{lost}\n"))?;
@@ -103,8 +109,9 @@ fn pardon_path(directory: &Path, host: u32) -> PathBuf {
 mod tests {
     use super::*;
 
-    const OLD: DirectoryId = DirectoryId([1; 16]);
-    const NEW: DirectoryId = DirectoryId([2; 16]);
+    const OLD: DirectoryId = DirectoryId([2; 16]);
+    const NEW: DirectoryId = DirectoryId([3; 16]);
+    const VOTER: DirectoryId = DirectoryId([4; 16]);
 
     #[test]
     fn an_emptied_host_is_refused_until_the_loss_is_known() {
@@ -118,10 +125,13 @@ mod tests {
         );
         let reopened = PeerBook::open(dir.path()).expect("reads");
         assert_eq!(reopened.meet(2, NEW).expect("no I/O error"), Met::Other { known: OLD });
-        assert_eq!(book.expected(), BTreeMap::from([(2, OLD)]));
+        assert_eq!(meet(2, VOTER), Met::Other { known: OLD });
         assert_eq!(pardon(dir.path(), 2).expect("no I/O error"), Some(OLD));
-        assert_eq!(book.expected(), BTreeMap::new());
+        assert_eq!(meet(2, VOTER), Met::NotRejoined { known: OLD }, "what was lost is not promised anew");
+        assert_eq!(meet(2, OLD), Met::Known, "it was not lost after all");
+        assert_eq!(book.known(), BTreeMap::from([(2, OLD)]));
         assert_eq!(meet(2, NEW), Met::Recovered { lost: OLD });
+        assert_eq!(PeerBook::open(dir.path()).expect("reads").known(), BTreeMap::from([(2, NEW)]));
         assert_eq!(
             [meet(2, NEW), meet(2, OLD)],
             [Met::Known, Met::Other { known: NEW }],

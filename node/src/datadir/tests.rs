@@ -2,7 +2,7 @@
 
 use super::*;
 
-const INIT: Init = Init { cluster: ClusterId([7; 16]), host: 2, slices: 2 };
+const INIT: Init = Init { cluster: ClusterId([7; 16]), host: 2, slices: 2, learner: false };
 
 fn made() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().expect("a folder");
@@ -20,6 +20,10 @@ fn a_made_directory_opens_and_is_whole() {
     let (_dir, path) = made();
     let open = DataDir::open(&path, 2).expect("opens");
     assert_eq!((open.identity().cluster, open.identity().slices), (INIT.cluster, 2));
+    assert!(!open.identity().is_learner());
+    let other = tempfile::tempdir().expect("a folder");
+    assert!(init(other.path(), Init { learner: true, ..INIT }).expect("made").is_learner());
+    assert!(DataDir::open(other.path(), 2).expect("opens").identity().is_learner());
     assert!(open.core_directories().iter().all(|core| core.is_dir()));
 }
 

@@ -59,6 +59,10 @@ pub struct InfoSource {
     pub cpu_user: f64,
     /// Other hosts that are reachable.
     pub peers_up: u64,
+    /// Those of them that are learners, and so count toward no majority.
+    pub learners_up: u64,
+    /// Whether this host is a learner: 0 or 1.
+    pub learner: u64,
     /// Proposals chosen by the fast path.
     pub proposals_fast: u64,
     /// Proposals chosen by the classic path.
@@ -262,7 +266,9 @@ fn replication_section(source: &InfoSource, server: &Server, out: &mut Lines<'_>
 
 fn synod_section(source: &InfoSource, out: &mut Lines<'_>) {
     for (name, value) in [
+        ("learner", source.learner),
         ("peers_up", source.peers_up),
+        ("peers_up_learners", source.learners_up),
         ("proposals_fast", source.proposals_fast),
         ("proposals_classic", source.proposals_classic),
         ("reads_agreed", source.reads_agreed),
