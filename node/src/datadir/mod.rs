@@ -160,7 +160,7 @@ impl DataDir {
             };
             return Err(DataDirError::Damaged(format!(
                 "{} {reason}: its data is lost, and serving would forget what this host has promised; mount the right \
-                 disk, or replace the host",
+                 disk, or if the data is gone come back as a learner (`synod init --rejoin`, docs/operations.md)",
                 directory.display()
             )));
         }

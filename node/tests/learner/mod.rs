@@ -1,0 +1,145 @@
+//! A disk is lost: what the peers refuse, how the host comes back as a learner, and that no write is lost on the way.
+
+use crate::host::process::run;
+use crate::world::client::Value;
+use crate::world::host::{eventually, Cluster};
+
+const NO_WRITE: &str = "ERR no quorum: 1 of 3 hosts answers; nothing was written";
+const NO_READ: &str = "ERR no quorum: 1 of 3 hosts answers; cannot confirm the newest value";
+
+/// Host 3 loses its data directory and gets a new one. The process is dead.
+fn lose_data(cluster: &Cluster, rejoin: bool) {
+    std::fs::remove_dir_all(&cluster.hosts[2].data).expect("removed");
+    let config = cluster.hosts[2].config.display().to_string();
+    let mut words = vec!["init", "--config", &config, "--cores", "2", "--cluster-id", &cluster.id];
+    words.extend(rejoin.then_some("--rejoin"));
+    let finished = run(cluster.path(), &words);
+    assert_eq!(finished.code, Some(0), "{}", finished.err);
+    assert_eq!(finished.out.contains("synod recover --lost-host 3"), rejoin, "{}", finished.out);
+}
+
+/// Says on a host that the loss of host 3 is known, while the host serves.
+fn recover(cluster: &Cluster, place: usize) {
+    let config = cluster.hosts[place].config.display().to_string();
+    let finished = run(cluster.path(), &["recover", "--config", &config, "--lost-host", "3"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.err);
+    assert!(finished.out.contains("synod init --rejoin"), "{}", finished.out);
+}
+
+fn is_written(cluster: &Cluster, place: usize, key: &str, value: &str) {
+    assert_eq!(cluster.hosts[place].client().call(&["SET", key, value]), Value::ok(), "{key} by host {}", place + 1);
+}
+
+fn is_read(cluster: &Cluster, place: usize, key: &str, value: &str) {
+    let read = cluster.hosts[place].client().call(&["GET", key]);
+    assert_eq!(read, Value::bulk(value), "{key} from host {}", place + 1);
+}
+
+#[test]
+fn a_host_that_lost_its_disk_comes_back_as_a_learner() {
+    let mut cluster = Cluster::start(3, 2, "");
+    is_written(&cluster, 0, "before", "1");
+    // This one is held by hosts 2 and 3 alone, and host 3 is about to forget it.
+    cluster.hosts[0].kill();
+    cluster.await_peers();
+    is_written(&cluster, 1, "pair", "acknowledged");
+    cluster.hosts[2].kill();
+    lose_data(&cluster, false);
+    cluster.hosts[0].start();
+    cluster.await_peers();
+
+    // As a voter that forgot it is refused, before and after the loss is known.
+    cluster.hosts[2].spawn();
+    let log_of = |cluster: &Cluster, place: usize| cluster.hosts[place].log();
+    for place in 0..2 {
+        let told = "run `synod recover --lost-host 3` on the other hosts, and `synod init --rejoin` on that one";
+        eventually("the peers say what to do", || log_of(&cluster, place).contains(told));
+        recover(&cluster, place);
+        let told = "came back as a voter and is refused: empty its data directory and run `synod init --rejoin`";
+        eventually("a voter is refused all the same", || log_of(&cluster, place).contains(told));
+        assert_eq!(cluster.hosts[place].client().info("peers_up"), 1);
+    }
+    assert!(cluster.hosts[2].log().contains("and here `synod init --rejoin` in an empty directory"));
+    assert_eq!(cluster.hosts[2].client().call(&["SET", "x", "y"]), Value::error(NO_WRITE));
+
+    // As a learner it is let in, by hosts that were not restarted.
+    cluster.hosts[2].kill();
+    lose_data(&cluster, true);
+    cluster.start_all();
+    assert!(cluster.hosts[2].log().contains("this host is a learner"), "{}", cluster.hosts[2].log());
+    let numbers = |place: usize| cluster.hosts[place].client().infos(&["learner", "peers_up", "peers_up_learners"]);
+    assert_eq!([numbers(0), numbers(1), numbers(2)], [[0, 2, 1], [0, 2, 1], [1, 2, 0]]);
+    let config = cluster.hosts[0].config.display().to_string();
+    let status = run(cluster.path(), &["status", "--config", &config]);
+    assert_eq!(status.code, Some(0), "{}", status.err);
+    let states = status.out.lines().map(|line| line.split_whitespace().nth(2).unwrap_or_default());
+    assert_eq!(states.collect::<Vec<_>>(), ["state", "ready", "ready", "learner"], "{}", status.out);
+
+    // Its plain port serves; cluster clients are not sent to it.
+    for (key, value) in [("before", "1"), ("pair", "acknowledged")] {
+        (0..3).for_each(|place| is_read(&cluster, place, key, value));
+    }
+    for number in 0..40 {
+        let key = format!("key-{number}");
+        is_written(&cluster, 2, &key, "by the learner");
+        is_read(&cluster, number % 2, &key, "by the learner");
+    }
+    for place in 0..3 {
+        let Value::Bulk(nodes) = cluster.hosts[place].client().call(&["CLUSTER", "NODES"]) else { panic!("a text") };
+        let nodes = String::from_utf8(nodes).expect("text");
+        let of_learner = nodes.lines().filter(|line| line.contains(&format!(" {}@", cluster.hosts[2].core(0))));
+        let slots = of_learner.map(|line| line.split(' ').count() - 8).sum::<usize>();
+        assert_eq!(slots, 0, "host {} sends nobody to the learner:\n{nodes}", place + 1);
+    }
+    let keys = cluster.hosts[2].client().call(&["DBSIZE"]);
+    assert!(keys.as_error().is_some_and(|words| words.starts_with("ERR this host is a learner")), "{keys:?}");
+
+    // Host 1 never saw `pair`, and with host 2 away nobody may answer for it.
+    let before = cluster.hosts[0].client().infos(&["writes_uncertain"]);
+    cluster.hosts[1].kill();
+    cluster.await_peers();
+    for place in [0, 2] {
+        let mut client = cluster.hosts[place].client();
+        for key in ["pair", "before", "new"] {
+            assert_eq!(client.call(&["GET", key]), Value::error(NO_READ), "{key} from host {}", place + 1);
+            assert_eq!(client.call(&["SET", key, "other"]), Value::error(NO_WRITE), "{key} by host {}", place + 1);
+        }
+    }
+    assert_eq!(cluster.hosts[0].client().infos(&["writes_uncertain"]), before);
+    cluster.hosts[1].start();
+    cluster.await_peers();
+    for place in 0..3 {
+        is_read(&cluster, place, "pair", "acknowledged");
+        is_read(&cluster, place, "before", "1");
+        assert_eq!(cluster.hosts[place].client().call(&["EXISTS", "new"]), Value::Int(0));
+    }
+
+    // It is the same after restarts of all, and of the learner.
+    for place in 0..3 {
+        assert_eq!(cluster.hosts[place].stop(), Some(0));
+    }
+    cluster.start_all();
+    (0..3).for_each(|place| is_read(&cluster, place, "pair", "acknowledged"));
+    assert_eq!(cluster.hosts[2].client().infos(&["learner", "keys"][..1]), [1]);
+}
+
+#[test]
+fn rejoin_is_for_a_host_of_a_cluster() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let id = "0123456789abcdef0123456789abcdef";
+    for (words, said) in [
+        (&["init", "--rejoin"][..], "--cluster-id"),
+        (&["init", "--rejoin", "--new-cluster"], "cannot be used with"),
+        (&["init", "--rejoin", "--cluster-id", id], "--rejoin needs the member list with the other hosts"),
+    ] {
+        let finished = run(dir.path(), words);
+        assert_eq!(finished.code, Some(64), "{words:?}: {}", finished.err);
+        assert!(finished.err.contains(said), "{words:?}: {}", finished.err);
+    }
+    let hosts = "--host=1=127.0.0.1,2=127.0.0.2,3=127.0.0.3";
+    let made = run(dir.path(), &["init", "--rejoin", "--cluster-id", id, hosts, "--cores", "1"]);
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let alone = run(dir.path(), &["serve"]);
+    assert_eq!(alone.code, Some(78), "{}", alone.err);
+    assert!(alone.err.contains("a learner's, which serves nothing without the other hosts"), "{}", alone.err);
+}
