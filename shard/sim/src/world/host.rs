@@ -281,6 +281,8 @@ impl World {
             if !self.plan.disk_errors {
                 return Err(Violation::new(invariant::NO_FAULT, format!("host {host}: {fault}")));
             }
+            let line = format!("the core of host {host} failed: {fault}");
+            self.tell(|| line);
             self.label("a core failed");
             let after = self.draw_downtime();
             self.schedule_restart_of_failed(host, after);
