@@ -1,12 +1,12 @@
-//! A host that has lost what it had promised: it votes for nothing and proposes nothing, and hands its clients' commands to voters.
+//! A host that has lost what it had promised: it votes for nothing, proposes nothing, and hands its clients' commands over.
 //!
 //! A replica that forgot its promises could help a majority to forget what another one chose: its votes are worth nothing until
 //! it has come back under a new epoch, which is not built. Until then it is safe by silence: it answers no question that
 //! counts toward a majority. Nobody counts on it, so the others go on with a majority of *all* members, without it.
 //!
-//! What it takes from clients it hands over, to one voter, once, and never takes back. The voter treats it like a command of
-//! a client of its own, under an id of its own: the ids of a host that forgot how far it had counted could be those of commands that
-//! were applied long ago. For the same reason a learner's own names for its commands start at random numbers.
+//! What it takes from clients it hands over, to one voter, once, and never takes back. The voter treats it like a command
+//! of a client of its own, under an id of its own: the ids of a host that forgot how far it had counted could be those of
+//! commands that were applied long ago. For the same reason a learner's own names for its commands start at random numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -67,14 +67,15 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Tells whether a member is a learner: it counts toward no majority, and commands do not go there. To be told before its link
-    /// is said to be up.
+    /// Tells whether a member is a learner: it counts toward no majority, and commands do not go there. To be told before
+    /// its link is said to be up.
     pub fn set_learner(&mut self, member: Member, learner: bool) {
         self.learners[usize::from(member)] = learner;
         self.peers_up[usize::from(member)] &= !learner;
     }
 
-    /// Whether a message is to be looked at: what asks for votes is not a learner's business, and what a learner says is no vote.
+    /// Whether a message is to be looked at: what asks for votes is not a learner's business, and what a learner says is no
+    /// vote.
     pub(crate) fn heeds(&mut self, turn: &mut Turn<'_, D>, from: Member, message: &PeerMessage<'_>) -> bool {
         let theirs = self.learners[usize::from(from)];
         let heeded = match message {

@@ -149,8 +149,8 @@ impl Peers {
         }
     }
 
-    /// A peer showed another data directory than the one that is known, and was refused: it may be that an operator has noted the
-    /// loss meanwhile. The book is on disk, so a thread looks it up; the peer tries again about once a second anyway.
+    /// A peer showed another data directory than the one that is known, and was refused: it may be that an operator has
+    /// noted the loss meanwhile. The book is on disk, so a thread looks it up; the peer tries again about once a second anyway.
     fn look_up(&mut self, peer: u32, id: DataId) {
         if !self.asked.insert(peer) {
             return;

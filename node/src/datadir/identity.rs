@@ -77,7 +77,7 @@ impl DirectoryId {
     pub fn new(learner: bool) -> Result<DirectoryId, DataDirError> {
         let mut id = DirectoryId::random()?;
         let last = &mut id.0[ID_BYTES - 1];
-        *last = *last & !LEARNER_BIT | u8::from(learner) * LEARNER_BIT;
+        *last = if learner { *last | LEARNER_BIT } else { *last & !LEARNER_BIT };
         Ok(id)
     }
 
