@@ -115,7 +115,10 @@ impl<D: Disk> Shard<D> {
             self.answer_expired(turn, queued, 0);
         }
         for queued in refused {
-            self.answer(turn, queued, error::DISK_FULL);
+            // What another host was asked to do before may have been done there.
+            let reply = if queued.sent { error::UNCERTAIN } else { error::DISK_FULL };
+            self.metrics.uncertain += u64::from(queued.sent);
+            self.answer(turn, queued, reply);
         }
     }
 

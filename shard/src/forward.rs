@@ -311,6 +311,10 @@ impl<D: Disk> Shard<D> {
             // Taken back meanwhile: the attempt here finds the id in the entry and answers the same.
             return;
         }
+        if reply == error::DISK_FULL && !self.store.is_full() && !self.config.learner {
+            // Nothing was proposed there. Here there is room: a full disk is no matter of who comes in by another host.
+            return self.take_back(turn, id.seq);
+        }
         if let Some(travelling) = self.forwards.remove(id.seq) {
             self.commands -= 1;
             self.command_bytes -= travelling.bytes;

@@ -15,6 +15,8 @@ use crate::server::{InfoSource, Now};
 pub(super) struct Publisher {
     page: Arc<CorePage>,
     state: CoreState,
+    /// Whether the log took no more values at the last look.
+    full: bool,
     started: Option<Now>,
     /// Commands passed to another core of this host.
     pub forwarded: u64,
@@ -31,6 +33,7 @@ impl Publisher {
         Publisher {
             page,
             state: CoreState::Starting,
+            full: false,
             started: None,
             forwarded: 0,
             mailbox_full: 0,
@@ -45,6 +48,16 @@ impl Publisher {
             self.state = state;
             self.page.set_state(state);
         }
+    }
+
+    /// Tells the operator once when the disk becomes full, and once when it is no longer.
+    fn full(&mut self, core: u16, full: bool) {
+        if full && !self.full {
+            tracing::error!(core, "the disk is full: writes are refused, reads and deletes work; free space or add a disk");
+        } else if self.full && !full {
+            tracing::info!(core, "there is space on the disk again: writes are taken");
+        }
+        self.full = full;
     }
 
     pub fn is_failed(&self) -> bool {
@@ -62,6 +75,7 @@ impl Core {
         let (shard, store, ring) = (*self.shard.metrics(), self.shard.store_stats(), io.stats());
         let (clients, accepted) = self.clients.counts();
         let errors = self.server.stats.errors().values().sum();
+        self.publisher.full(self.index, self.shard.is_full());
         let page = self.publisher.page.clone();
         let numbers = [
             (Metric::Commands, shard.commands),
