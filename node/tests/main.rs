@@ -2,3 +2,5 @@
 
 mod front;
 mod host;
+mod learner;
+mod world;

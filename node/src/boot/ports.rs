@@ -4,21 +4,41 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 use super::Failure;
 use crate::config::HostConfig;
 
+/// How long ports may stay taken, all together. The kernel closes a ring's sockets a moment after the process that had them is
+/// gone: who starts a host again at once must not be told that its ports are another's.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a port that is taken is tried.
+const RETRY: Duration = Duration::from_millis(5);
+
 /// Listens on every port of the configuration for a moment.
 pub fn probe(config: &HostConfig) -> Result<(), Failure> {
+    let deadline = Instant::now() + PATIENCE;
     let mut problems = Vec::new();
     for (setting, address) in wanted(config) {
-        if let Err(e) = TcpListener::bind(address) {
+        if let Err(e) = bind_before(deadline, address) {
             problems.push(explain(setting, address, &e));
         }
     }
     match problems.is_empty() {
         true => Ok(()),
         false => Err(Failure::Unusable(problems.join("\n"))),
+    }
+}
+
+fn bind_before(deadline: Instant, address: SocketAddr) -> std::io::Result<()> {
+    loop {
+        match TcpListener::bind(address) {
+            Err(e) if e.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(RETRY)
+            }
+            ended => return ended.map(drop),
+        }
     }
 }
 
@@ -59,6 +79,17 @@ pub fn explain(setting: &str, address: SocketAddr, error: &std::io::Error) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_comes_free_in_time_is_not_taken() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = taken.local_addr().expect("an address");
+        let refused = bind_before(Instant::now(), address).expect_err("taken");
+        assert_eq!(refused.kind(), ErrorKind::AddrInUse);
+        let bind = std::thread::spawn(move || bind_before(Instant::now() + Duration::from_secs(60), address));
+        drop(taken);
+        bind.join().expect("no panic").expect("free");
+    }
 
     #[test]
     fn each_reason_names_port_setting_and_remedy() {

@@ -2,4 +2,4 @@
 
 mod commands;
 mod dev;
-mod process;
+pub mod process;

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
 
 /// The program, with nothing of the surrounding environment that could change what it does.
 pub fn synod(directory: &Path) -> Command {
@@ -97,8 +99,12 @@ pub fn signal(pid: u32, name: &str) {
 /// Flags that set all ports to free ones, below those that the system hands out by itself: tests run side by side.
 pub fn free_ports() -> Vec<String> {
     const ADDRESSES: [&str; 3] = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
+    // No two tests of this process get the same ones, also while nobody listens because a host is being started again.
+    static FIRST: OnceLock<u32> = OnceLock::new();
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let first = FIRST.get_or_init(|| getrandom::u32().expect("random") % 2_000);
     let base = (0..1000)
-        .map(|_| 10_000 + getrandom::u32().expect("random") % 2_000 * 10)
+        .map(|_| 10_000 + (first + TAKEN.fetch_add(1, Ordering::Relaxed)) % 2_000 * 10)
         .find(|base| {
             let mut places =
                 ADDRESSES.iter().flat_map(|ip| (0..10).map(move |port| format!("{ip}:{}", base + port)));
