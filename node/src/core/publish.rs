@@ -53,7 +53,10 @@ impl Publisher {
     /// Tells the operator once when the disk becomes full, and once when it is no longer.
     fn full(&mut self, core: u16, full: bool) {
         if full && !self.full {
-            tracing::error!(core, "the disk is full: writes are refused, reads and deletes work; free space or add a disk");
+            tracing::error!(
+                core,
+                "the disk is full: writes are refused, reads and deletes work; free space or add a disk"
+            );
         } else if self.full && !full {
             tracing::info!(core, "there is space on the disk again: writes are taken");
         }
@@ -154,10 +157,10 @@ impl Core {
         let (shard, store) = (*self.shard.metrics(), self.shard.store_stats());
         let (clients, clients_accepted) = self.clients.counts();
         let now = self.moment(io.now());
-        let started = *self.publisher.started.get_or_insert_with(|| Now {
-            mono_us: 0,
-            wall_us: now.wall_us.saturating_sub(now.mono_us),
-        });
+        let started = *self
+            .publisher
+            .started
+            .get_or_insert_with(|| Now { mono_us: 0, wall_us: now.wall_us.saturating_sub(now.mono_us) });
         let mut source = InfoSource {
             now,
             started,
@@ -218,11 +221,40 @@ pub(super) fn add(sum: &mut InfoSource, other: &InfoSource) {
         ($($field:ident),+ $(,)?) => { $(sum.$field += other.$field;)+ };
     }
     add!(
-        clients, clients_accepted, clients_refused, clients_slow_closed, bytes_in, bytes_out, commands,
-        commands_per_second, errors, hits, misses, expired, keys, keys_expiring, proposals_fast, proposals_classic,
-        reads_agreed, finishes, deadlines, uncertain, log_frames, log_records, log_bytes, log_syncs, segments,
-        live_bytes, merges, peer_messages_out, peer_messages_in, peer_frames_out, peer_bytes_out,
-        peer_messages_dropped, peer_round_trips, forwards,
+        clients,
+        clients_accepted,
+        clients_refused,
+        clients_slow_closed,
+        bytes_in,
+        bytes_out,
+        commands,
+        commands_per_second,
+        errors,
+        hits,
+        misses,
+        expired,
+        keys,
+        keys_expiring,
+        proposals_fast,
+        proposals_classic,
+        reads_agreed,
+        finishes,
+        deadlines,
+        uncertain,
+        log_frames,
+        log_records,
+        log_bytes,
+        log_syncs,
+        segments,
+        live_bytes,
+        merges,
+        peer_messages_out,
+        peer_messages_in,
+        peer_frames_out,
+        peer_bytes_out,
+        peer_messages_dropped,
+        peer_round_trips,
+        forwards,
     );
     sum.peers_up = sum.peers_up.min(other.peers_up);
     sum.learners_up = sum.learners_up.max(other.learners_up);

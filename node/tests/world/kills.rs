@@ -11,7 +11,9 @@ use super::client::{Client, Value};
 use super::host::{eventually, Cluster};
 
 const CLIENTS: usize = 4;
-const ROUNDS: usize = 50;
+const ROUNDS: usize = 40;
+/// With two cores per host: one more thing to go wrong, and twice the work.
+const ROUNDS_TWO_CORES: usize = 10;
 
 /// What one client saw.
 #[derive(Default)]
@@ -134,8 +136,17 @@ fn assert_one_counter(all: &[Seen]) {
 
 #[test]
 fn no_acknowledged_write_is_lost_and_replies_are_linearizable_under_sigkill() {
-    let rounds = std::env::var("SYNOD_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
-    let mut cluster = Cluster::start(3, 1, "");
+    kill_under_load(1, ROUNDS);
+}
+
+#[test]
+fn nor_with_two_cores() {
+    kill_under_load(2, ROUNDS_TWO_CORES);
+}
+
+fn kill_under_load(cores: u32, rounds: usize) {
+    let rounds = std::env::var("SYNOD_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(rounds);
+    let mut cluster = Cluster::start(3, cores, "");
     let addresses: Vec<String> = cluster.hosts.iter().map(|host| host.plain.clone()).collect();
     let (stop, acknowledged) = (AtomicBool::new(false), AtomicUsize::new(0));
     let all: Vec<Seen> = std::thread::scope(|scope| {

@@ -22,6 +22,7 @@ fn sigterm_answers_what_was_asked_and_ends_with_0() {
     assert_eq!(client.reply().expect("a reply"), Value::ok(), "it is at work");
     cluster.hosts[0].signal("TERM");
     let done = 1 + acknowledged(&mut client, WRITES - 1);
+    assert_eq!(done, WRITES, "what had arrived is answered");
     assert_eq!(cluster.hosts[0].await_exit(), Some(0), "{}", cluster.hosts[0].log());
     assert!(cluster.hosts[0].log().contains("\"message\":\"stopped\""), "{}", cluster.hosts[0].log());
     let mut other = cluster.hosts[1].client();
