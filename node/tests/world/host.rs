@@ -213,6 +213,20 @@ impl Host {
         signal(self.pid(), name);
     }
 
+    /// SIGSTOP, and no thread runs afterwards: the process hangs, and its connections stay open.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+        let is_stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat =
+                std::fs::read_to_string(task.expect("an entry").path().join("stat")).unwrap_or_default();
+            // The state follows the name, which stands in parentheses.
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+        };
+        eventually("all threads are stopped", || {
+            std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it runs").all(is_stopped)
+        });
+    }
+
     /// Waits for the end of the process; its exit code, none for a signal.
     pub fn await_exit(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("it runs");

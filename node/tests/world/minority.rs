@@ -53,8 +53,8 @@ fn hosts_that_are_silent_without_a_reset_end_in_the_deadline() {
     let key = cluster.hosts[0].own_key("k");
     let mut client = cluster.hosts[0].client();
     assert_eq!(client.call(&["SET", &key, "old"]), Value::ok());
-    cluster.hosts[1].signal("STOP");
-    cluster.hosts[2].signal("STOP");
+    cluster.hosts[1].freeze();
+    cluster.hosts[2].freeze();
     let begun = Instant::now();
     let written = client.call(&["SET", &key, "perhaps"]);
     let read = client.call(&["GET", &key]);
