@@ -271,7 +271,6 @@ impl Core {
             return;
         }
         self.listening = true;
-        self.publisher.state(CoreState::Ready);
         if let Err(error) = self.peers.open(self.index, &self.handover, self.seed, io) {
             tracing::error!(%error, "cannot listen for peers; the process stops");
             return self.handover.control.fail(error.to_string());
@@ -293,9 +292,11 @@ impl Core {
             };
             if let Err(error) = made {
                 tracing::error!(%error, "cannot listen for clients; the process stops");
-                self.handover.control.fail(error.to_string());
+                return self.handover.control.fail(error.to_string());
             }
         }
+        // Last: who reads that the core is ready may connect at once.
+        self.publisher.state(CoreState::Ready);
     }
 
     /// The shard failed: the other hosts carry its slice. Peers see the links close, clients are sent elsewhere.
