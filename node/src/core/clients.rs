@@ -21,9 +21,6 @@ use crate::session::{Action, Session, Ticket, TOO_MANY_CLIENTS};
 /// A command on the keyspace may look at every key; its deadline is this many nanoseconds, whatever the one of others.
 const KEYSPACE_DEADLINE_NS: Nanos = 60_000_000_000;
 
-/// Bytes unsent to a client above which no more of its requests are read.
-const UNSENT_BYTES_HOLD: usize = 1 << 20;
-
 /// What a listener is for; its number rides on the ring's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
@@ -345,7 +342,9 @@ impl Core {
                 self.clients.remove(conn);
                 continue;
             }
-            let hold = !client.session.wants_bytes() || unsent > UNSENT_BYTES_HOLD;
+            // A client that reads slowly is not held back but closed, at the bound: one that writes all before it reads anything
+            // would wait for itself.
+            let hold = !client.session.wants_bytes();
             if hold != client.paused {
                 client.paused = hold;
                 io.pause_reading(client.conn, hold);
@@ -383,18 +382,10 @@ impl Core {
 
 /// The runtime settings of a core, as `CONFIG GET` shows them.
 pub(super) fn settings(handover: &Handover) -> Settings {
-    let config = &handover.config;
-    let text = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
-    let mut given = vec![
-        ("port", config.ports.plain.to_string()),
-        ("maxclients", config.limits.clients_max.to_string()),
-        ("protected-mode", text(config.protected_mode)),
-        ("proto-max-bulk-len", config.limits.value_bytes_max.to_string()),
-    ];
-    if let Some(password) = &config.requirepass {
-        given.push(("requirepass", password.reveal().to_owned()));
-    }
-    Settings::new(&given, Box::new(Own(handover.control.clone())))
+    let given = [("port", handover.config.ports.plain.to_string())];
+    let mut settings = Settings::new(&given, Box::new(Own(handover.control.clone())));
+    settings.reload();
+    settings
 }
 
 /// The node's own settings behind CONFIG GET and SET.
@@ -410,5 +401,18 @@ impl NodeSettings for Own {
     fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>> {
         crate::config::table::find(name)?;
         Some(self.0.change(&[(name, value)]))
+    }
+
+    fn aliases(&self) -> Vec<(&'static str, String)> {
+        let settings = self.0.settings();
+        let mut aliases = vec![
+            ("maxclients", settings.clients_max.0.to_string()),
+            ("protected-mode", if settings.protected_mode { "yes" } else { "no" }.to_owned()),
+            ("proto-max-bulk-len", settings.value_bytes_max.0.to_string()),
+        ];
+        if let Some(password) = &settings.requirepass {
+            aliases.push(("requirepass", password.reveal().to_owned()));
+        }
+        aliases
     }
 }

@@ -243,6 +243,7 @@ impl Core {
             self.settings_version = version;
             self.shard.set_limits(command_limits(&self.handover));
             self.server.command_limits = command_limits(&self.handover);
+            self.server.settings.reload();
             let settings = self.handover.control.settings();
             self.deadline_ns = settings.request_deadline_ms.0.saturating_mul(1_000_000);
             self.upkeep_budget.set_rate(settings.merge_bytes_per_second.0);
@@ -331,6 +332,12 @@ impl Core {
         (0..self.mailboxes.cores() as u16).filter(move |core| *core != own)
     }
 
+    /// When a CLIENT PAUSE is over and held sessions go on.
+    fn pause_ends(&self, now: Nanos) -> Option<Nanos> {
+        let left_us = self.server.pause_ends_us()?.saturating_sub(self.moment(now).mono_us);
+        Some(now.saturating_add(left_us.saturating_mul(1000)))
+    }
+
     fn end_shard_turn(&mut self, io: &mut Io) {
         // Replies first: they may let sessions read on, and what those ask for still joins this turn's one append.
         self.deliver_replies(io);
@@ -415,6 +422,7 @@ impl reactor::uring::Turn for Core {
             self.shard.deadline(),
             self.peers.deadline(),
             self.clients.deadline(),
+            self.pause_ends(now),
             Some(self.next_upkeep),
             again.then_some(now + 50_000),
         ];
