@@ -80,7 +80,7 @@ impl Bitcask {
     pub fn open<D: Disk + ?Sized>(options: Options, disk: &mut D) -> Bitcask {
         assert!(
             (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&options.segment_bytes)
-                && options.segment_bytes % reactor::BLOCK_BYTES as u64 == 0,
+                && options.segment_bytes.is_multiple_of(reactor::BLOCK_BYTES as u64),
             "a segment is between {SEGMENT_BYTES_MIN} and {SEGMENT_BYTES_MAX} bytes, in whole blocks"
         );
         let mut bitcask = Bitcask {

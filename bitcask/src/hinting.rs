@@ -147,7 +147,7 @@ impl WriteHint {
         self.offset += buf.len() as u64;
         self.sequence += 1;
         self.previous_crc = header.crc;
-        assert!(self.offset % BLOCK_BYTES as u64 == 0, "frames are whole blocks");
+        assert!(self.offset.is_multiple_of(BLOCK_BYTES as u64), "frames are whole blocks");
         Op::Write { file: self.file.expect("the hint was created first"), offset, buf, sync: false }
     }
 }

@@ -93,7 +93,7 @@ pub const ORIGINS_MAX: usize = 1 << 16;
 
 const LONGEST_RECORD: usize = crate::record::HEADER_BYTES + KEY_BYTES_MAX + BODY_BYTES_MAX + UNIT_BYTES;
 
-const _: () = assert!(HEADER_BYTES % UNIT_BYTES == 0, "records start at whole units");
+const _: () = assert!(HEADER_BYTES.is_multiple_of(UNIT_BYTES), "records start at whole units");
 const _: () =
     assert!(LONGEST_RECORD + 64 <= PAYLOAD_BYTES_MAX, "the longest record and a seal fit into a frame");
 const _: () = assert!(LONGEST_RECORD / UNIT_BYTES < 1 << LENGTH_BITS, "a record's length fits into its bits");

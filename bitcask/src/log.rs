@@ -255,7 +255,7 @@ impl Log {
                 core.segments.at_mut(segment).written = offset + buf.len() as u64;
                 core.predecessor = None;
                 core.counters.frames += 1;
-                core.look |= core.counters.frames % LOOK_FRAMES == 0;
+                core.look |= core.counters.frames.is_multiple_of(LOOK_FRAMES);
                 core.counters.records += frame.pending.len() as u64;
                 core.counters.frame_bytes += buf.len() as u64;
                 for pending in frame.pending.drain(..) {

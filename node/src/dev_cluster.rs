@@ -47,7 +47,9 @@ pub fn run(verb: &str, directory: &Path, number: Option<u32>, loaded: &Loaded) -
         "status" => status(directory, loaded),
         "kill" => kill(&one(directory, number, loaded)?),
         "restart" => restart(directory, &one(directory, number, loaded)?, loaded),
-        other => Err(Failure::Usage(format!("there is no verb {other}: start, kill, restart, status or stop"))),
+        other => {
+            Err(Failure::Usage(format!("there is no verb {other}: start, kill, restart, status or stop")))
+        }
     }
 }
 
@@ -87,7 +89,11 @@ fn start(directory: &Path, loaded: &Loaded) -> Result<(), Failure> {
 
 fn restart(directory: &Path, host: &Host, loaded: &Loaded) -> Result<(), Failure> {
     if let Some(pid) = host.pid() {
-        return Err(Failure::Usage(format!("host {} runs already, as process {}", host.number, pid.as_raw_nonzero())));
+        return Err(Failure::Usage(format!(
+            "host {} runs already, as process {}",
+            host.number,
+            pid.as_raw_nonzero()
+        )));
     }
     host.spawn(loaded)?;
     host.await_ready()?;
@@ -96,7 +102,8 @@ fn restart(directory: &Path, host: &Host, loaded: &Loaded) -> Result<(), Failure
 
 fn kill(host: &Host) -> Result<(), Failure> {
     let pid = host.pid().ok_or_else(|| Failure::Other(format!("host {} does not run", host.number)))?;
-    kill_process(pid, Signal::KILL).map_err(|e| Failure::Other(format!("cannot kill host {}: {e}", host.number)))?;
+    kill_process(pid, Signal::KILL)
+        .map_err(|e| Failure::Other(format!("cannot kill host {}: {e}", host.number)))?;
     host.await_end()?;
     println!("killed host {} (process {})", host.number, pid.as_raw_nonzero());
     Ok(())
@@ -139,7 +146,10 @@ fn describe(directory: &Path, hosts: &[Host], loaded: &Loaded) -> Result<(), Fai
         plain: hosts.iter().map(|host| at(host, settings.plain_port.into())).collect(),
         cores: hosts.iter().flat_map(|host| (0..cores).map(move |core| at(host, core_port(core)))).collect(),
         admin: hosts.iter().map(|host| host.admin.clone()).collect(),
-        pids: hosts.iter().map(|host| host.pid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())).collect(),
+        pids: hosts
+            .iter()
+            .map(|host| host.pid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs()))
+            .collect(),
     };
     let json = serde_json::to_string(&described).map_err(|e| Failure::Other(e.to_string()))?;
     sealed::write_plain(directory, "cluster.json", &format!("{json}\n"))?;
@@ -165,11 +175,17 @@ impl Host {
         let failed = |verb: &str, e: std::io::Error| Failure::Other(format!("cannot {verb}: {e}"));
         let program = std::env::current_exe().map_err(|e| failed("find this program", e))?;
         let log = self.directory.join(format!("host-{}.log", self.number));
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).map_err(|e| failed("open a log", e))?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .map_err(|e| failed("open a log", e))?;
         let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(&self.config);
         // The configuration has it all; a variable meant for one host would override it in all three.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(ENV_PREFIX)) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(ENV_PREFIX))
+        {
             command.env_remove(name);
         }
         if let Some(password) = &loaded.settings.requirepass {
@@ -178,12 +194,18 @@ impl Host {
         // A process group of its own: what interrupts the script does not interrupt the hosts.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         let child = command.spawn().map_err(|e| failed("start a host", e))?;
-        sealed::write_plain(&self.directory, &format!("host-{}.pid", self.number), &format!("{}\n", child.id()))?;
+        sealed::write_plain(
+            &self.directory,
+            &format!("host-{}.pid", self.number),
+            &format!("{}\n", child.id()),
+        )?;
         Ok(())
     }
 
     fn is_ready(&self) -> bool {
-        self.admin.parse().is_ok_and(|address| http::get(address, "/readyz").is_ok_and(|(code, _)| code == 200))
+        self.admin
+            .parse()
+            .is_ok_and(|address| http::get(address, "/readyz").is_ok_and(|(code, _)| code == 200))
     }
 
     fn await_ready(&self) -> Result<(), Failure> {
@@ -193,10 +215,17 @@ impl Host {
             if self.pid().is_none() {
                 let words = std::fs::read_to_string(&log).unwrap_or_default();
                 let last = words.lines().last().unwrap_or_default().to_owned();
-                return Err(Failure::Other(format!("host {} has ended before it was ready: {last}", self.number)));
+                return Err(Failure::Other(format!(
+                    "host {} has ended before it was ready: {last}",
+                    self.number
+                )));
             }
             if Instant::now() >= deadline {
-                return Err(Failure::Other(format!("host {} is not ready in time; see {}", self.number, log.display())));
+                return Err(Failure::Other(format!(
+                    "host {} is not ready in time; see {}",
+                    self.number,
+                    log.display()
+                )));
             }
             std::thread::sleep(Duration::from_millis(10));
         }

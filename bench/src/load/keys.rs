@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_spread_is_prime_to_every_number_of_keys() {
-        let factor = (2..1u64 << 20).find(|d| SPREAD % d == 0);
+        let factor = (2..1u64 << 20).find(|d| SPREAD.is_multiple_of(*d));
         assert_eq!(factor, None, "trial division up to the root");
         const { assert!(SPREAD < 1 << 40 && SPREAD > KEYS_MAX) };
     }

@@ -23,7 +23,7 @@ fn members(settings: &Settings) -> Vec<String> {
     if hosts.is_empty() {
         return problems;
     }
-    if hosts.len() > limits::MEMBERS_MAX || hosts.len() % 2 == 0 {
+    if hosts.len() > limits::MEMBERS_MAX || hosts.len().is_multiple_of(2) {
         problems.push(format!(
             "host: {} hosts are listed; list 1, 3 or 5 (an even host adds no safety)",
             hosts.len()

@@ -333,7 +333,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_the_data_directory_is_refused() {
-        let table: [(&[(&str, &str)], u16, bool, &str); 3] = [
+        type Row = (&'static [(&'static str, &'static str)], u16, bool, &'static str);
+        let table: [Row; 3] = [
             (&[("cores", "4")], 2, false, "4 is configured, but synod-data was initialised with 2"),
             (&[THREE], 1, false, "several hosts need a shared secret"),
             (

@@ -139,7 +139,7 @@ impl Setting for Bytes {
     fn print_bound(bound: u64) -> String {
         let units =
             [(1 << 30, "GiB"), (1_000_000_000, "GB"), (1 << 20, "MiB"), (1_000_000, "MB"), (1 << 10, "KiB")];
-        match units.iter().find(|(factor, _)| bound > 0 && bound % factor == 0) {
+        match units.iter().find(|(factor, _)| bound > 0 && bound.is_multiple_of(*factor)) {
             Some((factor, unit)) => format!("{} {unit}", bound / factor),
             None => bound.to_string(),
         }

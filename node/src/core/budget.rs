@@ -29,7 +29,8 @@ impl Budget {
         let gone = now.saturating_sub(self.filled_at);
         let earned = u128::from(gone) * u128::from(self.bytes_per_second) / 1_000_000_000;
         if earned > 0 {
-            self.bytes = self.bytes.saturating_add(earned.min(u128::from(2 * STEP_BYTES)) as u64).min(2 * STEP_BYTES);
+            self.bytes =
+                self.bytes.saturating_add(earned.min(u128::from(2 * STEP_BYTES)) as u64).min(2 * STEP_BYTES);
             self.filled_at = now;
         }
         if self.bytes >= STEP_BYTES {

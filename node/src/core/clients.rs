@@ -125,7 +125,13 @@ impl Clients {
     }
 
     /// Tells clients that asked for it that slots moved.
-    pub fn push_migrated(&mut self, _: &mut Io, before: &ClusterMap, after: &std::sync::Arc<ClusterMap>, sequence: u64) {
+    pub fn push_migrated(
+        &mut self,
+        _: &mut Io,
+        before: &ClusterMap,
+        after: &std::sync::Arc<ClusterMap>,
+        sequence: u64,
+    ) {
         for place in self.table.iter().map(|(place, _)| place).collect::<Vec<_>>() {
             self.table[place].session.push_migrated(before, after, sequence);
             self.dirty_at(place);
@@ -148,7 +154,14 @@ impl Connections for Clients {
 
 impl Core {
     /// A client connected.
-    pub(super) fn on_client(&mut self, io: &mut Io, tag: Tag, conn: ConnId, peer: SocketAddr, local: SocketAddr) {
+    pub(super) fn on_client(
+        &mut self,
+        io: &mut Io,
+        tag: Tag,
+        conn: ConnId,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) {
         let cores = self.handover.config.cores.len();
         let max = self.server.settings.clients_max().div_ceil(cores);
         if self.clients.table.len() >= max || self.phase != Phase::Serving {
@@ -208,7 +221,9 @@ impl Core {
                     let reply = self.answer_ask(io, &ask);
                     self.deliver(io, waiter(ticket), reply);
                 }
-                Action::Ask { ticket, core, ask } => self.post(io, core, Mail::Ask { waiter: waiter(ticket), ask }),
+                Action::Ask { ticket, core, ask } => {
+                    self.post(io, core, Mail::Ask { waiter: waiter(ticket), ask })
+                }
                 Action::Info { ticket, sections } => self.gather_info(io, waiter(ticket), sections),
                 Action::Sleep { ticket, micros } => {
                     self.clients.sleeping.push((io.now() + micros * 1000, waiter(ticket)));
@@ -301,7 +316,9 @@ impl Core {
     /// Another core's numbers.
     pub(super) fn on_info(&mut self, io: &mut Io, waiter: Waiter, source: &InfoSource) {
         let Some(client) = self.clients.find(waiter.session) else { return };
-        let Some(place) = client.infos.iter().position(|(ticket, ..)| *ticket == waiter.ticket) else { return };
+        let Some(place) = client.infos.iter().position(|(ticket, ..)| *ticket == waiter.ticket) else {
+            return;
+        };
         let (_, _, sum, missing) = &mut client.infos[place];
         super::publish::add(sum, source);
         *missing -= 1;
@@ -320,7 +337,9 @@ impl Core {
         }
         let output_max = self.output_bytes_max;
         for place in std::mem::take(&mut self.clients.dirty) {
-            let Some(client) = self.clients.table.get_mut(place).filter(|client| client.dirty) else { continue };
+            let Some(client) = self.clients.table.get_mut(place).filter(|client| client.dirty) else {
+                continue;
+            };
             client.dirty = false;
             if client.session.has_output() {
                 let bytes = client.session.take_output();

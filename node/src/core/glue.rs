@@ -77,9 +77,8 @@ impl Core {
     ) -> Result<Core, BootError> {
         let config = &handover.config;
         let me = layout.index_of(config.identity.host).expect("the layout has this host");
-        let seed = super::random_seed().map_err(|failure| {
-            BootError::new(reactor::uring::BootReason::System, failure.to_string())
-        })?;
+        let seed = super::random_seed()
+            .map_err(|failure| BootError::new(reactor::uring::BootReason::System, failure.to_string()))?;
         let hosts: Vec<u16> = layout.hosts().iter().map(|host| host.id as u16).collect();
         let mut shard_config = shard::Config::new(hosts, me as u8, index, seed);
         shard_config.slices = layout.slices();
@@ -98,7 +97,11 @@ impl Core {
         }
         let map = Arc::new(ClusterMap::new(layout.clone(), me, &liveness, 1));
         let identity = Identity {
-            run_id: format!("{:032x}{:08x}", xxhash_rust::xxh3::xxh3_128(&seed.to_le_bytes()), std::process::id()),
+            run_id: format!(
+                "{:032x}{:08x}",
+                xxhash_rust::xxh3::xxh3_128(&seed.to_le_bytes()),
+                std::process::id()
+            ),
             core: index,
             cores: config.cores.len() as u16,
             version: env!("CARGO_PKG_VERSION"),
@@ -279,11 +282,14 @@ impl Core {
         let config = &self.handover.config;
         let core = &config.cores[usize::from(self.index)];
         let mut wanted: Vec<_> = config.plain.iter().map(|address| (*address, Tag::Plain, true)).collect();
-        for port in (0..self.layout.ports_per_host()).filter(|p| self.layout.slice_of_port(*p) == self.index) {
+        for port in (0..self.layout.ports_per_host()).filter(|p| self.layout.slice_of_port(*p) == self.index)
+        {
             let number = config.ports.client_base + port;
-            wanted.extend(core.client.iter().map(|address| {
-                (std::net::SocketAddr::new(address.ip(), number), Tag::Core(port), false)
-            }));
+            wanted.extend(
+                core.client
+                    .iter()
+                    .map(|address| (std::net::SocketAddr::new(address.ip(), number), Tag::Core(port), false)),
+            );
         }
         for (address, tag, shared) in wanted {
             let made = if shared {

@@ -44,8 +44,10 @@ pub fn run(handover: Handover) -> Result<(), Failure> {
         spec.outside = Some(end);
         specs.push(spec);
     }
-    run_cores(specs, |index, io, mailboxes| Core::new(index.0, handover.clone(), layout.clone(), io, mailboxes))
-        .map_err(|error| Failure::Unusable(error.to_string()))?;
+    run_cores(specs, |index, io, mailboxes| {
+        Core::new(index.0, handover.clone(), layout.clone(), io, mailboxes)
+    })
+    .map_err(|error| Failure::Unusable(error.to_string()))?;
     handover.control.failure().map_or(Ok(()), |reason| Err(Failure::Other(reason)))
 }
 
@@ -75,5 +77,6 @@ fn fingerprint_key(config: &HostConfig) -> [u8; 16] {
 
 /// A number that differs at each start.
 fn random_seed() -> Result<u64, Failure> {
-    getrandom::u64().map_err(|error| Failure::Other(format!("cannot get random bytes from the kernel: {error}")))
+    getrandom::u64()
+        .map_err(|error| Failure::Other(format!("cannot get random bytes from the kernel: {error}")))
 }

@@ -169,7 +169,8 @@ impl Peers {
         while let Ok((peer, id, met)) = self.answers.1.try_recv() {
             self.asked.remove(&peer);
             let net = self.net.as_mut();
-            let expect = |net: Option<&mut Net>| net.into_iter().for_each(|net| net.expect_data_id(peer, Some(id)));
+            let expect =
+                |net: Option<&mut Net>| net.into_iter().for_each(|net| net.expect_data_id(peer, Some(id)));
             match met {
                 Ok(Met::Known) => expect(net),
                 Ok(Met::Recovered { lost }) => {
@@ -287,7 +288,8 @@ impl Core {
         let mut changed = false;
         for place in 0..self.peers.hosts.len() {
             let (up, learner) = self.peers.look_at(place);
-            if place == self.peers.own || (self.peers.up[place], self.peers.learners[place]) == (up, learner) {
+            if place == self.peers.own || (self.peers.up[place], self.peers.learners[place]) == (up, learner)
+            {
                 continue;
             }
             (self.peers.up[place], self.peers.learners[place]) = (up, learner);

@@ -27,7 +27,12 @@ fn recover(cluster: &Cluster, place: usize) {
 }
 
 fn is_written(cluster: &Cluster, place: usize, key: &str, value: &str) {
-    assert_eq!(cluster.hosts[place].client().call(&["SET", key, value]), Value::ok(), "{key} by host {}", place + 1);
+    assert_eq!(
+        cluster.hosts[place].client().call(&["SET", key, value]),
+        Value::ok(),
+        "{key} by host {}",
+        place + 1
+    );
 }
 
 fn is_read(cluster: &Cluster, place: usize, key: &str, value: &str) {
@@ -52,10 +57,12 @@ fn a_host_that_lost_its_disk_comes_back_as_a_learner() {
     cluster.hosts[2].spawn();
     let log_of = |cluster: &Cluster, place: usize| cluster.hosts[place].log();
     for place in 0..2 {
-        let told = "run `synod recover --lost-host 3` on the other hosts, and `synod init --rejoin` on that one";
+        let told =
+            "run `synod recover --lost-host 3` on the other hosts, and `synod init --rejoin` on that one";
         eventually("the peers say what to do", || log_of(&cluster, place).contains(told));
         recover(&cluster, place);
-        let told = "came back as a voter and is refused: empty its data directory and run `synod init --rejoin`";
+        let told =
+            "came back as a voter and is refused: empty its data directory and run `synod init --rejoin`";
         eventually("a voter is refused all the same", || log_of(&cluster, place).contains(told));
         assert_eq!(cluster.hosts[place].client().info("peers_up"), 1);
     }
@@ -67,7 +74,8 @@ fn a_host_that_lost_its_disk_comes_back_as_a_learner() {
     lose_data(&cluster, true);
     cluster.start_all();
     assert!(cluster.hosts[2].log().contains("this host is a learner"), "{}", cluster.hosts[2].log());
-    let numbers = |place: usize| cluster.hosts[place].client().infos(&["learner", "peers_up", "peers_up_learners"]);
+    let numbers =
+        |place: usize| cluster.hosts[place].client().infos(&["learner", "peers_up", "peers_up_learners"]);
     assert_eq!([numbers(0), numbers(1), numbers(2)], [[0, 2, 1], [0, 2, 1], [1, 2, 0]]);
     let config = cluster.hosts[0].config.display().to_string();
     let status = run(cluster.path(), &["status", "--config", &config]);
@@ -85,9 +93,12 @@ fn a_host_that_lost_its_disk_comes_back_as_a_learner() {
         is_read(&cluster, number % 2, &key, "by the learner");
     }
     for place in 0..3 {
-        let Value::Bulk(nodes) = cluster.hosts[place].client().call(&["CLUSTER", "NODES"]) else { panic!("a text") };
+        let Value::Bulk(nodes) = cluster.hosts[place].client().call(&["CLUSTER", "NODES"]) else {
+            panic!("a text")
+        };
         let nodes = String::from_utf8(nodes).expect("text");
-        let of_learner = nodes.lines().filter(|line| line.contains(&format!(" {}@", cluster.hosts[2].core(0))));
+        let of_learner =
+            nodes.lines().filter(|line| line.contains(&format!(" {}@", cluster.hosts[2].core(0))));
         let slots = of_learner.map(|line| line.split(' ').count() - 8).sum::<usize>();
         assert_eq!(slots, 0, "host {} sends nobody to the learner:\n{nodes}", place + 1);
     }
@@ -102,7 +113,12 @@ fn a_host_that_lost_its_disk_comes_back_as_a_learner() {
         let mut client = cluster.hosts[place].client();
         for key in ["pair", "before", "new"] {
             assert_eq!(client.call(&["GET", key]), Value::error(NO_READ), "{key} from host {}", place + 1);
-            assert_eq!(client.call(&["SET", key, "other"]), Value::error(NO_WRITE), "{key} by host {}", place + 1);
+            assert_eq!(
+                client.call(&["SET", key, "other"]),
+                Value::error(NO_WRITE),
+                "{key} by host {}",
+                place + 1
+            );
         }
     }
     assert_eq!(cluster.hosts[0].client().infos(&["writes_uncertain"]), before);

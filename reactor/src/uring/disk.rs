@@ -288,7 +288,7 @@ fn went_on(length: usize, done: &mut usize, result: i32) -> bool {
     let bytes = usize::try_from(result).unwrap_or(0);
     *done += bytes;
     assert!(*done <= length, "a read stays inside its buffer");
-    bytes > 0 && *done < length && *done % BLOCK_BYTES == 0
+    bytes > 0 && *done < length && (*done).is_multiple_of(BLOCK_BYTES)
 }
 
 /// A name as the kernel takes it. Names are made by the engines, never by clients, so a path is a broken invariant.
@@ -299,7 +299,7 @@ fn plain_name(name: &str) -> CString {
 }
 
 fn check_span(offset: u64, buf: &AlignedBuf) {
-    assert!(offset % BLOCK_BYTES as u64 == 0, "offset {offset} is not a whole block");
+    assert!(offset.is_multiple_of(BLOCK_BYTES as u64), "offset {offset} is not a whole block");
     assert!(!buf.is_empty() && buf.len() <= DISK_OP_BYTES_MAX, "an operation has 1 block to 1 GiB");
 }
 

@@ -110,7 +110,8 @@ const _: () = assert!(QUIET_SEND_BYTES_MAX <= JOINED_SEND_BYTES_MAX);
 const _: () = assert!(JOINED_SEND_BYTES_MAX <= SEND_OP_BYTES_MAX && SEND_OP_BYTES_MAX < u32::MAX as usize);
 const _: () = assert!(RECV_BUFFERS as usize <= CQ_ENTRIES as usize);
 const _: () = assert!(DISK_IN_FLIGHT_MAX < SQ_ENTRIES as usize);
-const _: () = assert!(DISK_OP_BYTES_MAX % crate::BLOCK_BYTES == 0 && DISK_OP_BYTES_MAX < u32::MAX as usize);
+const _: () =
+    assert!(DISK_OP_BYTES_MAX.is_multiple_of(crate::BLOCK_BYTES) && DISK_OP_BYTES_MAX < u32::MAX as usize);
 const _: () = assert!(CONNECTIONS_MAX < super::token::SLOTS_MAX);
 const _: () = assert!(OPEN_FILES_MIN <= OPEN_FILES_WANTED);
 const _: () = assert!(BACKGROUND_SHARES < FOREGROUND_SHARES && FOREGROUND_SHARES <= 1000);

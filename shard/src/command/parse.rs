@@ -295,7 +295,7 @@ pub(super) fn get_many(args: &Args<'_>) -> Result<Command, Reply> {
 
 /// MSET key value …
 pub(super) fn set_many(args: &Args<'_>) -> Result<Command, Reply> {
-    if args.all.len() % 2 == 0 {
+    if args.all.len().is_multiple_of(2) {
         return Err(errors::arity(args.row.name));
     }
     let set = |value: &[u8]| {

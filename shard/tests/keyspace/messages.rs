@@ -13,7 +13,7 @@ fn fingerprint(hi: u64) -> Fingerprint {
 
 fn entry(slot: u16, hi: u64) -> SlotEntry {
     let ballot = Ballot { round: 4, node: 5, incarnation: 6 };
-    SlotEntry { slot, fingerprint: fingerprint(hi), ballot, dead: hi % 2 == 0 }
+    SlotEntry { slot, fingerprint: fingerprint(hi), ballot, dead: hi.is_multiple_of(2) }
 }
 
 fn query(ask: SlotAsk) -> PeerMessage<'static> {

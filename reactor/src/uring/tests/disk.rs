@@ -210,7 +210,7 @@ fn more_operations_than_the_kernel_holds_all_complete() {
         file,
         offset: offset(block),
         buf: AlignedBuf::from_padded(&pattern(block, BLOCK_BYTES)),
-        sync: block % 16 == 0,
+        sync: block.is_multiple_of(16),
     };
     for written in disk.all((0..BLOCKS).map(write).collect()) {
         assert!(matches!(written, Ok(Outcome::Written { .. })), "{written:?}");
