@@ -6,7 +6,7 @@ use super::client::Client;
 use super::{text, Outcome, Server};
 use crate::resp::Protocol;
 
-/// AUTH [user] password.
+/// `AUTH [user] password`.
 pub(super) fn auth(client: &mut Client, server: &Server, args: &[&[u8]]) -> Outcome {
     Outcome::Reply(match args {
         [password] => {

@@ -205,7 +205,7 @@ pub(super) fn get_expire(args: &Args<'_>) -> Result<Command, Reply> {
     args.on_key(Op::GetExpire(options.expiry(args, Expiry::Keep)?))
 }
 
-/// SET key value [condition] [GET] [time | KEEPTTL].
+/// `SET key value [condition] [GET] [time | KEEPTTL]`.
 pub(super) fn set(args: &Args<'_>) -> Result<Command, Reply> {
     let options = Options::read(args.from(3), Known::Set)?;
     let expiry = options.expiry(args, Expiry::Never)?;
