@@ -47,6 +47,12 @@ enum Command {
         /// The file, as `drill kill --history` writes it.
         history: PathBuf,
     },
+    /// Print reports written with --json as one table; fail if a drill among them lost anything.
+    Report {
+        /// The files, in the order of the table.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -228,6 +234,7 @@ pub fn main() -> ExitCode {
         Command::Load(args) => run_load(&args),
         Command::Drill { drill: Drill::Kill(args) } => run_kill(&args),
         Command::Check { history } => run_check(&history),
+        Command::Report { files } => run_report(&files),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -317,6 +324,12 @@ fn run_kill(args: &KillArgs) -> Result<bool, BenchError> {
     }
     print(&report.table());
     Ok(report.good)
+}
+
+fn run_report(files: &[PathBuf]) -> Result<bool, BenchError> {
+    let summary = crate::summary::read(files)?;
+    print!("{}", summary.text);
+    Ok(summary.good)
 }
 
 fn run_check(path: &Path) -> Result<bool, BenchError> {

@@ -33,4 +33,6 @@ pub mod resp;
 #[cfg(feature = "cli")]
 pub mod slot;
 #[cfg(feature = "cli")]
+pub mod summary;
+#[cfg(feature = "cli")]
 pub mod wire;
