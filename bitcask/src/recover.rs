@@ -1,12 +1,16 @@
 //! Recovery: from the files in the directory to the key directory in RAM.
 //!
 //! In phases, each of many operations at a time: list; remove what is unfinished; read the identity; open and sync
-//! every file, so that nothing is decided on bytes that could still vanish; read hints, and segments without one; judge
-//! what the ends of the segments mean. Records are taken in any order, because the greatest stamp wins.
+//! every file; read hints, and segments without one; judge what the ends of the segments mean; write the last frame of
+//! each chain once more. Records are taken in any order, because the greatest stamp wins.
+//!
+//! That last write is what makes durable what was read. A sync proves nothing about a write that an earlier process saw
+//! fail: the kernel may still show the bytes, have given them up, and call the file clean. Only the last frame of a chain
+//! can be such a one, since none is written before the one ahead of it is durable, nor by a process before this is done.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use reactor::{AlignedBuf, Disk, DiskError, FileId, Op, OpId, Outcome, BLOCK_BYTES};
+use reactor::{frame, AlignedBuf, Disk, DiskError, FileId, Op, OpId, Outcome, BLOCK_BYTES};
 
 use crate::chain::{Chain, Writer};
 use crate::core::{Core, Ready};
@@ -50,6 +54,8 @@ enum Tag {
     HintOpened(usize),
     Read(usize),
     Searched(usize),
+    /// The last frame of a chain, read to be written once more.
+    LastRead(usize),
 }
 
 /// What is to be done. Buffers are made when their turn comes.
@@ -180,6 +186,10 @@ impl Recovery {
             (Tag::Searched(i), Outcome::Read { buf, bytes }) => {
                 self.recovered.bytes_read += bytes as u64;
                 self.on_searched(i, &buf.as_slice()[..bytes])?;
+            }
+            (Tag::LastRead(i), Outcome::Read { buf, bytes }) => {
+                self.recovered.bytes_read += bytes as u64;
+                self.on_last_read(i, buf, bytes)?;
             }
             (tag, outcome) => self.on_identity(core, tag, outcome)?,
         }
@@ -406,7 +416,7 @@ impl Recovery {
             let first = whole.get(..BLOCK_BYTES).unwrap_or_default();
             found.due = found.walk.due(first);
             if found.walk.later_frame(first, found.due).is_some() {
-                let torn = reactor::frame::peek(first).map_or(0, |header| header.frame_bytes());
+                let torn = frame::peek(first).map_or(0, |header| header.frame_bytes());
                 self.recovered.torn_bytes += torn as u64;
             }
         }
@@ -437,11 +447,42 @@ impl Recovery {
             chains.0.writer = Some(Writer { segment: self.files[i].index, offset: 0 });
             core.predecessor = log.last().map(|&last| self.files[last].index);
         }
+        for i in log.last().into_iter().chain(merged.last()) {
+            self.read_last(*i);
+        }
         for i in 0..self.files.len() {
             if self.files[i].is_empty() && next != Some(i) {
                 self.put_aside(core, i);
             }
         }
+        Ok(())
+    }
+
+    /// Reads the last frame of a chain, to write it once more. A hint proves its segment: it was begun after the seal was
+    /// durable, and got its name after it was durable itself.
+    fn read_last(&mut self, i: usize) {
+        let found = &self.files[i];
+        if let (false, Some(_), Some(file)) = (found.in_hint, found.walk.last, found.file) {
+            let offset = found.walk.last_at;
+            let buf = AlignedBuf::zeroed((found.walk.offset - offset) as usize);
+            self.push(Op::Read { file, offset, buf }, Tag::LastRead(i));
+        }
+    }
+
+    /// The same bytes go to the same place: whatever happens meanwhile, the frame is there as much as it was.
+    fn on_last_read(&mut self, i: usize, buf: AlignedBuf, bytes: usize) -> Result<(), Fault> {
+        let found = &self.files[i];
+        let same = match frame::decode(&buf.as_slice()[..bytes]) {
+            Ok((header, _)) => found.walk.last == Some((header.sequence, header.crc)) && bytes == buf.len(),
+            Err(_) => false,
+        };
+        let (true, Some(file)) = (same, found.file) else {
+            let (name, offset) = (names::segment(found.id), found.walk.last_at);
+            let message = format!("the frame at byte {offset} of {name} is not what was read there before");
+            return Err(Fault::Io { message });
+        };
+        let offset = found.walk.last_at;
+        self.push(Op::Write { file, offset, buf, sync: true }, Tag::Plain);
         Ok(())
     }
 

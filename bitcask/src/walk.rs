@@ -31,6 +31,8 @@ pub(crate) struct Walk {
     pub offset: u64,
     /// The last frame's sequence and checksum; none before the first frame.
     pub last: Option<(u64, u32)>,
+    /// Where that frame starts, in bytes.
+    pub last_at: u64,
     /// The frames' flags; they are the same in all.
     pub flags: u16,
     need: usize,
@@ -48,7 +50,8 @@ pub(crate) enum Walked {
 
 impl Walk {
     pub fn new(name: String, id: u64, core: u32, end: u64) -> Walk {
-        Walk { name, id, core, end, offset: 0, last: None, flags: 0, need: 0, read_bytes: SCAN_BYTES }
+        let read_bytes = SCAN_BYTES;
+        Walk { name, id, core, end, offset: 0, last: None, last_at: 0, flags: 0, need: 0, read_bytes }
     }
 
     /// The same walk in smaller reads.
@@ -79,6 +82,7 @@ impl Walk {
             };
             each(self.offset + HEADER_BYTES as u64, payload).map_err(|message| self.damage(message))?;
             self.last = Some((header.sequence, header.crc));
+            self.last_at = self.offset;
             self.flags = header.flags;
             self.offset += header.frame_bytes() as u64;
             at += header.frame_bytes();

@@ -2,6 +2,7 @@
 
 use bitcask::{Fault, Kind};
 use reactor::rng::Rng;
+use reactor::sim::{self, Faults};
 
 use crate::world::{options, slot, stamp, World};
 
@@ -235,6 +236,57 @@ fn a_value_that_looks_like_a_frame_is_no_frame() {
     world.disk.overwrite(&active, starts[3] as u64 + 50, &[0xff]);
     let world = world.reopen();
     assert_eq!((world.failed, world.ready.unwrap().entries), (None, 3));
+}
+
+/// A write fails, and then the sync of the recovery: the bytes can be read, but no later sync makes them durable. What a
+/// recovery shows all the same must outlast the power's failure, with and without a frame behind it.
+#[test]
+fn what_recovery_shows_is_durable_although_a_sync_failed_before() {
+    let broken = Faults { sync_error_per_million: 500_000, ..Faults::default() };
+    let (mut failures, mut syncs) = (0, 0);
+    for seed in 0..400 {
+        let mut rng = Rng::new(seed);
+        let mut world = World::new(seed, options());
+        let fail_at = 1 + rng.below(400);
+        world.disk.fail_nth(fail_at, sim::Fault::Io);
+        let mut round = 0;
+        while world.failed.is_none() && round < 500 {
+            round += 1;
+            let key = rng.below(40).to_le_bytes();
+            world.put(&key, round, &[round as u8; 3_000]);
+            world.turn();
+        }
+        failures += u64::from(world.failed.is_some());
+        for _ in 0..3 {
+            world = world.restarted();
+            world.disk.set_faults(broken);
+            world.settle();
+            syncs += u64::from(world.failed.is_some());
+        }
+        world = world.restarted();
+        world.disk.set_faults(Faults::default());
+        while world.ready.is_none() {
+            assert!(world.turn(), "seed {seed}: {:?}", world.failed);
+        }
+        if rng.coin() {
+            world.put(b"behind", 1_000, b"it");
+            world.settle();
+        }
+        let shown = |world: &World| -> Vec<_> {
+            (0..40_u64).map(|n| world.bitcask.info(slot(&n.to_le_bytes()), &n.to_le_bytes())).collect()
+        };
+        let before = shown(&world);
+        let mut world = world.crash();
+        world.settle();
+        assert_eq!(world.failed, None, "seed {seed}");
+        for (n, (after, before)) in shown(&world).into_iter().zip(before).enumerate() {
+            assert_eq!(after.entry.map(|e| e.stamp), before.entry.map(|e| e.stamp), "seed {seed}, key {n}");
+        }
+        for n in 0..40_u64 {
+            world.value(&n.to_le_bytes());
+        }
+    }
+    assert!(failures > 200 && syncs > 400, "{failures} writes and {syncs} syncs failed");
 }
 
 /// Files with random bytes anywhere: refused or read, never a panic.

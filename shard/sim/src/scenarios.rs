@@ -30,6 +30,12 @@ pub const ALL: &[Scenario] = &[
         seed: 764,
         change: |_| {},
     },
+    Scenario {
+        name: "a second sync that proves nothing",
+        story: "a sync failed during recovery; the next start read the frame, synced, served, and lost it with the power",
+        seed: 6316,
+        change: |_| {},
+    },
 ];
 
 impl Scenario {
