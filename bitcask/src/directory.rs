@@ -54,6 +54,7 @@ pub(crate) struct Directory {
     /// Removals seen so far, while recovery takes records out of order.
     removed: Option<BTreeMap<KeyRef, Removed>>,
     entries: u64,
+    keys: u64,
     round_max: u64,
 }
 
@@ -67,6 +68,7 @@ impl Directory {
             metas: BTreeMap::new(),
             removed: Some(BTreeMap::new()),
             entries: 0,
+            keys: 0,
             round_max: 0,
         }
     }
@@ -81,9 +83,9 @@ impl Directory {
         }
     }
 
-    /// Keys with a value. Walks through all slots.
+    /// Keys with a value.
     pub fn keys(&self) -> u64 {
-        self.slots.iter().map(|slot| u64::from(slot.keys)).sum()
+        self.keys
     }
 
     pub fn entries(&self) -> u64 {
@@ -183,6 +185,7 @@ impl Directory {
         slot.table.set(fingerprint, &cell);
         slot.records += 1;
         slot.keys += u32::from(!tombstone);
+        self.keys += u64::from(!tombstone);
         slot.sum = slot.sum.wrapping_add(keyed.term(fingerprint, stamp));
         segments.born(location);
         self.drop_promise(segments, key, stamp);
@@ -195,6 +198,7 @@ impl Directory {
         let slot = &mut self.slots[key.0 as usize];
         slot.records -= 1;
         slot.keys -= u32::from(!cell.tombstone);
+        self.keys -= u64::from(!cell.tombstone);
         slot.sum = slot.sum.wrapping_sub(keyed.term(key.1, stamp));
         self.origins.release(cell.origin);
         segments.died(cell.location);

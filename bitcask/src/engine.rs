@@ -42,8 +42,6 @@ pub struct Stats {
     pub keys: u64,
     /// Promises above their key's stamp.
     pub promises: u64,
-    /// Bytes of RAM that the key directory takes.
-    pub directory_bytes: u64,
     /// Segments with records.
     pub segments: u64,
     /// Bytes of their files.
@@ -456,7 +454,12 @@ impl Bitcask {
         self.core.full
     }
 
-    /// How the engine stands. Walks through all slots: not for every turn.
+    /// Bytes of RAM that the key directory takes. Walks through all of it: once a minute, not more.
+    pub fn directory_bytes(&self) -> u64 {
+        self.core.directory.ram_bytes() as u64
+    }
+
+    /// How the engine stands. Walks through the segments: not for every turn.
     pub fn stats(&self) -> Stats {
         let core = &self.core;
         let sum =
@@ -466,7 +469,6 @@ impl Bitcask {
             entries: core.directory.entries(),
             keys: core.directory.keys(),
             promises: core.directory.promises() as u64,
-            directory_bytes: core.directory.ram_bytes() as u64,
             segments: sum(|_| 1),
             segment_bytes: sum(|segment| segment.capacity),
             live_bytes: sum(|segment| segment.live),

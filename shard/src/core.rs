@@ -161,6 +161,11 @@ impl<D: Disk> Shard<D> {
         &self.metrics
     }
 
+    /// Bytes of RAM that the engine's key directory takes. Walks through all of it: once a minute, not more.
+    pub fn directory_bytes(&self) -> u64 {
+        self.store.directory_bytes()
+    }
+
     /// The engine's counters.
     pub fn store_stats(&self) -> bitcask::Stats {
         self.store.stats()

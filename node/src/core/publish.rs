@@ -11,6 +11,9 @@ use crate::admin::process::ProcessFacts;
 use crate::admin::{CorePage, CoreState};
 use crate::server::{InfoSource, Now};
 
+/// How often the size of the key directory is summed up, which takes a walk through it.
+const DIRECTORY_LOOK_NS: Nanos = 60_000_000_000;
+
 /// What the glue counts itself, and what it needs to publish.
 pub(super) struct Publisher {
     page: Arc<CorePage>,
@@ -24,6 +27,8 @@ pub(super) struct Publisher {
     pub mailbox_full: u64,
     /// Commands and time at the last look, for commands per second.
     rate: (u64, Nanos, u64),
+    /// The size of the key directory, and when to look again.
+    directory_bytes: (u64, Nanos),
     /// Commands counted at the last CONFIG RESETSTAT.
     commands_before: u64,
 }
@@ -34,6 +39,7 @@ impl Publisher {
             page,
             state: CoreState::Starting,
             full: false,
+            directory_bytes: (0, 0),
             started: None,
             forwarded: 0,
             mailbox_full: 0,
@@ -78,6 +84,9 @@ impl Core {
         let (shard, store, ring) = (*self.shard.metrics(), self.shard.store_stats(), io.stats());
         let (clients, accepted) = self.clients.counts();
         let errors = self.server.stats.errors().values().sum();
+        if io.now() >= self.publisher.directory_bytes.1 {
+            self.publisher.directory_bytes = (self.shard.directory_bytes(), io.now() + DIRECTORY_LOOK_NS);
+        }
         self.publisher.full(self.index, self.shard.is_full());
         let page = self.publisher.page.clone();
         let numbers = [
@@ -113,7 +122,7 @@ impl Core {
             (Metric::DiskFull, u64::from(self.shard.is_full())),
             (Metric::Merges, store.counters.merges),
             (Metric::MergeBytes, store.counters.merge_written_bytes),
-            (Metric::DirectoryBytes, store.directory_bytes),
+            (Metric::DirectoryBytes, self.publisher.directory_bytes.0),
             (Metric::CacheBytes, store.cache_bytes),
             (Metric::CacheHits, store.cache_hits),
             (Metric::CacheMisses, store.cache_misses),
