@@ -125,13 +125,7 @@ impl Clients {
     }
 
     /// Tells clients that asked for it that slots moved.
-    pub fn push_migrated(
-        &mut self,
-        _: &mut Io,
-        before: &ClusterMap,
-        after: &std::sync::Arc<ClusterMap>,
-        sequence: u64,
-    ) {
+    pub fn push_migrated(&mut self, before: &ClusterMap, after: &std::sync::Arc<ClusterMap>, sequence: u64) {
         for place in self.table.iter().map(|(place, _)| place).collect::<Vec<_>>() {
             self.table[place].session.push_migrated(before, after, sequence);
             self.dirty_at(place);

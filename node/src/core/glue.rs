@@ -207,14 +207,14 @@ impl Core {
                     self.deliver(io, waiter, reply);
                 }
                 Mail::Info { waiter, source } => self.on_info(io, waiter, &source),
-                Mail::Reachable { host_index, slice, live } => self.on_reachable(io, host_index, slice, live),
+                Mail::Reachable { host_index, slice, live } => self.on_reachable(host_index, slice, live),
                 Mail::Look => self.look(io),
             }
         }
     }
 
     /// A slice of a host became reachable, or is no longer: the map flips at once, and clients that asked hear of it.
-    pub fn on_reachable(&mut self, io: &mut Io, host_index: usize, slice: u16, live: bool) {
+    pub fn on_reachable(&mut self, host_index: usize, slice: u16, live: bool) {
         if !self.liveness.set(host_index, slice, live) {
             return;
         }
@@ -223,7 +223,7 @@ impl Core {
         let map = Arc::new(ClusterMap::new(self.layout.clone(), me, &self.liveness, self.map_epoch));
         let before = std::mem::replace(&mut self.server.map, map);
         self.update_routes();
-        self.clients.push_migrated(io, &before, &self.server.map, self.map_epoch);
+        self.clients.push_migrated(&before, &self.server.map, self.map_epoch);
     }
 
     /// Tells the shard where commands are proposed best: at the host that clients are sent to.
@@ -326,7 +326,7 @@ impl Core {
 
     /// Notes what this core found out about a slice, and tells the other cores.
     pub fn broadcast_reachable(&mut self, io: &mut Io, host_index: usize, slice: u16, live: bool) {
-        self.on_reachable(io, host_index, slice, live);
+        self.on_reachable(host_index, slice, live);
         for core in self.other_cores() {
             self.post(io, core, Mail::Reachable { host_index, slice, live });
         }
