@@ -318,14 +318,14 @@ impl<D: Disk> Shard<D> {
     /// Drops from a table of applied commands what nobody will ask for again.
     fn prune(&self, id: EntityId, applied: &mut Applied) {
         let entity = self.peek(id);
-        let (own_mark, sent) = (self.own_settled_below(), entity.batch.iter().any(|queued| queued.sent));
+        let (own_watermark, sent) = (self.own_settled_below(), entity.batch.iter().any(|queued| queued.sent));
         if !sent {
             // Commands that never left this core are asked for again by their own batch only.
             applied.retain(self.node, self.incarnation, |seq| seq & 1 == 1);
         }
-        applied.settle(self.node, self.incarnation, own_mark);
-        for mark in self.forwards.marks() {
-            applied.settle(mark.node, mark.incarnation, mark.settled_below);
+        applied.settle(self.node, self.incarnation, own_watermark);
+        for watermark in self.forwards.watermarks() {
+            applied.settle(watermark.node, watermark.incarnation, watermark.settled_below);
         }
     }
 

@@ -2,7 +2,7 @@
 //! back here if that does not answer.
 //!
 //! A forwarded command may be applied by two hosts independently, and an old copy of it may turn up at any time. So its
-//! id travels with it and into the entry; an entry keeps the ids that somebody may still ask for, and for each origin a mark
+//! id travels with it and into the entry; an entry keeps the ids that somebody may still ask for, and for each origin a watermark
 //! below which everything is settled. No clock is involved: a command is settled when its client has its answer.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,19 +40,19 @@ pub(crate) struct Travelling {
 
 /// What a peer's core said of its own travelling commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct Watermark {
     pub node: u32,
     pub incarnation: u32,
     pub settled_below: u64,
 }
 
-/// The travelling commands of this core, and the marks of the others.
+/// The travelling commands of this core, and the watermarks of the others.
 #[derive(Debug, Default)]
 pub(crate) struct Forwards {
-    /// By sequence number, so that the first one is the mark.
+    /// By sequence number, so that the first one is the watermark.
     pub travelling: BTreeMap<u64, Travelling>,
-    marks: Vec<Mark>,
-    /// Commands taken in above the marks, so that a repeated Forward is not taken in twice: (node, seq).
+    watermarks: Vec<Watermark>,
+    /// Commands taken in above the watermarks, so that a repeated Forward is not taken in twice: (node, seq).
     taken_in: BTreeSet<(u32, u64)>,
     last_seq: u64,
     /// What learners have handed over to this core.
@@ -78,9 +78,9 @@ impl Forwards {
         Some(travelling)
     }
 
-    /// The marks of the other cores of the slice, one each.
-    pub fn marks(&self) -> &[Mark] {
-        &self.marks
+    /// The watermarks of the other cores of the slice, one each.
+    pub fn watermarks(&self) -> &[Watermark] {
+        &self.watermarks
     }
 
     /// When the first command that another core has is to be taken back, or expires.
@@ -102,8 +102,12 @@ impl Forwards {
         if self.is_stale(id) {
             return false;
         }
-        let new = Mark { node: id.node, incarnation: id.incarnation, settled_below };
-        let before = self.marks.iter().find(|mark| mark.node == id.node).map(|mark| mark.incarnation);
+        let new = Watermark { node: id.node, incarnation: id.incarnation, settled_below };
+        let before = self
+            .watermarks
+            .iter()
+            .find(|watermark| watermark.node == id.node)
+            .map(|watermark| watermark.incarnation);
         self.learn(new);
         if before != Some(id.incarnation) {
             self.taken_in.retain(|(node, _)| *node != id.node);
@@ -116,22 +120,22 @@ impl Forwards {
         self.taken_in.insert((id.node, id.seq))
     }
 
-    fn learn(&mut self, new: Mark) {
-        match self.marks.iter_mut().find(|mark| mark.node == new.node) {
-            Some(mark) if mark.incarnation == new.incarnation => {
-                mark.settled_below = mark.settled_below.max(new.settled_below);
+    fn learn(&mut self, new: Watermark) {
+        match self.watermarks.iter_mut().find(|watermark| watermark.node == new.node) {
+            Some(watermark) if watermark.incarnation == new.incarnation => {
+                watermark.settled_below = watermark.settled_below.max(new.settled_below);
             }
-            Some(mark) if mark.incarnation < new.incarnation => *mark = new,
+            Some(watermark) if watermark.incarnation < new.incarnation => *watermark = new,
             Some(_) => {}
-            None => self.marks.push(new),
+            None => self.watermarks.push(new),
         }
     }
 
     fn is_stale(&self, id: CommandId) -> bool {
-        self.marks.iter().any(|mark| {
-            mark.node == id.node
-                && (mark.incarnation > id.incarnation
-                    || mark.incarnation == id.incarnation && id.seq < mark.settled_below)
+        self.watermarks.iter().any(|watermark| {
+            watermark.node == id.node
+                && (watermark.incarnation > id.incarnation
+                    || watermark.incarnation == id.incarnation && id.seq < watermark.settled_below)
         })
     }
 }

@@ -35,13 +35,13 @@ pub struct CommandId {
 
 impl CommandId {
     /// Whether the command may have been handed to another host: then a late copy of it may turn up anywhere, and only a
-    /// mark in the entry keeps it from being applied again.
+    /// watermark in the entry keeps it from being applied again.
     pub fn travels(self) -> bool {
         self.seq & 1 == 1
     }
 }
 
-/// What one coordinating core has had applied to an entity: its commands that may still be asked for, and the mark
+/// What one coordinating core has had applied to an entity: its commands that may still be asked for, and the watermark
 /// below which none will be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -108,14 +108,14 @@ impl Applied {
         });
     }
 
-    /// Drops what the origin `node` in this incarnation says is settled; the mark stays, so that a late repetition is
+    /// Drops what the origin `node` in this incarnation says is settled; the watermark stays, so that a late repetition is
     /// known as one.
     pub fn settle(&mut self, node: u32, incarnation: u32, below: u64) {
         let origin = self.origins.iter_mut().find(|o| o.node == node && o.incarnation == incarnation);
         if let Some(origin) = origin {
             origin.settled_below = origin.settled_below.max(below);
-            let mark = origin.settled_below;
-            let settled = |seq: u64| CommandId { node, incarnation, seq }.travels() && seq < mark;
+            let below = origin.settled_below;
+            let settled = |seq: u64| CommandId { node, incarnation, seq }.travels() && seq < below;
             origin.applied.retain(|(seq, _)| !settled(*seq));
         }
     }
