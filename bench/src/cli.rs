@@ -16,6 +16,7 @@ use crate::check;
 use crate::drill::{self, Control};
 use crate::error::BenchError;
 use crate::history::History;
+use crate::load::confirm::Confirm;
 use crate::load::keys::Distribution;
 use crate::load::{self, Plan};
 
@@ -168,6 +169,10 @@ struct LoadArgs {
     /// Drop a connection that owes a reply for so long.
     #[arg(long, default_value_t = 5_000)]
     timeout_ms: u64,
+    /// Ask for this after each batch of writes, and count them as answered when enough copies have them:
+    /// "WAIT replicas ms" or "WAITAOF local replicas ms" (Redis and Valkey).
+    #[arg(long, value_name = "COMMAND", value_parser = Confirm::parse)]
+    confirm: Option<Confirm>,
     /// Seed of keys, mix and values.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -218,6 +223,7 @@ impl LoadArgs {
             seconds: Duration::from_secs_f64(self.seconds),
             warmup: Duration::from_secs_f64(self.warmup),
             threads: self.threads,
+            confirm: self.confirm.clone(),
             rate: self.rate,
             password: self.servers.password.clone(),
             seed: self.seed,

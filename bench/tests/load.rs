@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use synod_bench::error::BenchError;
+use synod_bench::load::confirm::Confirm;
 use synod_bench::load::keys::Distribution;
 use synod_bench::load::report::Report;
 use synod_bench::load::{self, Plan};
@@ -25,6 +26,7 @@ fn plan(servers: &[&Server]) -> Plan {
         seconds: Duration::from_millis(300),
         warmup: Duration::ZERO,
         threads: 1,
+        confirm: None,
         rate: None,
         password: None,
         seed: 1,
@@ -113,6 +115,23 @@ fn an_open_loop_counts_the_wait_of_what_a_stall_held_up() {
     let server = Server::start(Behaviour { stall: Some(stall), ..Behaviour::default() });
     let closed = run(&Plan { hosts: vec![server.addr], ..closed });
     assert!(closed.all.max_us >= 199_000.0 && closed.all.p99_us < 100_000.0, "{}", closed.table());
+}
+
+#[test]
+fn writes_count_when_enough_copies_confirm_them() {
+    let server = Server::start(Behaviour::default());
+    let confirm = |text| Some(Confirm::parse(text).unwrap());
+    let report = run(&Plan { confirm: confirm("WAIT 1 1000"), ..plan(&[&server]) });
+    assert!(
+        report.get.operations > 0 && report.set.operations > 0 && report.errors == 0,
+        "{}",
+        report.table()
+    );
+    let confirmations = server.commands() - report.all.operations;
+    assert!(confirmations > 0, "each batch with a write is confirmed");
+    let report = run(&Plan { confirm: confirm("WAIT 2 1000"), ..plan(&[&server]) });
+    assert!(report.get.operations > 0 && report.set.operations == 0, "{}", report.table());
+    assert_eq!(report.errors_by_kind.keys().collect::<Vec<_>>(), ["not confirmed"]);
 }
 
 #[test]

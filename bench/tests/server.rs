@@ -156,6 +156,8 @@ fn answer(out: &mut Vec<u8>, words: &[Vec<u8>], behaviour: &Behaviour, known: &m
 
 fn execute(out: &mut Vec<u8>, words: &[&[u8]], state: &mut State) {
     match words {
+        // It has one replica.
+        [b"WAIT", _, _] => out.extend_from_slice(b":1\r\n"),
         [b"PING"] => out.extend_from_slice(b"+PONG\r\n"),
         [b"GET", key] => bulk(out, state.values.get(*key)),
         [b"SET", key, value] => {

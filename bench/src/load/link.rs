@@ -20,6 +20,8 @@ pub enum Purpose {
     Auth,
     /// ASKING: the reply says nothing.
     Asking,
+    /// The confirmation of the writes before it.
+    Confirm,
 }
 
 /// A request that waits for its reply, or for being sent.
@@ -60,6 +62,10 @@ pub struct Link {
     pub state: State,
     /// What waits for a reply, oldest first.
     pub queue: VecDeque<Pending>,
+    /// Writes sent since the last confirmation was asked for.
+    pub unconfirmed: bool,
+    /// Writes that were answered and wait for the confirmation behind them.
+    pub held: Vec<Pending>,
     /// When the newest reply came, or the first request of an empty queue went: what a timeout counts from.
     pub progress_ns: u64,
     /// Already on the worker's list of connections to write to.
@@ -78,6 +84,8 @@ impl Link {
             node,
             state: State::Down { retry_ns: 0 },
             queue: VecDeque::new(),
+            unconfirmed: false,
+            held: Vec::new(),
             progress_ns: 0,
             dirty: false,
             stream: None,
@@ -180,7 +188,10 @@ impl Link {
         self.written = 0;
         self.state = State::Down { retry_ns: now_ns.saturating_add(self.backoff.as_nanos() as u64) };
         self.backoff = (self.backoff * 2).min(RECONNECT_MAX);
-        std::mem::take(&mut self.queue)
+        self.unconfirmed = false;
+        let mut waiting = std::mem::take(&mut self.queue);
+        waiting.extend(self.held.drain(..));
+        waiting
     }
 }
 

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use crate::error::BenchError;
 use crate::limits::{CONNECTIONS_MAX, KEYS_MAX, PIPELINE_MAX, PRELOAD_PIPELINE_MIN, VALUE_BYTES_MAX};
 use crate::procs::{self, CpuMeter, Process};
+use confirm::Confirm;
 use keys::{Chooser, Distribution, Source};
 use pace::Phase;
 use report::{Progress, Report};
@@ -27,6 +28,7 @@ use tally::Tally;
 use topology::Topology;
 use worker::Worker;
 
+pub mod confirm;
 pub mod keys;
 pub mod pace;
 pub mod report;
@@ -66,6 +68,8 @@ pub struct Plan {
     pub warmup: Duration,
     /// Threads of the harness.
     pub threads: usize,
+    /// Asked after each batch of writes on a connection; they count as answered when it is.
+    pub confirm: Option<Confirm>,
     /// Operations per second of an open loop; `None` for a closed loop.
     pub rate: Option<f64>,
     /// Sent with AUTH on each connection.

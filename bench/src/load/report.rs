@@ -273,9 +273,11 @@ fn describe(plan: &Plan) -> String {
         Distribution::Uniform => "uniform".to_owned(),
         Distribution::Zipf { exponent } => format!("zipf {exponent}"),
     };
+    let confirm =
+        plan.confirm.as_ref().map_or(String::new(), |confirm| format!(", each batch with {confirm}"));
     format!(
         "{loop_kind}, {}{} connections x {} deep, {} threads, get:set {}:{}, {} keys {keys}, {} B values, \
-         {:.1} s after {:.1} s",
+         {:.1} s after {:.1} s{confirm}",
         if plan.cluster { "cluster, " } else { "" },
         plan.connections,
         plan.pipeline,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 
-use super::keys::Source;
+use super::keys::{Kind, Source};
 use super::link::{Input, Link, Pending, Purpose, State};
 use super::pace::{Pace, Phase};
 use super::requests::Requests;
@@ -200,7 +200,7 @@ impl<'a> Worker<'a> {
     fn count_unanswered(&mut self) {
         let Some(mut pace) = self.pace.take() else { return };
         let end = self.phase.end_ns();
-        let waiting = self.links.iter().flat_map(|link| link.queue.iter());
+        let waiting = self.links.iter().flat_map(|link| link.queue.iter().chain(&link.held));
         let waiting = waiting.chain(self.parked.iter().map(|(_, pending)| pending));
         for pending in waiting {
             if let Purpose::Load(kind) = pending.purpose {
@@ -334,6 +334,7 @@ impl<'a> Worker<'a> {
         let link = &mut self.links[index];
         assert!(link.is_open(), "operations go to links that are open");
         link.push(pending, now, |out| self.requests.push(out, kind, pending.key));
+        link.unconfirmed |= kind == Kind::Set && self.plan.confirm.is_some();
         self.mark_dirty(index);
     }
 
@@ -350,6 +351,11 @@ impl<'a> Worker<'a> {
         for index in dirty.drain(..) {
             let link = &mut self.links[index];
             link.dirty = false;
+            if let (true, Some(confirm)) = (link.unconfirmed, &self.plan.confirm) {
+                link.unconfirmed = false;
+                let asked = Pending { purpose: Purpose::Confirm, key: 0, from_ns: now, redirects: 0 };
+                link.push(asked, now, |out| out.extend_from_slice(confirm.request()));
+            }
             if link.state == State::Up && link.write().is_err() {
                 self.lose(index, "connection lost", now);
             }

@@ -25,6 +25,12 @@ impl Worker<'_> {
                 Purpose::Load(kind) => self.on_reply(index, pending, kind, reply, now),
                 Purpose::Auth => self.on_auth(index, reply),
                 Purpose::Asking => {}
+                Purpose::Confirm => {
+                    let enough = self.plan.confirm.as_ref().is_some_and(|confirm| {
+                        confirm.is_enough(input.unread().get(..used).unwrap_or_default())
+                    });
+                    self.on_confirm(index, enough, now);
+                }
             }
             input.take(used);
         }
@@ -42,6 +48,19 @@ impl Worker<'_> {
         }
     }
 
+    /// The writes before the confirmation are answered, or were not copied as asked.
+    fn on_confirm(&mut self, index: usize, enough: bool, now: u64) {
+        let client = self.links[index].client;
+        for pending in std::mem::take(&mut self.links[index].held) {
+            if enough {
+                self.tally.answered(Kind::Set, now.saturating_sub(pending.from_ns));
+            } else {
+                self.tally.error("not confirmed");
+            }
+            self.give_room(client);
+        }
+    }
+
     fn on_reply(&mut self, index: usize, pending: Pending, kind: Kind, reply: Reply<'_>, now: u64) {
         let client = self.links[index].client;
         match reply {
@@ -54,6 +73,10 @@ impl Worker<'_> {
                 if self.plan.cluster {
                     self.topology.refresh();
                 }
+            }
+            _ if kind == Kind::Set && self.plan.confirm.is_some() => {
+                self.links[index].held.push(pending);
+                return;
             }
             reply => {
                 self.tally.misses += u64::from(reply == Reply::Nil && kind == Kind::Get);
