@@ -42,6 +42,7 @@ mod forward;
 mod held;
 mod keyspace;
 mod learner;
+mod repair;
 
 pub use config::Config;
 pub use core::Shard;
