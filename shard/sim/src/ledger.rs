@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use paxos::{AcceptorState, Ballot, Member, MemberSet, Members, Message, Report};
 use shard::record::{CommandId, Record};
+use shard::slot::SLOTS;
 use shard::state::Value;
 use shard::wire::PeerMessage;
 use shard::Held;
@@ -49,6 +50,8 @@ struct Copy {
 /// All that ever happened to one key.
 #[derive(Debug)]
 struct Key {
+    /// The core of each host that owns it.
+    slice: u16,
     appended: bool,
     entries: BTreeMap<Ballot, Entry>,
     copies: Vec<Copy>,
@@ -59,21 +62,28 @@ struct Key {
 #[derive(Debug)]
 pub struct Ledger {
     members: Members,
+    slices: u16,
     keys: BTreeMap<Vec<u8>, Key>,
     /// Choices made, over all keys.
     pub choices: u64,
 }
 
 impl Ledger {
-    /// An empty ledger for a cluster.
-    pub fn new(members: Members) -> Ledger {
-        Ledger { members, keys: BTreeMap::new(), choices: 0 }
+    /// An empty ledger for a cluster whose hosts have so many cores.
+    pub fn new(members: Members, slices: u16) -> Ledger {
+        Ledger { members, slices, keys: BTreeMap::new(), choices: 0 }
     }
 
     /// From now on the key is watched. `appended`: see the module's essay.
     pub fn watch(&mut self, key: &[u8], appended: bool) {
         let copies = vec![Copy::default(); usize::from(self.members.count())];
-        let new = Key { appended, entries: BTreeMap::new(), copies, newest_chosen: Ballot::ZERO };
+        let new = Key {
+            slice: self.slice_of(key),
+            appended,
+            entries: BTreeMap::new(),
+            copies,
+            newest_chosen: Ballot::ZERO,
+        };
         self.keys.insert(key.to_vec(), new);
     }
 
@@ -82,9 +92,14 @@ impl Ledger {
         self.keys.keys().cloned().collect()
     }
 
-    /// Looks at what is durable on a host: `durable` tells it for each key.
-    pub fn look(&mut self, member: Member, durable: impl Fn(&[u8]) -> AcceptorState) -> Checked {
-        for (name, key) in &mut self.keys {
+    /// The core of each host that owns a key: the slots are cut into runs of equal length, give or take one.
+    pub fn slice_of(&self, key: &[u8]) -> u16 {
+        (u32::from(shard::slot::slot(key)) * u32::from(self.slices) / u32::from(SLOTS)) as u16
+    }
+
+    /// Looks at what is durable on a core: `durable` tells it for each key of its slice.
+    pub fn look(&mut self, member: Member, slice: u16, durable: impl Fn(&[u8]) -> AcceptorState) -> Checked {
+        for (name, key) in self.keys.iter_mut().filter(|(_, key)| key.slice == slice) {
             let state = durable(name);
             let copy = &mut key.copies[usize::from(member)];
             if state.promised == copy.promised && state.accepted == copy.accepted {
@@ -109,15 +124,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// A host lost its memory: what it proposed and had not made durable is gone. To be called after [`Ledger::look`].
-    pub fn forget(&mut self, member: Member) {
-        for key in self.keys.values_mut() {
+    /// A core lost its memory: what it proposed and had not made durable is gone. To be called after [`Ledger::look`].
+    pub fn forget(&mut self, member: Member, slice: u16) {
+        for key in self.keys.values_mut().filter(|key| key.slice == slice) {
             key.copies[usize::from(member)].own.clear();
         }
     }
 
-    /// A message leaves a host.
-    pub fn on_message(&mut self, from: Member, bytes: &[u8]) -> Checked {
+    /// A message leaves a core.
+    pub fn on_message(&mut self, from: Member, slice: u16, bytes: &[u8]) -> Checked {
         let message = match PeerMessage::decode(bytes) {
             Ok((_, PeerMessage::Paxos { key, message, .. })) => (key, message),
             Ok(_) => return Ok(()),
@@ -128,6 +143,14 @@ impl Ledger {
         };
         let (name, message) = message;
         let Some(key) = self.keys.get_mut(name) else { return Ok(()) };
+        if key.slice != slice {
+            let detail = format!(
+                "core {slice} of host {from} speaks of key {}, which core {} owns",
+                show(name),
+                key.slice
+            );
+            return Err(Violation::new(invariant::WELL_FORMED, detail));
+        }
         self.choices += u64::from(key.on_message(self.members, from, message, name)?);
         Ok(())
     }

@@ -9,8 +9,8 @@
 //!
 //! # What it leaves out, and why
 //!
-//! The kernel, sockets and `node`: the lab of real processes has those. Several cores to a host: cores share nothing, so a
-//! cluster of one-core hosts is one slice of any cluster.
+//! The kernel, sockets and `node`: the lab of real processes has those. What the cores of a host say to each other is reduced to
+//! its effect: a command goes to the core that owns its key.
 //!
 //! # Invariants
 //!

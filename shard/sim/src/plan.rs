@@ -21,6 +21,8 @@ pub enum Stream {
     Work = 6,
     /// Times of turns and the seeds of the cores' own jitter.
     Jitter = 7,
+    /// What makes the plan broad: cores, and the rarer faults.
+    Breadth = 8,
 }
 
 impl Stream {
@@ -89,6 +91,8 @@ pub struct Plan {
     pub seed: u64,
     /// Hosts: 3 or 5.
     pub hosts: u8,
+    /// Cores of each host: slices of the keys.
+    pub cores: u16,
     /// Closed-loop clients.
     pub clients: u32,
     /// Operations of each.
@@ -117,6 +121,8 @@ pub struct Plan {
     pub clocks: bool,
     /// Some disks fail operations.
     pub disk_errors: bool,
+    /// When the storage of a core fails, the other cores of its host go on; else the process ends.
+    pub slices_fail_alone: bool,
     /// Who is preferred.
     pub routes: Routes,
     /// Mean time between steps of the nemesis.
@@ -136,6 +142,20 @@ pub struct Plan {
 impl Plan {
     /// The plan of a seed.
     pub fn draw(seed: u64) -> Plan {
+        let mut plan = Plan::draw_narrow(seed);
+        plan.broaden(&mut Stream::Breadth.rng(seed));
+        plan
+    }
+
+    /// Draws what came later than the rest, from a stream of its own: so the narrow plan of a seed is what it always was, and
+    /// scenarios that were found by it stay what they are.
+    fn broaden(&mut self, rng: &mut Rng) {
+        self.cores = [1, 1, 2, 3][rng.below(4) as usize];
+        self.slices_fail_alone = rng.coin();
+    }
+
+    /// The plan of a seed, of one core to a host and with the older faults only.
+    pub fn draw_narrow(seed: u64) -> Plan {
         let rng = &mut Stream::Plan.rng(seed);
         let hosts = if rng.below(5) == 0 { 5 } else { 3 };
         let transport = if rng.below(4) == 0 { Transport::Streams } else { Transport::Messages };
@@ -148,6 +168,7 @@ impl Plan {
         Plan {
             seed,
             hosts,
+            cores: 1,
             clients,
             operations: 150 / clients,
             keys: rng.between(2, 8) as usize,
@@ -162,6 +183,7 @@ impl Plan {
             false_signals,
             clocks,
             disk_errors,
+            slices_fail_alone: false,
             routes: [Routes::Fixed, Routes::Liveness, Routes::Torn][rng.below(3) as usize],
             nemesis_every: [15, 60, 200][rng.below(3) as usize] * MILLISECOND,
             think: [0, 2, 20][rng.below(3) as usize] * MILLISECOND,

@@ -7,25 +7,29 @@ use shard::reply::Reply;
 use shard::RequestId;
 use synod_bench::history::{self, OperationId};
 
-use super::host::Input;
-use super::{Event, Phase, World};
+use super::core::Input;
+use super::{Event, Phase, Place, World};
 use crate::ledger::show;
 use crate::limits::{DEADLINE_MAX, OVERDUE};
 use crate::order::Swap;
+use crate::plan::Plan;
 use crate::violation::{invariant, Checked, Violation};
 use crate::workload::{Ask, Form, Kind, Told};
 
-/// A client. It has at most one question out that it waits for.
+/// A client, connected to one core. It has at most one question out that it waits for.
 #[derive(Debug)]
 pub(super) struct Client {
-    host: Member,
+    at: Place,
     left: u32,
     waits_for: Option<RequestId>,
 }
 
 impl Client {
-    pub fn new(id: u32, operations: u32, hosts: u8) -> Client {
-        Client { host: (id % u32::from(hosts)) as Member, left: operations, waits_for: None }
+    pub fn new(id: u32, plan: &Plan) -> Client {
+        let hosts = u32::from(plan.hosts);
+        let core = (id / hosts % u32::from(plan.cores)) as u16;
+        let at = Place { host: (id % hosts) as Member, core };
+        Client { at, left: plan.operations, waits_for: None }
     }
 
     pub fn is_done(&self) -> bool {
@@ -45,7 +49,10 @@ pub(super) enum Asker {
 /// A request that has not ended, for the simulator: the host owes a reply.
 #[derive(Clone, Debug)]
 pub(super) struct Outstanding {
-    pub host: Member,
+    /// The core that the client is connected to.
+    pub at: Place,
+    /// The core that owns the key.
+    pub slice: u16,
     pub asker: Asker,
     pub deadline: Nanos,
     pub command: Command,
@@ -56,25 +63,25 @@ pub(super) struct Outstanding {
 impl World {
     /// A client asks its next question, if it has any left.
     pub(super) fn issue(&mut self, client: u32) {
-        let hosts = u64::from(self.plan.hosts);
         let entry = &mut self.clients[client as usize];
         if self.phase != Phase::Faults || entry.left == 0 {
             return self.check_done();
         }
-        if !self.hosts[usize::from(entry.host)].serves() {
+        let at = entry.at;
+        if !self.core(at).serves() {
             // Refused at once: nothing was asked.
-            entry.host = self.work.below(hosts) as Member;
+            self.move_on(client);
             let at = self.now + self.work.between(MILLISECOND, 5 * MILLISECOND);
             return self.schedule(at, Event::Issue(client));
         }
-        entry.left -= 1;
-        let host = entry.host;
+        self.clients[client as usize].left -= 1;
         let ask = self.workload.next(client);
         let operation = self.history.call(client, &ask.key, ask.command.clone(), self.now);
         let deadline = self.now + self.work.between(30 * MILLISECOND, DEADLINE_MAX);
         let (command, arrival) = (ask.to_command(), self.client_delay());
         let request = self.open_request(Outstanding {
-            host,
+            at,
+            slice: self.ledger.slice_of(&ask.key),
             asker: Asker::Client { client, ask: Box::new(ask), operation },
             deadline,
             command,
@@ -89,7 +96,7 @@ impl World {
     pub(super) fn open_request(&mut self, outstanding: Outstanding) -> RequestId {
         self.last_request += 1;
         let request = RequestId(self.last_request);
-        self.tell(|| format!("{:?} to host {}: {:?}", request, outstanding.host, outstanding.command));
+        self.tell(|| format!("{:?} to {}: {:?}", request, outstanding.at, outstanding.command));
         self.outstanding.insert(request, outstanding);
         request
     }
@@ -98,23 +105,29 @@ impl World {
         self.work.between(5 * MICROSECOND, 60 * MICROSECOND)
     }
 
-    /// A question arrives at its host.
+    /// A question arrives at its host, and goes to the core that owns the key: as mail, if that is another one.
     pub(super) fn ask(&mut self, request: RequestId) {
         let Some(outstanding) = self.outstanding.get_mut(&request) else { return };
         outstanding.arrived = true;
-        let (host, command, deadline) = (outstanding.host, outstanding.command.clone(), outstanding.deadline);
-        if !self.hosts[usize::from(host)].is_up() {
+        let (at, slice) = (outstanding.at, outstanding.slice);
+        let (command, deadline) = (outstanding.command.clone(), outstanding.deadline);
+        if !self.core(at).is_up() {
             self.outstanding.remove(&request);
             return;
         }
-        self.arrive(host, Input::Request { id: request, command, deadline });
+        if slice != at.core {
+            self.label("a command went to another core");
+        }
+        let owner = Place { core: slice, ..at };
+        self.arrive(owner, Input::Request { id: request, command, deadline });
     }
 
     /// A host replies. What the reply claims is checked as it leaves.
-    pub(super) fn reply(&mut self, host: Member, request: RequestId, reply: Reply) -> Checked {
-        self.tell(|| format!("host {host} replies to {request:?}: {reply:?}"));
-        let Some(outstanding) = self.outstanding.remove(&request).filter(|one| one.host == host) else {
-            let detail = format!("host {host} replied to {request:?}, which it does not owe a reply");
+    pub(super) fn reply(&mut self, place: Place, request: RequestId, reply: Reply) -> Checked {
+        self.tell(|| format!("{place} replies to {request:?}: {reply:?}"));
+        let owes = |one: &Outstanding| one.at.host == place.host && one.slice == place.core;
+        let Some(outstanding) = self.outstanding.remove(&request).filter(owes) else {
+            let detail = format!("{place} replied to {request:?}, which it does not owe a reply");
             return Err(Violation::new(invariant::ONE_REPLY, detail));
         };
         match outstanding.asker {
@@ -122,7 +135,7 @@ impl World {
                 self.check_claim(&ask, &reply)?;
                 self.settle(client, request, &ask, operation, &reply)
             }
-            Asker::LastRead { key, operation } => self.on_last_read(host, key, operation, reply),
+            Asker::LastRead { key, operation } => self.on_last_read(place.host, key, operation, reply),
         }
     }
 
@@ -215,7 +228,9 @@ impl World {
     }
 
     fn move_on(&mut self, client: u32) {
-        self.clients[client as usize].host = self.work.below(u64::from(self.plan.hosts)) as Member;
+        let host = self.work.below(u64::from(self.plan.hosts)) as Member;
+        let core = if self.plan.cores > 1 { self.work.below(u64::from(self.plan.cores)) as u16 } else { 0 };
+        self.clients[client as usize].at = Place { host, core };
     }
 
     fn go_on(&mut self, client: u32) {
@@ -228,7 +243,7 @@ impl World {
         let gone: Vec<RequestId> = self
             .outstanding
             .iter()
-            .filter(|(_, one)| one.host == host && one.arrived)
+            .filter(|(_, one)| one.at.host == host && one.arrived)
             .map(|(id, _)| *id)
             .collect();
         for request in gone {
@@ -247,12 +262,12 @@ impl World {
     /// Looks for requests that should have ended long ago.
     pub(super) fn watch(&mut self) -> Checked {
         for (request, one) in &self.outstanding {
-            let host = &self.hosts[usize::from(one.host)];
+            let host = &self.hosts[usize::from(one.at.host)];
             let since = one.deadline.max(host.paused_until);
             if one.arrived && host.is_up() && since + OVERDUE < self.now {
                 let detail = format!(
-                    "host {} owes a reply to {request:?} ({}) since {} ms",
-                    one.host,
+                    "{} owes a reply to {request:?} ({}) since {} ms",
+                    one.at,
                     show(one.command.key().unwrap_or_default()),
                     one.deadline / MILLISECOND
                 );

@@ -10,7 +10,7 @@ use synod_bench::check;
 use synod_bench::history::{self, History, OperationId};
 
 use super::clients::{Asker, Outstanding};
-use super::{Event, Phase, World};
+use super::{Event, Phase, Place, World};
 use crate::ledger::show;
 use crate::limits::{FAULTS_UNTIL_MAX, LAST_PASSES_MAX, LAST_READ_DEADLINE, QUIET, SETTLE};
 use crate::order;
@@ -50,9 +50,13 @@ impl World {
             entry.skew_ms = 0;
             let (up, life) = (entry.is_up(), entry.life);
             if up {
-                self.wake(host, self.now);
+                for place in self.places(host) {
+                    self.wake(place, self.now);
+                }
                 self.signal_all(host);
-                self.set_routes_of(host);
+                for place in self.places(host) {
+                    self.set_routes_of(place);
+                }
             } else {
                 self.schedule(self.now, Event::Start { host, life });
             }
@@ -92,8 +96,10 @@ impl World {
                 at += self.work.below(100 * MICROSECOND);
                 let client = LAST_READERS + u32::from(host);
                 let operation = self.history.call(client, &key, history::Command::Get, at);
+                let slice = self.ledger.slice_of(&key);
                 let request = self.open_request(Outstanding {
-                    host,
+                    at: Place { host, core: slice },
+                    slice,
                     asker: Asker::LastRead { key: key.clone(), operation },
                     deadline: at + LAST_READ_DEADLINE,
                     command,
@@ -151,14 +157,15 @@ impl World {
 
     /// Nothing may be under way any more.
     fn check_idle(&mut self) -> Checked {
-        for (member, host) in self.hosts.iter().enumerate() {
-            let Some(core) = host.core() else {
-                return Err(Violation::new(invariant::CONVERGES, format!("host {member} is not up")));
+        for core in self.hosts.iter().flat_map(|host| &host.cores) {
+            let place = core.place;
+            let Some(shard) = core.shard() else {
+                return Err(Violation::new(invariant::CONVERGES, format!("{place} is not up")));
             };
-            let (entities, commands) = core.under_way();
+            let (entities, commands) = shard.under_way();
             if (entities, commands) != (0, 0) {
                 let detail =
-                    format!("host {member} still has {entities} entities and {commands} commands under way");
+                    format!("{place} still has {entities} entities and {commands} commands under way");
                 return Err(Violation::new(invariant::CONVERGES, detail));
             }
         }
@@ -215,9 +222,9 @@ impl World {
     /// What a run comes to.
     pub(super) fn report(mut self, violation: Option<Violation>) -> Report {
         let mut sums = Vec::new();
-        for host in &self.hosts {
-            let Some(core) = host.core() else { continue };
-            let m = core.metrics();
+        for core in self.hosts.iter().flat_map(|host| &host.cores) {
+            let Some(shard) = core.shard() else { continue };
+            let m = shard.metrics();
             sums.extend([
                 ("fast proposals", m.fast_proposals),
                 ("classic proposals", m.classic_proposals),

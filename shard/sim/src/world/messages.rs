@@ -5,24 +5,25 @@ use std::rc::Rc;
 
 use paxos::Member;
 
-use super::host::Input;
-use super::{streams, Event, World};
+use super::core::Input;
+use super::{streams, Event, Place, World};
 use crate::limits::REPLAY_KEPT;
 use crate::story::describe;
 
 /// Messages of the past: from, to, bytes.
 #[derive(Debug, Default)]
 pub(super) struct Messages {
-    kept: VecDeque<(Member, Member, Rc<[u8]>)>,
+    kept: VecDeque<(Member, Place, Rc<[u8]>)>,
 }
 
 impl World {
-    /// A message leaves a host.
-    pub(super) fn send(&mut self, from: Member, to: Member, bytes: &[u8]) {
-        assert!(from != to, "a host does not write to itself");
-        self.tell(|| format!("host {from} -> host {to}: {}", describe(bytes)));
-        if let Some(net) = &mut self.hosts[usize::from(from)].net {
-            if !streams::push(net, to, bytes) {
+    /// A message leaves a core, for the same core of a peer.
+    pub(super) fn send(&mut self, place: Place, peer: Member, bytes: &[u8]) {
+        assert!(place.host != peer, "a host does not write to itself");
+        self.tell(|| format!("{place} -> host {peer}: {}", describe(bytes)));
+        let (from, to) = (place.host, Place { host: peer, core: place.core });
+        if let Some(net) = &mut self.core_mut(place).net {
+            if !streams::push(net, peer, bytes) {
                 self.label("a message was lost");
             }
             return;
@@ -33,7 +34,7 @@ impl World {
         let repeated = self.net.chance(weather.repeat);
         let replayed = self.net.chance(weather.replay);
         let bytes: Rc<[u8]> = Rc::from(bytes);
-        if !lost && !self.blocked[usize::from(from)][usize::from(to)] {
+        if !lost && !self.blocked[usize::from(from)][usize::from(peer)] {
             self.launch(from, to, bytes.clone());
         } else {
             self.label("a message was lost");
@@ -57,7 +58,7 @@ impl World {
         }
     }
 
-    fn launch(&mut self, from: Member, to: Member, bytes: Rc<[u8]>) {
+    fn launch(&mut self, from: Member, to: Place, bytes: Rc<[u8]>) {
         let (low, high) = self.weather.delay;
         let mut delay = self.net.between(low, high);
         if self.net.chance(self.weather.tail) {
@@ -67,11 +68,11 @@ impl World {
     }
 
     /// A message arrives, if the way is open and the host is up.
-    pub(super) fn deliver(&mut self, from: Member, to: Member, bytes: &Rc<[u8]>) {
-        if self.blocked[usize::from(from)][usize::from(to)] {
+    pub(super) fn deliver(&mut self, from: Member, to: Place, bytes: &Rc<[u8]>) {
+        if self.blocked[usize::from(from)][usize::from(to.host)] {
             return;
         }
-        self.story.mix(u64::from(from) << 8 | u64::from(to));
+        self.story.mix(u64::from(to.core) << 16 | u64::from(from) << 8 | u64::from(to.host));
         self.story.mix_bytes(bytes);
         self.arrive(to, Input::Message { from, bytes: bytes.clone() });
     }

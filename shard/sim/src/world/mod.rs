@@ -1,6 +1,7 @@
 //! The world of a run: hosts, network, clients and faults under one clock, one event at a time.
 
 mod clients;
+mod core;
 mod finish;
 mod host;
 mod messages;
@@ -9,6 +10,7 @@ mod signals;
 mod streams;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 
 use paxos::{Member, Members};
@@ -27,19 +29,33 @@ use crate::story::Story;
 use crate::violation::{invariant, Checked, Violation};
 use crate::workload::Workload;
 
+use self::core::Core;
 use clients::{Client, Outstanding};
 use host::Host;
 use messages::Messages;
 use signals::Signals;
 use streams::{Streams, Wire};
 
+/// One core of one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    host: Member,
+    core: u16,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "host {} core {}", self.host, self.core)
+    }
+}
+
 /// Something that will happen.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A host's turn; of no account if the host wants its turn at another time now.
-    Turn(Member),
+    /// A core's turn; of no account if it wants its turn at another time now.
+    Turn(Place),
     /// A message arrives.
-    Deliver { from: Member, to: Member, bytes: Rc<[u8]> },
+    Deliver { from: Member, to: Place, bytes: Rc<[u8]> },
     /// Something happens to a connection.
     Wire(Wire),
     /// A client asks its next question.
@@ -50,16 +66,18 @@ enum Event {
     Answer { client: u32, request: RequestId, reply: Box<Reply> },
     /// A client has waited long enough, or its connection is gone.
     GiveUp { client: u32, request: RequestId },
-    /// A host learns that a peer is up or down.
-    Signal { at: Member, peer: Member, up: bool, stamp: u64 },
+    /// A core learns that a peer is up or down.
+    Signal { at: Place, peer: Member, up: bool, stamp: u64 },
     /// The next fault.
     Nemesis,
     /// A host that is down starts.
     Start { host: Member, life: u32 },
+    /// A host with a failed slice is started again.
+    Restart { host: Member, life: u32 },
     /// A cut between two hosts, in this direction, ends.
     Heal { from: Member, to: Member },
     /// A slow disk recovers.
-    Quicken(Member),
+    Quicken(Place),
     /// Requests are looked over for such as should have ended.
     Watch,
     /// The next part of the end.
@@ -119,7 +137,7 @@ impl World {
         let members = Members::new(plan.hosts).expect("a plan has 3 or 5 hosts");
         let mut work = Stream::Work.rng(plan.seed);
         let workload = Workload::new(work.fork(), plan.keys);
-        let mut ledger = Ledger::new(members);
+        let mut ledger = Ledger::new(members, plan.cores);
         workload.keys().iter().for_each(|(key, appended)| ledger.watch(key, *appended));
         let count = usize::from(plan.hosts);
         let mut disks = Stream::Disk.rng(plan.seed);
@@ -129,13 +147,13 @@ impl World {
             queue: BTreeMap::new(),
             queued: 0,
             steps: 0,
-            hosts: (0..plan.hosts).map(|member| Host::new(member, &plan, disks.next_u64())).collect(),
+            hosts: (0..plan.hosts).map(|member| Host::new(member, &plan, || disks.next_u64())).collect(),
             messages: Messages::default(),
             streams: Streams::default(),
-            signals: Signals::new(count),
+            signals: Signals::new(count, usize::from(plan.cores)),
             blocked: vec![vec![false; count]; count],
             weather: plan.weather,
-            clients: (0..plan.clients).map(|id| Client::new(id, plan.operations, plan.hosts)).collect(),
+            clients: (0..plan.clients).map(|id| Client::new(id, &plan)).collect(),
             outstanding: BTreeMap::new(),
             last_request: 0,
             workload,
@@ -190,7 +208,7 @@ impl World {
 
     fn step(&mut self, event: Event) -> Checked {
         match event {
-            Event::Turn(host) => return self.turn(host),
+            Event::Turn(place) => return self.turn(place),
             Event::Deliver { from, to, bytes } => self.deliver(from, to, &bytes),
             Event::Wire(wire) => self.on_wire(wire),
             Event::Issue(client) => self.issue(client),
@@ -204,12 +222,24 @@ impl World {
                     return self.start(host);
                 }
             }
+            Event::Restart { host, life } => return self.restart(host, life),
             Event::Heal { from, to } => self.set_blocked(from, to, false),
-            Event::Quicken(host) => self.hosts[usize::from(host)].disk.set_latency(self.plan.disk),
+            Event::Quicken(place) => {
+                let healthy = self.plan.disk;
+                self.core_mut(place).disk.set_latency(healthy);
+            }
             Event::Watch => return self.watch(),
             Event::Finish => return self.finish(),
         }
         Ok(())
+    }
+
+    fn core(&self, place: Place) -> &Core {
+        &self.hosts[usize::from(place.host)].cores[usize::from(place.core)]
+    }
+
+    fn core_mut(&mut self, place: Place) -> &mut Core {
+        &mut self.hosts[usize::from(place.host)].cores[usize::from(place.core)]
     }
 
     fn schedule(&mut self, at: Nanos, event: Event) {

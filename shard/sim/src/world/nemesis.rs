@@ -5,7 +5,7 @@ use reactor::clock::{Nanos, MILLISECOND};
 use reactor::sim::{Faults, Latency};
 
 use super::host::Death;
-use super::{Event, Phase, World};
+use super::{Event, Phase, Place, World};
 use crate::plan::{Plan, Routes, Transport};
 use crate::violation::Checked;
 
@@ -62,11 +62,14 @@ impl World {
         let host = self.nemesis.below(u64::from(self.plan.hosts)) as Member;
         let peer =
             (host + 1 + self.nemesis.below(u64::from(self.plan.hosts) - 1) as Member) % self.plan.hosts;
-        self.carry_out_strike(strike, host, peer);
+        let core =
+            if self.plan.cores > 1 { self.nemesis.below(u64::from(self.plan.cores)) as u16 } else { 0 };
+        self.carry_out_strike(strike, Place { host, core }, peer);
         Ok(())
     }
 
-    fn carry_out_strike(&mut self, strike: Strike, host: Member, peer: Member) {
+    fn carry_out_strike(&mut self, strike: Strike, place: Place, peer: Member) {
+        let host = place.host;
         match strike {
             Strike::Crash => {
                 let (death, after) = (self.draw_death(), self.draw_downtime());
@@ -89,14 +92,14 @@ impl World {
                 self.cut(&ways);
             }
             Strike::Pause => self.pause(host),
-            Strike::SlowDisk => self.slow_disk(host),
-            Strike::FalseSignal => self.mislead(host, peer),
+            Strike::SlowDisk => self.slow_disk(place),
+            Strike::FalseSignal => self.mislead(place, peer),
             Strike::Clock => self.turn_clock(host),
             Strike::Reroute => {
                 self.label("routes changed");
-                self.set_routes_of(host);
+                self.set_routes_of(place);
             }
-            Strike::DiskError => self.hurt_disk(host),
+            Strike::DiskError => self.hurt_disk(place),
         }
     }
 
@@ -125,24 +128,24 @@ impl World {
         self.tell(|| format!("host {host} stops until {} ms", until / MILLISECOND));
     }
 
-    fn slow_disk(&mut self, host: Member) {
+    fn slow_disk(&mut self, place: Place) {
         let slow = self.plan.disk;
         let slow = Latency {
             sync: (slow.sync.0 * 20, slow.sync.1 * 20),
             read: (slow.read.0 * 20, slow.read.1 * 20),
             ..slow
         };
-        self.hosts[usize::from(host)].disk.set_latency(slow);
+        self.core_mut(place).disk.set_latency(slow);
         let span = self.nemesis.between(5 * MILLISECOND, 300 * MILLISECOND);
         self.label("a disk was slow");
-        self.tell(|| format!("the disk of host {host} is slow"));
-        self.schedule(self.now + span, Event::Quicken(host));
+        self.tell(|| format!("the disk of {place} is slow"));
+        self.schedule(self.now + span, Event::Quicken(place));
     }
 
-    fn mislead(&mut self, host: Member, peer: Member) {
-        let up = !self.hosts[usize::from(host)].up[usize::from(peer)];
+    fn mislead(&mut self, place: Place, peer: Member) {
+        let up = !self.core(place).up[usize::from(peer)];
         self.label("a host was told wrong things of a peer");
-        self.signal(host, peer, up, 0);
+        self.signal(place, peer, up, 0);
     }
 
     fn turn_clock(&mut self, host: Member) {
@@ -153,24 +156,16 @@ impl World {
         self.tell(|| format!("the clock of host {host} is off by {skew} ms"));
     }
 
-    fn hurt_disk(&mut self, host: Member) {
+    fn hurt_disk(&mut self, place: Place) {
         let rate = self.nemesis.below(200_000) as u32;
         let faults = match self.nemesis.below(3) {
             0 => Faults { write_error_per_million: rate, ..Faults::default() },
             1 => Faults { sync_error_per_million: rate, ..Faults::default() },
             _ => Faults { short_write_per_million: rate, ..Faults::default() },
         };
-        let disk = &mut self.hosts[usize::from(host)].disk;
-        disk.set_faults(faults);
+        self.core_mut(place).disk.set_faults(faults);
         self.label("a disk had errors");
-        self.tell(|| format!("the disk of host {host} fails some operations"));
-    }
-
-    /// A core that stopped is restarted with a disk that works again.
-    pub(super) fn schedule_restart_of_failed(&mut self, host: Member, after: Nanos) {
-        self.hosts[usize::from(host)].disk.set_faults(Faults::default());
-        let death = self.draw_death();
-        self.die(host, death, Some(after));
+        self.tell(|| format!("the disk of {place} fails some operations"));
     }
 
     pub(super) fn draw_death(&mut self) -> Death {

@@ -11,9 +11,10 @@ use netbatch::{ClusterId, Config, DataId, Effect, HostId, LinkId, Net, Secret, T
 use paxos::Member;
 use reactor::clock::{Nanos, MILLISECOND};
 
-use super::host::{Death, Input};
-use super::{Event, World};
-use crate::plan::Transport;
+use super::core::Input;
+use super::host::Death;
+use super::{Event, Place, World};
+use crate::plan::{Plan, Transport};
 
 /// How long bytes that were held back by a cut wait for the next attempt.
 const RETRANSMIT: Nanos = 20 * MILLISECOND;
@@ -39,6 +40,8 @@ pub(super) enum Wire {
 #[derive(Debug)]
 struct Conn {
     hosts: [Member; 2],
+    /// Cores talk to their like.
+    core: u16,
     links: [Option<LinkId>; 2],
     /// Bytes on their way to each end.
     pieces: [VecDeque<Vec<u8>>; 2],
@@ -50,7 +53,7 @@ struct Conn {
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     conns: Vec<Conn>,
-    ends: BTreeMap<(Member, LinkId), (usize, usize)>,
+    ends: BTreeMap<(Place, LinkId), (usize, usize)>,
 }
 
 fn host_id(member: Member) -> HostId {
@@ -61,22 +64,23 @@ fn member(host: HostId) -> Member {
     Member::try_from(host - 1).expect("the simulator names at most five hosts")
 }
 
-fn addr(member: Member) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, member + 1], 7500))
+fn addr(place: Place) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, place.host + 1], 7500 + place.core))
 }
 
-/// The links of a host that starts.
-pub(super) fn new_net(own: Member, hosts: u8, seed: u64) -> Net {
-    let others = (0..hosts).filter(|peer| *peer != own);
+/// The links of a core that starts.
+pub(super) fn new_net(place: Place, plan: &Plan, seed: u64) -> Net {
+    let Place { host: own, core } = place;
+    let others = (0..plan.hosts).filter(|peer| *peer != own);
     let config = Config {
         cluster: ClusterId([7; 16]),
         host: host_id(own),
-        core: 0,
-        slices: 1,
+        core,
+        slices: plan.cores,
         config_epoch: 1,
         data_id: DataId([own + 1; 16]),
         secret: Secret::new(*b"the secret of the cluster"),
-        peers: others.map(|peer| (host_id(peer), addr(peer))).collect(),
+        peers: others.map(|peer| (host_id(peer), addr(Place { host: peer, core }))).collect(),
         known_peer_data_ids: BTreeMap::new(),
         tuning: Tuning::default(),
     };
@@ -110,19 +114,19 @@ pub(super) enum Socket {
 }
 
 impl World {
-    /// Ends the turn of a host's links and carries out what they want.
-    pub(super) fn end_turn_of_links(&mut self, host: Member) {
+    /// Ends the turn of a core's links and carries out what they want.
+    pub(super) fn end_turn_of_links(&mut self, place: Place) {
         let now = self.now;
-        if let Some(net) = &mut self.hosts[usize::from(host)].net {
+        if let Some(net) = &mut self.core_mut(place).net {
             net.end_turn(now);
         }
-        while let Some(effect) = self.hosts[usize::from(host)].net.as_mut().and_then(Net::poll) {
+        while let Some(effect) = self.core_mut(place).net.as_mut().and_then(Net::poll) {
             match effect {
-                Effect::Connect { link, peer, .. } => self.connect(host, link, member(peer)),
-                Effect::Send { link, bytes } => self.send_bytes(host, link, &bytes),
-                Effect::Close { link, .. } => self.close(host, link),
-                Effect::PeerUp(peer) => self.hear(host, member(peer), true),
-                Effect::PeerDown(peer) => self.hear(host, member(peer), false),
+                Effect::Connect { link, peer, .. } => self.connect(place, link, member(peer)),
+                Effect::Send { link, bytes } => self.send_bytes(place, link, &bytes),
+                Effect::Close { link, .. } => self.close(place, link),
+                Effect::PeerUp(peer) => self.hear(place, member(peer), true),
+                Effect::PeerDown(peer) => self.hear(place, member(peer), false),
                 Effect::BadFrame { .. } => self.label("a frame was refused"),
                 // What is for the operator's eyes, and for the data directory.
                 _ => {}
@@ -140,10 +144,11 @@ impl World {
         }
     }
 
-    fn connect(&mut self, from: Member, link: LinkId, to: Member) {
+    fn connect(&mut self, from: Place, link: LinkId, to: Member) {
         let conn = self.streams.conns.len();
         self.streams.conns.push(Conn {
-            hosts: [from, to],
+            hosts: [from.host, to],
+            core: from.core,
             links: [Some(link), None],
             pieces: [VecDeque::new(), VecDeque::new()],
             arrived: [self.now; 2],
@@ -153,8 +158,8 @@ impl World {
         self.schedule(at, Event::Wire(Wire::Called(conn)));
     }
 
-    fn send_bytes(&mut self, host: Member, link: LinkId, bytes: &[u8]) {
-        let Some((conn, end)) = self.streams.ends.get(&(host, link)).copied() else { return };
+    fn send_bytes(&mut self, place: Place, link: LinkId, bytes: &[u8]) {
+        let Some((conn, end)) = self.streams.ends.get(&(place, link)).copied() else { return };
         let to = 1 - end;
         let mut at = (self.now + self.way()).max(self.streams.conns[conn].arrived[to]);
         let mut rest = bytes;
@@ -170,30 +175,42 @@ impl World {
         self.schedule(self.now + 1_000, Event::Wire(Wire::Sent { conn, by: end }));
     }
 
-    /// A host closes its end; the other end hears of it after all bytes that are on their way.
-    fn close(&mut self, host: Member, link: LinkId) {
-        let Some((conn, end)) = self.streams.ends.remove(&(host, link)) else { return };
+    /// A core closes its end; the other end hears of it after all bytes that are on their way.
+    fn close(&mut self, place: Place, link: LinkId) {
+        let Some((conn, end)) = self.streams.ends.remove(&(place, link)) else { return };
         self.streams.conns[conn].links[end] = None;
         let at = (self.now + self.way()).max(self.streams.conns[conn].arrived[1 - end]);
         self.schedule(at, Event::Wire(Wire::Closed { conn, at: 1 - end }));
     }
 
-    /// A host is dead: its ends are gone, and the peers are told unless its machine is dead as well.
-    pub(super) fn drop_links(&mut self, host: Member, death: Death) {
+    /// A core is dead: its ends are gone, and the peers are told unless its machine is dead as well.
+    pub(super) fn drop_links(&mut self, place: Place, death: Death) {
         let ends = &self.streams.ends;
         let own: Vec<LinkId> = ends
-            .range((host, LinkId(0))..)
+            .range((place, LinkId(0))..)
             .map(|((of, link), _)| (*of, *link))
-            .take_while(|(of, _)| *of == host)
+            .take_while(|(of, _)| *of == place)
             .map(|(_, link)| link)
             .collect();
         for link in own {
             if death == Death::Process {
-                self.close(host, link);
-            } else if let Some((conn, end)) = self.streams.ends.remove(&(host, link)) {
+                self.close(place, link);
+            } else if let Some((conn, end)) = self.streams.ends.remove(&(place, link)) {
                 self.streams.conns[conn].links[end] = None;
             }
         }
+    }
+
+    /// A core's storage failed: it ends its links, and takes no new ones.
+    pub(super) fn hang_up_links(&mut self, place: Place) {
+        self.core_mut(place).net = None;
+        self.drop_links(place, Death::Process);
+    }
+
+    /// The core at an end of a connection.
+    fn end_of(&self, conn: usize, end: usize) -> Place {
+        let entry = &self.streams.conns[conn];
+        Place { host: entry.hosts[end], core: entry.core }
     }
 
     /// Whether bytes get through to this end now.
@@ -207,9 +224,8 @@ impl World {
             Wire::Called(conn) => self.on_called(conn),
             Wire::Piece { conn, to } => self.on_piece(conn, to),
             Wire::Sent { conn, by } => {
-                let (host, link) = (self.streams.conns[conn].hosts[by], self.streams.conns[conn].links[by]);
-                if let Some(link) = link {
-                    self.arrive(host, Input::Socket(Socket::Sent(link)));
+                if let Some(link) = self.streams.conns[conn].links[by] {
+                    self.arrive(self.end_of(conn, by), Input::Socket(Socket::Sent(link)));
                 }
             }
             Wire::Closed { conn, at } => self.on_closed(conn, at),
@@ -217,14 +233,14 @@ impl World {
     }
 
     fn on_called(&mut self, conn: usize) {
-        let [from, to] = self.streams.conns[conn].hosts;
+        let [from, to] = [0, 1].map(|end| self.end_of(conn, end));
         let Some(link) = self.streams.conns[conn].links[0] else { return };
         if !self.is_open(conn, 0) || !self.is_open(conn, 1) {
             // Nobody answers; the caller gives up after its own time.
             return;
         }
         let now = self.now;
-        let Some(net) = &mut self.hosts[usize::from(to)].net else {
+        let Some(net) = &mut self.core_mut(to).net else {
             return self.schedule(now, Event::Wire(Wire::Closed { conn, at: 0 }));
         };
         let accepted = net.on_accepted(now, addr(from));
@@ -240,12 +256,12 @@ impl World {
         }
         let reset = self.net.chance(self.weather.loss / RARER);
         let damaged = self.net.chance(self.weather.repeat / RARER);
+        let place = self.end_of(conn, to);
         let entry = &mut self.streams.conns[conn];
         let Some(mut bytes) = entry.pieces[to].pop_front() else { return };
-        let host = entry.hosts[to];
         let Some(link) = entry.links[to] else {
             // Nobody is there any more: the writer is told, if the machine is up.
-            if self.hosts[usize::from(host)].is_up() {
+            if self.core(place).is_up() {
                 let at = self.now + self.way();
                 self.schedule(at, Event::Wire(Wire::Closed { conn, at: 1 - to }));
             }
@@ -262,18 +278,17 @@ impl World {
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
         self.story.mix_bytes(&bytes);
-        self.arrive(host, Input::Socket(Socket::Bytes(link, bytes)));
+        self.arrive(place, Input::Socket(Socket::Bytes(link, bytes)));
     }
 
     fn on_closed(&mut self, conn: usize, at: usize) {
         if !self.is_open(conn, at) {
             return;
         }
-        let entry = &mut self.streams.conns[conn];
-        let host = entry.hosts[at];
-        if let Some(link) = entry.links[at].take() {
-            self.streams.ends.remove(&(host, link));
-            self.arrive(host, Input::Socket(Socket::Closed(link)));
+        let place = self.end_of(conn, at);
+        if let Some(link) = self.streams.conns[conn].links[at].take() {
+            self.streams.ends.remove(&(place, link));
+            self.arrive(place, Input::Socket(Socket::Closed(link)));
         }
     }
 

@@ -1,0 +1,290 @@
+//! One core of a host: its slice of the keys, its disk, its links, what has arrived for it, and its turns.
+
+use std::collections::VecDeque;
+
+use netbatch::Net;
+use paxos::Member;
+use reactor::clock::Nanos;
+use reactor::sim::SimDisk;
+use shard::command::Command;
+use shard::{Clock, Config, Effects, Request, RequestId, Shard, Turn};
+
+use super::streams::{self, Socket};
+use super::{Event, Phase, Place, World};
+use crate::limits::{TURN_NS, UPKEEP_NS};
+use crate::plan::{Plan, Transport};
+use crate::story::describe;
+use crate::violation::{invariant, Checked, Violation};
+
+/// Something that has arrived and waits for the next turn.
+#[derive(Clone, Debug)]
+pub(super) enum Input {
+    Message { from: Member, bytes: std::rc::Rc<[u8]> },
+    Request { id: RequestId, command: Command, deadline: Nanos },
+    Signal { peer: Member, up: bool },
+    Routes(Vec<Member>),
+    Socket(Socket),
+}
+
+/// See the module's head.
+pub(super) struct Core {
+    pub place: Place,
+    pub disk: SimDisk,
+    /// None while the host is down.
+    shard: Option<Shard<SimDisk>>,
+    /// Its links, where the network is made of byte streams.
+    pub net: Option<Net>,
+    pub inbox: VecDeque<Input>,
+    turn_at: Option<Nanos>,
+    ready: bool,
+    /// Its storage failed: it answers with errors until the host is started again.
+    failed: bool,
+    effects: Effects,
+    /// What it was told of its peers.
+    pub up: Vec<bool>,
+}
+
+impl Core {
+    pub fn new(place: Place, plan: &Plan, seed: u64) -> Core {
+        let mut disk = SimDisk::new(seed);
+        disk.set_latency(plan.disk);
+        Core {
+            place,
+            disk,
+            shard: None,
+            net: None,
+            inbox: VecDeque::new(),
+            turn_at: None,
+            ready: false,
+            failed: false,
+            effects: Effects::new(plan.hosts),
+            up: vec![false; usize::from(plan.hosts)],
+        }
+    }
+
+    /// Whether its process runs.
+    pub fn is_up(&self) -> bool {
+        self.shard.is_some()
+    }
+
+    /// Whether it takes clients.
+    pub fn serves(&self) -> bool {
+        self.ready && self.is_up()
+    }
+
+    /// Whether its peers can reach it: its process runs, and its storage has not failed.
+    pub fn is_reachable(&self) -> bool {
+        self.is_up() && !self.failed
+    }
+
+    pub fn shard(&self) -> Option<&Shard<SimDisk>> {
+        self.shard.as_ref()
+    }
+
+    /// The process starts.
+    pub fn boot(&mut self, plan: &Plan, life: u32, now: Nanos) {
+        self.ready = false;
+        self.failed = false;
+        self.up.fill(false);
+        self.disk.advance(now);
+        let Place { host, core } = self.place;
+        let which = u64::from(core) << 48 | u64::from(host) << 32 | u64::from(life);
+        let seed = plan.seed.wrapping_mul(31).wrapping_add(which);
+        let hosts = (0..u16::from(plan.hosts)).map(|host| host + 1).collect();
+        let mut config = Config::new(hosts, host, core, seed);
+        config.slices = plan.cores;
+        let mut store = bitcask::Options::new(u32::from(core), *b"simulated finger");
+        store.segment_bytes = plan.segment_bytes;
+        store.cache_bytes = plan.cache_bytes;
+        self.shard = Some(Shard::new(config, store, &mut self.disk));
+        if plan.transport == Transport::Streams {
+            self.net = Some(streams::new_net(self.place, plan, seed));
+        }
+    }
+
+    /// The process is gone, with all that was in memory.
+    pub fn end(&mut self) {
+        self.shard = None;
+        self.net = None;
+        self.inbox.clear();
+        self.turn_at = None;
+        self.effects = Effects::new(self.up.len() as u8);
+    }
+
+    /// Runs one turn over all that has arrived. Whether a disk operation ended in it.
+    fn run(&mut self, clock: Clock, now: Nanos, disk_first: bool, upkeep: bool) -> bool {
+        let Some(shard) = &mut self.shard else { return false };
+        let completions = self.disk.poll_completions(now);
+        let ended = !completions.is_empty();
+        let mut turn = Turn { disk: &mut self.disk, clock, effects: &mut self.effects };
+        let mut completions = completions.into_iter();
+        if disk_first {
+            completions.by_ref().for_each(|completion| shard.on_disk(&mut turn, completion));
+        }
+        for input in self.inbox.drain(..) {
+            match input {
+                Input::Message { from, bytes } => shard.on_message(&mut turn, from, &bytes),
+                Input::Request { id, command, deadline } => {
+                    shard.submit(&mut turn, Request { id, command, deadline, scope: None });
+                }
+                Input::Signal { peer, up } => shard.on_peer(&mut turn, peer, up),
+                Input::Routes(routes) => shard.set_routes(routes),
+                Input::Socket(input) => {
+                    let Some(net) = &mut self.net else { continue };
+                    streams::on_input(net, now, input, &mut |from, bytes| {
+                        shard.on_message(&mut turn, from, bytes)
+                    });
+                }
+            }
+        }
+        completions.for_each(|completion| shard.on_disk(&mut turn, completion));
+        shard.end_turn(&mut turn);
+        if upkeep && shard.background_wanted() {
+            shard.background(&mut turn, 256 << 10);
+        }
+        ended
+    }
+
+    /// When it wants its next turn.
+    fn next_turn(&self, now: Nanos) -> Option<Nanos> {
+        let shard = self.shard.as_ref()?;
+        let upkeep = shard.background_wanted().then_some(now + UPKEEP_NS);
+        let waiting = (!self.inbox.is_empty()).then_some(now + TURN_NS);
+        let links = self.net.as_ref().and_then(Net::deadline);
+        let times = [self.disk.next_event(), shard.deadline(), links, upkeep, waiting];
+        times.into_iter().flatten().min().map(|at| at.max(now + TURN_NS))
+    }
+}
+
+impl World {
+    /// Something arrives at a core whose process runs.
+    pub(super) fn arrive(&mut self, place: Place, input: Input) {
+        if !self.core(place).is_up() {
+            return;
+        }
+        self.core_mut(place).inbox.push_back(input);
+        let at = self.now + TURN_NS + self.jitter.below(10_000);
+        self.wake(place, at);
+    }
+
+    /// Has the core take a turn at this time, unless it does so earlier.
+    pub(super) fn wake(&mut self, place: Place, at: Nanos) {
+        let at = at.max(self.hosts[usize::from(place.host)].paused_until);
+        let core = self.core_mut(place);
+        if core.turn_at.is_none_or(|before| at < before) {
+            core.turn_at = Some(at);
+            self.schedule(at, Event::Turn(place));
+        }
+    }
+
+    /// A core's turn, and what comes of it.
+    pub(super) fn turn(&mut self, place: Place) -> Checked {
+        let now = self.now;
+        let host = &mut self.hosts[usize::from(place.host)];
+        let (until, clock) = (host.paused_until, host.clock(now));
+        let core = &mut host.cores[usize::from(place.core)];
+        if !core.is_up() || core.turn_at != Some(now) {
+            return Ok(());
+        }
+        core.turn_at = None;
+        if until > now {
+            self.wake(place, until);
+            return Ok(());
+        }
+        let (disk_first, upkeep) = (self.jitter.coin(), self.jitter.below(4) > 0);
+        let ended = self.core_mut(place).run(clock, now, disk_first, upkeep);
+        self.story.mix(now);
+        self.look(place, ended)?;
+        let dies = self.phase == Phase::Faults && self.crash.chance(self.plan.crash_per_million);
+        // A host that dies at its turn has sent a part of what the turn was to send.
+        let sent = if dies { self.crash.below(4) as usize } else { usize::MAX };
+        self.carry_out(place, sent)?;
+        if dies {
+            let (death, after) = (self.draw_death(), self.draw_downtime());
+            self.label("a host died at a turn");
+            self.die(place.host, death, Some(after));
+            return Ok(());
+        }
+        if let Some(at) = self.core(place).next_turn(now) {
+            self.wake(place, at);
+        }
+        Ok(())
+    }
+
+    /// Looks into the core: what is durable, and whether it still serves.
+    fn look(&mut self, place: Place, ended: bool) -> Checked {
+        let core = self.core(place);
+        let Some(shard) = core.shard().filter(|_| !core.failed) else { return Ok(()) };
+        if let Some(fault) = shard.fault() {
+            let fault = fault.to_string();
+            return self.on_core_failed(place, &fault);
+        }
+        let started = shard.is_ready() && !core.ready;
+        if started || shard.is_ready() && ended {
+            let World { hosts, ledger, .. } = self;
+            let core = &mut hosts[usize::from(place.host)].cores[usize::from(place.core)];
+            core.ready = true;
+            if let Some(shard) = &core.shard {
+                ledger.look(place.host, place.core, |key| shard.inspect(key))?;
+            }
+        }
+        if started {
+            self.ledger.forget(place.host, place.core);
+            self.tell(|| format!("{place} serves"));
+        }
+        Ok(())
+    }
+
+    /// The storage of a core failed. Its slice stops until the host is started again, at once or after a while.
+    fn on_core_failed(&mut self, place: Place, fault: &str) -> Checked {
+        if !self.plan.disk_errors {
+            return Err(Violation::new(invariant::NO_FAULT, format!("{place}: {fault}")));
+        }
+        self.tell(|| format!("the storage of {place} failed: {fault}"));
+        self.label("a core failed");
+        let after = self.draw_downtime();
+        self.core_mut(place).disk.set_faults(reactor::sim::Faults::default());
+        let alone = self.plan.slices_fail_alone && self.core(place).ready;
+        if !alone {
+            let death = self.draw_death();
+            self.die(place.host, death, Some(after));
+            return Ok(());
+        }
+        self.label("a slice failed alone");
+        self.core_mut(place).failed = true;
+        self.hang_up_links(place);
+        (0..self.plan.hosts)
+            .filter(|peer| *peer != place.host)
+            .for_each(|peer| self.signal_pair(place, peer));
+        let life = self.hosts[usize::from(place.host)].life;
+        self.schedule(self.now + after, Event::Restart { host: place.host, life });
+        Ok(())
+    }
+
+    /// Carries out the effects of a turn: all, or the first `sent` messages for each peer and no reply.
+    fn carry_out(&mut self, place: Place, sent: usize) -> Checked {
+        let members = self.plan.hosts;
+        let core = self.core_mut(place);
+        let mut effects = std::mem::replace(&mut core.effects, Effects::new(members));
+        for (peer, outbox) in effects.outboxes.iter().enumerate() {
+            let peer = peer as Member;
+            for (index, bytes) in outbox.messages().enumerate() {
+                self.ledger.on_message(place.host, place.core, bytes).inspect_err(|_| {
+                    self.story.tell(self.now, || format!("{place} -> host {peer}: {}", describe(bytes)));
+                })?;
+                if index < sent {
+                    self.send(place, peer, bytes);
+                }
+            }
+        }
+        if self.has_streams() {
+            self.end_turn_of_links(place);
+        }
+        if sent == usize::MAX {
+            for (request, reply) in effects.replies.drain(..) {
+                self.reply(place, request, reply)?;
+            }
+        }
+        Ok(())
+    }
+}
