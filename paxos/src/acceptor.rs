@@ -1,6 +1,7 @@
 //! The acceptor: a pure function over a small state (consensus.md section 2).
 
 use crate::ballot::Ballot;
+use crate::mutants::planted;
 
 /// What one replica remembers of one entity. `promised`, `accepted` and `taken_over` are durable; `chosen_to` is knowledge
 /// that may be forgotten.
@@ -48,7 +49,8 @@ impl AcceptorState {
     /// Whether `ballot` is barred: below the promise, or the entity is absent and the floor covers the ballot. A bare
     /// promise counts as absent. Nothing is ever proposed at ballot zero: who sends it is broken, and is refused.
     fn bars(&self, floor: Ballot, ballot: Ballot) -> bool {
-        ballot.is_zero() || ballot < self.promised || (self.accepted.is_zero() && ballot <= floor)
+        let promised = if planted(7) { self.accepted } else { self.promised };
+        ballot.is_zero() || ballot < promised || (self.accepted.is_zero() && ballot <= floor)
     }
 
     /// Prepare{ballot}.
@@ -76,7 +78,7 @@ impl AcceptorState {
         let before = self.promised;
         self.accepted = ballot;
         // The pre-authorisation: exactly a Prepare{succ(ballot)} by the same proposer that travels with the accept.
-        self.promised = ballot.succ();
+        self.promised = if planted(8) { ballot } else { ballot.succ() };
         self.taken_over = false;
         self.learn_chosen(base);
         assert!(self.promised > before, "a promise never goes down");
@@ -91,7 +93,7 @@ impl AcceptorState {
         if self.bars(floor, ballot) {
             return Verdict::Refused;
         }
-        if self.accepted != of || of.is_zero() {
+        if self.accepted != of && !planted(10) || of.is_zero() {
             return Verdict::NeedBase;
         }
         self.accept(floor, ballot, Ballot::ZERO)
@@ -100,6 +102,15 @@ impl AcceptorState {
     /// A single copy of a record known to be chosen at `ballot` (a read or a repair brought it). Handled as an accept, so that
     /// it can never undo a promise.
     pub fn copy(&mut self, floor: Ballot, ballot: Ballot) -> Verdict {
+        if planted(9) && ballot > self.accepted && ballot < self.promised {
+            *self = AcceptorState {
+                promised: ballot.succ(),
+                accepted: ballot,
+                chosen_to: ballot,
+                taken_over: false,
+            };
+            return Verdict::Changed;
+        }
         let verdict = self.accept(floor, ballot, Ballot::ZERO);
         if verdict != Verdict::Refused {
             self.learn_chosen(ballot);

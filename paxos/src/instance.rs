@@ -8,6 +8,7 @@ use crate::acceptor::{AcceptorState, Verdict};
 use crate::ballot::Ballot;
 use crate::limits::{PENDING_MAX, WITHHELD_MAX};
 use crate::message::{Message, Report};
+use crate::mutants::planted;
 use crate::proposer::{hopeless, Accepting, Phase, Phase1, Preparing};
 use crate::quorum::{Member, MemberSet, Members};
 use crate::read::{ReadOutcome, ReadRound};
@@ -234,7 +235,7 @@ impl<E: Entry> Instance<E> {
     /// Exchanges the handle of the entry accepted at `ballot` for another of the same entry (the caller has loaded its bytes).
     pub fn reload(&mut self, ballot: Ballot, entry: &E) {
         for copy in [&mut self.stable, &mut self.working] {
-            if copy.state.accepted == ballot && copy.entry.is_some() {
+            if (copy.state.accepted == ballot || planted(29)) && copy.entry.is_some() {
                 copy.entry = Some(entry.clone());
             }
         }
@@ -247,7 +248,7 @@ impl<E: Entry> Instance<E> {
         matches!(self.phase, Phase::Idle)
             && state.is_chosen()
             && !state.taken_over
-            && state.accepted.same_proposer(Ballot::new(0, node, incarnation))
+            && (state.accepted.same_proposer(Ballot::new(0, node, incarnation)) || planted(22))
             && state.promised == state.accepted.succ()
     }
 
@@ -268,6 +269,9 @@ impl<E: Entry> Instance<E> {
             Verdict::Changed | Verdict::Again => {
                 let report = self.report(holds);
                 self.persist(Recorded::Promised { ballot }, Some(OwnVote::Promise(ballot, report)), out);
+                if planted(5) {
+                    self.on_promise(self.me, ballot, self.report(holds), out);
+                }
                 self.resend(out);
             }
             // The ballot was not fresh: nothing left, nothing is lost but the ballot.
@@ -281,7 +285,7 @@ impl<E: Entry> Instance<E> {
     pub fn propose(&mut self, entry: E, floor: Ballot, out: &mut Vec<Output<E>>) -> bool {
         let (ballot, base) = match &self.phase {
             Phase::Prepared { ballot, found, chosen, .. } => {
-                (*ballot, if *chosen { *found } else { Ballot::ZERO })
+                (*ballot, if *chosen || planted(30) { *found } else { Ballot::ZERO })
             }
             Phase::Idle => {
                 let accepted = self.working.state.accepted;
@@ -359,7 +363,7 @@ impl<E: Entry> Instance<E> {
 
     /// The change named by `token`, and all before it, are on stable storage.
     pub fn persisted(&mut self, token: Token, out: &mut Vec<Output<E>>) {
-        while self.pending.front().is_some_and(|pending| pending.token <= token) {
+        while self.pending.front().is_some_and(|pending| pending.token <= token || planted(6)) {
             let Some(pending) = self.pending.pop_front() else { return };
             assert!(
                 pending.copy.state.promised >= self.stable.state.promised,
@@ -388,7 +392,7 @@ impl<E: Entry> Instance<E> {
             Message::Accept { ballot, base, entry } => self.on_accept(from, ballot, base, entry, floor, out),
             Message::Restamp { ballot, of } => self.on_restamp(from, ballot, of, floor, out),
             Message::Query { id, holds } => {
-                let report = self.stable_report(holds);
+                let report = if planted(28) { self.report(holds) } else { self.stable_report(holds) };
                 out.push(Output::Send { to: from, message: Message::State { id, report } });
             }
             Message::Promise { ballot, report } => self.on_promise(from, ballot, report, out),
@@ -412,7 +416,12 @@ impl<E: Entry> Instance<E> {
         match self.working.state.prepare(floor, ballot) {
             Verdict::Changed => {
                 let message = Message::Promise { ballot, report: self.report(holds) };
-                self.persist(Recorded::Promised { ballot }, None, out);
+                if planted(1) {
+                    out.push(Output::Send { to: from, message: message.clone() });
+                }
+                if !planted(3) {
+                    self.persist(Recorded::Promised { ballot }, None, out);
+                }
                 self.answer(from, message, out);
             }
             Verdict::Again => {
@@ -442,6 +451,9 @@ impl<E: Entry> Instance<E> {
         match self.working.state.accept(floor, ballot, base) {
             Verdict::Changed => {
                 self.working.entry = Some(entry.clone());
+                if planted(2) {
+                    out.push(Output::Send { to: from, message: Message::Accepted { ballot } });
+                }
                 self.persist(Recorded::Accepted { ballot, entry }, None, out);
                 self.answer(from, Message::Accepted { ballot }, out);
             }
@@ -518,9 +530,10 @@ impl<E: Entry> Instance<E> {
 
     fn on_promise(&mut self, from: Member, ballot: Ballot, report: Report<E>, out: &mut Vec<Output<E>>) {
         let Phase::Preparing(preparing) = &mut self.phase else { return };
-        if preparing.ballot != ballot || preparing.has_promise_of(from) {
+        if preparing.ballot != ballot && !planted(14) || preparing.has_promise_of(from) && !planted(16) {
             return;
         }
+        let ballot = preparing.ballot;
         preparing.promises.push((from, report));
         let own = (self.working.state.accepted, self.working.entry.as_ref());
         match preparing.weigh(self.members, self.me, own, self.working.state.chosen_to) {
@@ -568,16 +581,23 @@ impl<E: Entry> Instance<E> {
         // the ballot makes it unrepeatable.
         self.resend(out);
         self.persist(Recorded::Accepted { ballot, entry }, Some(OwnVote::Accept(ballot)), out);
+        if planted(4) {
+            self.on_accepted(self.me, ballot, out);
+        }
         true
     }
 
     fn on_accepted(&mut self, from: Member, ballot: Ballot, out: &mut Vec<Output<E>>) {
         let Phase::Accepting(accepting) = &mut self.phase else { return };
-        if accepting.ballot != ballot {
+        if accepting.ballot != ballot && !planted(13) {
             return;
         }
+        let ballot = accepting.ballot;
+        if planted(15) && accepting.acks.contains(from) {
+            accepting.acks.insert((from + 1) % self.members.count());
+        }
         accepting.acks.insert(from);
-        if accepting.acks.count() >= self.members.majority() {
+        if accepting.acks.count() >= self.members.majority() || planted(11) {
             self.phase = Phase::Idle;
             self.working.state.learn_chosen(ballot);
             // The read first: on hearing of Chosen the caller proposes the next entry, and then `entry` is that one.
@@ -595,6 +615,9 @@ impl<E: Entry> Instance<E> {
         // What was granted stays granted: a repeated question that meets a later promise takes nothing back.
         if current != ballot || granted {
             return;
+        }
+        if planted(31) {
+            return self.on_accepted(from, ballot, out);
         }
         refused.insert(from);
         *rival = promised.max(*rival);
@@ -624,6 +647,9 @@ impl<E: Entry> Instance<E> {
 
     fn lose(&mut self, rival: Ballot, out: &mut Vec<Output<E>>) {
         let accept_sent = self.is_accepting();
+        if planted(21) && accept_sent {
+            self.working.state.learn_chosen(self.working.state.accepted);
+        }
         if let Some(ballot) = self.current_ballot() {
             out.push(Output::Lost(Lost { ballot, accept_sent, rival }));
         }
@@ -634,7 +660,8 @@ impl<E: Entry> Instance<E> {
 
     fn on_state(&mut self, from: Member, id: u64, report: Report<E>, out: &mut Vec<Output<E>>) {
         let Some(round) = &mut self.read else { return };
-        if round.id == id && !round.answered().contains(from) {
+        let answered = round.answered().contains(from);
+        if (round.id == id || planted(26)) && (!answered || planted(27)) {
             round.reports.push((from, report));
             self.weigh_read(false, out);
         }
@@ -642,7 +669,7 @@ impl<E: Entry> Instance<E> {
 
     fn weigh_read(&mut self, last: bool, out: &mut Vec<Output<E>>) {
         let Some(round) = &self.read else { return };
-        let stable = self.stable.state.accepted;
+        let stable = if planted(25) { &self.working } else { &self.stable }.state.accepted;
         let Some(outcome) = round.weigh(self.members, &self.working.state, stable, last) else { return };
         let id = round.id;
         self.read = None;

@@ -37,6 +37,7 @@ pub mod ballot;
 pub mod instance;
 pub mod limits;
 pub mod message;
+pub mod mutants;
 pub mod proposer;
 pub mod quorum;
 pub mod read;

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::ballot::Ballot;
 use crate::message::Report;
+use crate::mutants::planted;
 use crate::quorum::{Member, MemberSet, Members};
 
 /// Where the current ballot stands.
@@ -72,17 +73,20 @@ impl<E: Clone> Preparing<E> {
         own: (Ballot, Option<&E>),
         chosen_to: Ballot,
     ) -> Phase1<E> {
-        if self.promises.len() < usize::from(members.majority()) {
+        if self.promises.len() < usize::from(members.majority()) && !planted(12) {
             return Phase1::Wait;
         }
         let reports = || self.promises.iter().map(|(_, report)| report);
         let top = reports().map(|r| r.accepted).max().unwrap_or(Ballot::ZERO);
+        let top = if planted(19) { reports().map(|r| r.accepted).min().unwrap_or(top) } else { top };
         let known = reports().map(|r| r.chosen_to).fold(chosen_to, Ballot::max);
+        let known = if planted(19) || planted(20) { known.min(top) } else { known };
         if known > top {
             return Phase1::Behind;
         }
-        if top.is_zero() {
-            return Phase1::Found { ballot: top, entry: None, chosen: false, holders: MemberSet::EMPTY };
+        if top.is_zero() || planted(17) && known < top {
+            let ballot = Ballot::ZERO;
+            return Phase1::Found { ballot, entry: None, chosen: false, holders: MemberSet::EMPTY };
         }
         let mut holders = MemberSet::EMPTY;
         let mut votes = 0;
@@ -96,7 +100,7 @@ impl<E: Clone> Preparing<E> {
             Some(entry) => Phase1::Found {
                 ballot: top,
                 entry: Some(entry),
-                chosen: known == top || votes >= members.majority(),
+                chosen: planted(18) || known == top || votes >= members.majority(),
                 holders,
             },
             // The peers left out what they believed to be known here, and hold less than this replica: its own promise, still

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use crate::acceptor::AcceptorState;
 use crate::ballot::Ballot;
 use crate::message::Report;
+use crate::mutants::planted;
 use crate::quorum::{Member, MemberSet, Members};
 
 /// How an agreed read ended.
@@ -51,7 +52,7 @@ impl<E: Clone> ReadRound<E> {
         stable: Ballot,
         last: bool,
     ) -> Option<ReadOutcome<E>> {
-        if self.reports.len() + 1 < usize::from(members.majority()) {
+        if self.reports.len() + 1 < usize::from(members.majority()) && !planted(23) {
             return None;
         }
         let reports = || self.reports.iter().map(|(_, report)| report);
@@ -59,7 +60,7 @@ impl<E: Clone> ReadRound<E> {
         let known = reports().map(|r| r.chosen_to).fold(own.chosen_to, Ballot::max);
         let own_vote = u8::from(stable == top && !own.taken_over);
         let votes = reports().filter(|r| r.accepted == top && !r.taken_over).fold(own_vote, |n, _| n + 1);
-        if known <= top && (known == top || votes >= members.majority()) {
+        if known <= top && (known == top || planted(24) || votes >= members.majority()) {
             if own.accepted == top {
                 return Some(ReadOutcome::Local { ballot: top });
             }

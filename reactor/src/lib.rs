@@ -19,6 +19,7 @@ pub mod buffer;
 pub mod clock;
 pub mod disk;
 pub mod frame;
+pub mod mutants;
 pub mod rng;
 pub mod sim;
 #[cfg(feature = "uring")]

@@ -10,6 +10,7 @@ use std::mem;
 use bitcask::Kind;
 use paxos::{Ballot, Found, Member, ReadOutcome};
 use reactor::clock::Nanos;
+use reactor::mutants::planted;
 use reactor::Disk;
 
 use crate::command::{self, Command};
@@ -80,12 +81,17 @@ impl<D: Disk> Shard<D> {
             let at = turn.clock.now + RESEND_NS;
             return self.wake_by_deadline(id, at);
         }
-        let reads = entity.batch.iter().all(|queued| queued.command.is_read());
-        if reads && entity.collisions < 2 {
+        let collisions = entity.collisions;
+        if self.is_all_reads(id) && collisions < 2 {
             self.start_read(turn, id);
         } else {
             self.start_write(turn, id);
         }
+    }
+
+    /// Whether the batch at hand changes nothing by what it asks.
+    fn is_all_reads(&self, id: EntityId) -> bool {
+        self.peek(id).batch.iter().all(|queued| queued.command.is_read())
     }
 
     /// Moves commands from the queue into the batch, up to its bounds; those past their deadline are answered.
@@ -136,6 +142,7 @@ impl<D: Disk> Shard<D> {
             let ballot = self.entity(id).instance.state().accepted.succ();
             let base = self.entity(id).warm();
             match self.run_batch(turn, id, base.as_ref().map(|(_, bytes)| bytes), ballot) {
+                Ran::Unchanged if planted(111) => return self.finish_batch(turn, id),
                 Ran::Unchanged => return self.start_read(turn, id),
                 Ran::Unreadable => return self.finish_batch(turn, id),
                 Ran::Changed(entry) => {
@@ -165,6 +172,9 @@ impl<D: Disk> Shard<D> {
         self.step(turn, id, |instance, floor, out| {
             instance.propose(entry, floor, out);
         });
+        if planted(106) && !self.peek(id).batch.is_empty() {
+            self.finish_batch(turn, id);
+        }
     }
 
     /// Notes that a question goes out to the peers now.
@@ -216,11 +226,14 @@ impl<D: Disk> Shard<D> {
     /// The ballot is lost: wait with full jitter, then try again above what was seen.
     pub(crate) fn on_lost(&mut self, turn: &mut Turn<'_, D>, id: EntityId, accept_sent: bool) {
         self.metrics.lost += 1;
+        if planted(117) && accept_sent {
+            return self.finish_batch(turn, id);
+        }
         let entity = self.entity(id);
         entity.collisions += 1;
         entity.stage = Stage::Backoff;
         entity.replies.clear();
-        if accept_sent {
+        if accept_sent && !planted(121) {
             entity.batch.iter_mut().for_each(|queued| queued.sent = true);
         }
         let shift = entity.collisions.min(16);
@@ -245,6 +258,7 @@ impl<D: Disk> Shard<D> {
                 }
                 Some(bytes)
             }
+            ReadOutcome::Conflict if planted(119) => self.entity(id).warm().map(|(_, bytes)| bytes),
             ReadOutcome::Conflict => {
                 self.metrics.read_conflicts += 1;
                 let jitter = self.rng.below(READ_SETTLE_NS);
@@ -255,6 +269,7 @@ impl<D: Disk> Shard<D> {
             }
         };
         match self.run_batch(turn, id, bytes.as_ref(), Ballot::ZERO) {
+            Ran::Changed(_) if planted(109) && self.is_all_reads(id) => self.finish_batch(turn, id),
             Ran::Unchanged | Ran::Unreadable => {
                 self.metrics.read_commands += self.entity(id).batch.len() as u64;
                 self.finish_batch(turn, id);
@@ -292,7 +307,7 @@ impl<D: Disk> Shard<D> {
         let mut state = record.state();
         // One round leaves room for the versions of a whole batch (amendment 10).
         state.version_floor = ballot.round << VERSION_BITS;
-        let mut applied = record.applied;
+        let mut applied = if planted(104) { Applied::default() } else { record.applied };
         self.prune(id, &mut applied);
         let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
         let expired = state.expire(wall_ms);
@@ -413,7 +428,7 @@ impl<D: Disk> Shard<D> {
         self.metrics.expired_deadlines += 1;
         let read = queued.command.is_read();
         let answers = if answers == 0 { self.hosts_up() } else { answers };
-        let reply = if queued.sent && !read {
+        let reply = if queued.sent && !read && !planted(107) {
             self.metrics.uncertain += 1;
             error::UNCERTAIN
         } else if answers < self.members.majority() {
@@ -555,7 +570,7 @@ fn run_one(
     wall_ms: u64,
     limits: &command::Limits,
 ) -> Option<Reply> {
-    if queued.sent || queued.id.travels() {
+    if (queued.sent || queued.id.travels()) && !planted(103) {
         match applied.find(queued.id) {
             Known::New => {}
             Known::Applied(Some(bytes)) => {
@@ -573,7 +588,7 @@ fn run_one(
     let reply = command::execute(&queued.command, state, wall_ms, limits);
     // A write that may be applied elsewhere too is answered only by a chosen entry that bears its id, even if it changes
     // nothing (amendment 6): or else a late copy of it could still change something.
-    state.changed |= queued.sent && queued.command.is_write();
+    state.changed |= queued.sent && queued.command.is_write() && !planted(114);
     if state.changed {
         let mut bytes = Vec::new();
         reply.encode(&mut bytes);
@@ -584,8 +599,8 @@ fn run_one(
 }
 
 fn encode(state: State, applied: Applied) -> Held {
-    let record =
-        Record { version: state.version, value: state.value, expires_at_ms: state.expires_at_ms, applied };
+    let version = if planted(116) && state.value.is_none() { 0 } else { state.version };
+    let record = Record { version, value: state.value, expires_at_ms: state.expires_at_ms, applied };
     let mut out = Vec::with_capacity(128);
     record.encode(&mut out);
     Held::Here(Bytes::from(out))

@@ -10,6 +10,7 @@ use bitcask::{Bitcask, Kind, Record as LogRecord, Stamp};
 use hashbrown::HashMap;
 use paxos::{AcceptorState, Ballot, Instance, Member, Members, Message, Output, Recorded};
 use reactor::clock::Nanos;
+use reactor::mutants::planted;
 use reactor::rng::Rng;
 use reactor::{Completion, Disk};
 use slab::Slab;
@@ -270,6 +271,9 @@ impl<D: Disk> Shard<D> {
         self.floor = self.store.meta(meta::FLOOR).and_then(floor_of).unwrap_or(Ballot::ZERO);
         self.round = recovered.round_max.max(self.floor.round);
         self.incarnation = before.checked_add(1).expect("four billion starts");
+        if planted(101) {
+            self.incarnation = before.max(1);
+        }
         let incarnation = self.incarnation.to_le_bytes();
         let epoch = self.config.epoch.to_le_bytes();
         let written = self
@@ -412,14 +416,14 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn durable_state(&self, slot: u16, key: &[u8]) -> (AcceptorState, Option<Held>) {
         let info = self.store.info(slot, key);
         let promised = info.promised.map_or(Ballot::ZERO, ballot_of);
-        let Some(entry) = info.entry else {
+        let Some(entry) = info.entry.filter(|entry| entry.kind == Kind::Value || !planted(118)) else {
             return (AcceptorState { promised, ..AcceptorState::default() }, None);
         };
         let accepted = ballot_of(entry.stamp);
         let state = AcceptorState {
             promised: promised.max(accepted.succ()),
             accepted,
-            chosen_to: if entry.marked { accepted } else { Ballot::ZERO },
+            chosen_to: if entry.marked || planted(108) { accepted } else { Ballot::ZERO },
             taken_over: false,
         };
         (state, Some(Held::Cold))
@@ -440,7 +444,7 @@ impl<D: Disk> Shard<D> {
                 continue;
             }
             let state = entity.instance.state();
-            if state.is_chosen() {
+            if state.is_chosen() || planted(112) {
                 self.store.mark(entity.slot, &entity.key, stamp_of(state.accepted));
             }
             self.by_key.remove(&entity.key);
@@ -548,7 +552,7 @@ impl<D: Disk> Shard<D> {
     /// A ballot above everything this core has seen.
     pub(crate) fn fresh_ballot(&mut self) -> Ballot {
         assert!(!self.config.learner, "a learner issues no ballot");
-        self.round = self.round.max(self.floor.round) + 1;
+        self.round = self.round.max(self.floor.round) + u64::from(!planted(102));
         assert!(self.round < ROUND_MAX, "rounds are used up");
         Ballot::new(self.round, self.node, self.incarnation)
     }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use paxos::Member;
 use reactor::clock::Nanos;
+use reactor::mutants::planted;
 use reactor::rng::Rng;
 use reactor::Disk;
 
@@ -117,7 +118,7 @@ impl Forwards {
         settled.iter().for_each(|one| {
             self.taken_in.remove(one);
         });
-        self.taken_in.insert((id.node, id.seq))
+        self.taken_in.insert((id.node, id.seq)) || planted(110)
     }
 
     fn learn(&mut self, new: Watermark) {
@@ -216,7 +217,7 @@ impl<D: Disk> Shard<D> {
 
     /// Every travelling command of this core below this is settled.
     pub(crate) fn own_settled_below(&self) -> u64 {
-        let first = self.forwards.travelling.keys().next();
+        let first = self.forwards.travelling.keys().next().filter(|_| !planted(123));
         first.copied().unwrap_or(self.forwards.last_seq + 1)
     }
 
@@ -271,7 +272,7 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_refused += 1;
             return;
         }
-        if forward.to_incarnation != self.incarnation {
+        if forward.to_incarnation != self.incarnation && !planted(122) {
             return self.send_not_forwarded(turn, from, id);
         }
         let new = if handed_over {
@@ -311,7 +312,8 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_refused += 1;
             return;
         };
-        if !self.is_own(id) || self.forwards.travelling.get(&id.seq).is_none_or(|t| t.at.is_none()) {
+        let taken_back = |t: &Travelling| t.at.is_none() && !planted(124);
+        if !self.is_own(id) || self.forwards.travelling.get(&id.seq).is_none_or(taken_back) {
             // Taken back meanwhile: the attempt here finds the id in the entry and answers the same.
             return;
         }
@@ -336,7 +338,7 @@ impl<D: Disk> Shard<D> {
     }
 
     fn is_own(&self, id: CommandId) -> bool {
-        id.node == self.node && id.incarnation == self.own_start()
+        id.node == self.node && (id.incarnation == self.own_start() || planted(115))
     }
 
     /// Proposes a travelling command here after all. Whoever has it may apply it too: the id keeps it single.
@@ -353,6 +355,7 @@ impl<D: Disk> Shard<D> {
         let (command, bytes, deadline) = (travelling.command.clone(), travelling.bytes, travelling.deadline);
         let slot = travelling.slot;
         self.metrics.forward_fallbacks += 1;
+        let id = if planted(105) { self.own_id(true) } else { id };
         let queued = Queued { waiter, id, command, bytes, deadline, sent: true };
         if deadline <= turn.clock.now {
             return self.answer_expired(turn, queued, 0);

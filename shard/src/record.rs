@@ -12,6 +12,8 @@
 
 use std::rc::Rc;
 
+use reactor::mutants::planted;
+
 use crate::limits::{BATCH_COMMANDS_MAX, ORIGINS_MAX, RESULT_BYTES_MAX};
 use crate::state::{State, Value};
 use crate::wire::bytes::{put_bytes, Malformed, Reader};
@@ -83,7 +85,7 @@ impl Applied {
         }
         match origin.applied.iter().find(|(seq, _)| *seq == id.seq) {
             Some((_, reply)) => Known::Applied(reply.clone()),
-            None if id.travels() && id.seq < origin.settled_below => Known::Stale,
+            None if id.travels() && id.seq < origin.settled_below && !planted(113) => Known::Stale,
             None => Known::New,
         }
     }

@@ -19,8 +19,12 @@
 //!    run bad; what it cannot decide is counted, not failed. 4. Nothing of the product is changed for the simulator: it
 //!    looks in through `Shard::inspect` and `Shard::under_way`, which only read.
 
+#[cfg(feature = "mutants")]
+pub mod hunt;
 pub mod ledger;
 pub mod limits;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod order;
 pub mod plan;
 pub mod report;

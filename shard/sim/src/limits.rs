@@ -49,6 +49,10 @@ pub const REPLAY_KEPT: usize = 128;
 /// Bytes of a line of the story that are printed.
 pub const STORY_LINE_BYTES_MAX: usize = 400;
 
+/// Seconds of real time after which a seed of a hunt for a planted bug counts as hung. Seeds take milliseconds, those that end
+/// at [`STEPS_MAX`] a few seconds.
+pub const HUNT_SEED_SECONDS_MAX: u64 = 120;
+
 /// The longest life of an expiring value.
 pub const EXPIRY_MAX: Nanos = 300 * MILLISECOND;
 

@@ -31,6 +31,30 @@ struct Options {
     /// What to report besides the sums.
     #[arg(long, value_enum)]
     report: Option<Extra>,
+    #[cfg(feature = "mutants")]
+    #[command(flatten)]
+    planted: Planted,
+}
+
+/// What there is to do with planted bugs.
+#[cfg(feature = "mutants")]
+#[derive(Debug, clap::Args)]
+struct Planted {
+    /// Plants this bug in the product.
+    #[arg(long, value_name = "NUMBER")]
+    mutant: Option<u32>,
+    /// Lists the bugs that can be planted.
+    #[arg(long)]
+    list_mutants: bool,
+    /// Hunts all planted bugs, or those of --only, and fails if one lives.
+    #[arg(long, conflicts_with = "mutant")]
+    hunt: bool,
+    /// With --hunt: these numbers alone.
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", requires = "hunt")]
+    only: Vec<u32>,
+    /// The part of a hunt's child.
+    #[arg(long, hide = true, requires = "mutant")]
+    hunted: bool,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -53,6 +77,10 @@ fn range(text: &str) -> Result<Range<u64>, String> {
 fn main() -> ExitCode {
     let options = Options::parse();
     name_the_seed_in_panics();
+    #[cfg(feature = "mutants")]
+    if let Some(code) = plant(&options) {
+        return code;
+    }
     if let Some(seed) = options.seed {
         return one(seed, options.log);
     }
@@ -67,6 +95,36 @@ fn main() -> ExitCode {
         }
     }
     many(&options)
+}
+
+/// Plants the bug that is asked for. Some: that was all there was to do.
+#[cfg(feature = "mutants")]
+fn plant(options: &Options) -> Option<ExitCode> {
+    let Planted { mutant, list_mutants, hunt, only, hunted } = &options.planted;
+    if *list_mutants {
+        for mutant in sim::mutants::ALL {
+            println!("{:>4}  {:<9} {}", mutant.number, mutant.home(), mutant.what);
+        }
+        return Some(ExitCode::SUCCESS);
+    }
+    if *hunt {
+        return Some(match sim::hunt::wanted(only) {
+            Ok(wanted) => sim::hunt::hunt(&wanted, &options.seeds, options.threads),
+            Err(error) => refuse(&error),
+        });
+    }
+    let number = (*mutant)?;
+    if sim::mutants::find(number).is_none() {
+        return Some(refuse(&format!("there is no planted bug {number}: see --list-mutants")));
+    }
+    sim::mutants::select(number);
+    hunted.then(|| sim::hunt::hunted(options.seeds.clone()))
+}
+
+#[cfg(feature = "mutants")]
+fn refuse(error: &str) -> ExitCode {
+    eprintln!("{error}");
+    ExitCode::FAILURE
 }
 
 fn one(seed: u64, log: bool) -> ExitCode {
@@ -92,6 +150,12 @@ fn verdict(report: &Report) -> ExitCode {
 }
 
 fn replay(seed: u64) -> String {
+    #[cfg(feature = "mutants")]
+    if let Some(number) = sim::mutants::selected() {
+        return format!(
+            "cargo run --release -p sim --features mutants -- --mutant {number} --seed {seed} --log"
+        );
+    }
     format!("cargo run --release -p sim -- --seed {seed} --log")
 }
 

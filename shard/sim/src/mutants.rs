@@ -1,0 +1,123 @@
+//! The planted bugs: what each is, and which of them this process has.
+//!
+//! The product asks `planted(number)` at each place (`paxos::mutants`, `reactor::mutants`); a process selects one number
+//! before its first run and keeps it. A number is never used anew. Hundreds tell the crate: below 100 `paxos`, from
+//! 100 on `shard`, 200 `bitcask`, 300 `reactor`, 400 `netbatch`.
+
+use std::sync::OnceLock;
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mutant {
+    /// What `--mutant` selects it by.
+    pub number: u32,
+    /// What is wrong.
+    pub what: &'static str,
+}
+
+impl Mutant {
+    /// The crate that has it.
+    pub fn home(&self) -> &'static str {
+        match self.number / 100 {
+            0 => "paxos",
+            1 => "shard",
+            2 => "bitcask",
+            3 => "reactor",
+            _ => "netbatch",
+        }
+    }
+}
+
+const fn mutant(number: u32, what: &'static str) -> Mutant {
+    Mutant { number, what }
+}
+
+/// All of them, by number.
+pub const ALL: &[Mutant] = &[
+    mutant(1, "a promise is answered before it is durable"),
+    mutant(2, "a vote is answered before it is durable"),
+    mutant(3, "a promise is never written"),
+    mutant(4, "the own vote counts before it is durable"),
+    mutant(5, "the own promise counts before it is durable"),
+    mutant(6, "the end of one write releases what waits for later ones"),
+    mutant(7, "an acceptor compares with what it accepted, not with what it promised"),
+    mutant(8, "an accept leaves the promise at its own ballot"),
+    mutant(9, "a copied record is taken below the promise, and lowers it"),
+    mutant(10, "a finish re-stamps whatever record is held"),
+    mutant(11, "one vote makes an entry chosen"),
+    mutant(12, "one promise ends phase 1"),
+    mutant(13, "votes for another ballot count"),
+    mutant(14, "promises for another ballot count"),
+    mutant(15, "a repeated vote counts twice"),
+    mutant(16, "a repeated promise counts twice"),
+    mutant(17, "phase 1 passes over an undecided record"),
+    mutant(18, "phase 1 takes an undecided record for chosen"),
+    mutant(19, "phase 1 takes the lowest record that is reported"),
+    mutant(20, "a higher ballot known chosen makes the record at hand chosen"),
+    mutant(21, "the fast path survives a lost ballot"),
+    mutant(22, "phase 1 is skipped on another proposer's record"),
+    mutant(23, "a read of the own record asks nobody"),
+    mutant(24, "a read returns the highest record of a majority, unfinished"),
+    mutant(25, "a read counts the own record before it is durable"),
+    mutant(26, "a read takes answers to an earlier question"),
+    mutant(27, "a repeated answer to a read counts twice"),
+    mutant(28, "a question is answered from what is not durable"),
+    mutant(29, "bytes that come late from disk replace a newer record's"),
+    mutant(30, "what extends an undecided record calls it chosen"),
+    mutant(31, "a refusal counts as a vote"),
+    mutant(101, "the incarnation is not raised at a start"),
+    mutant(102, "a ballot is used again"),
+    mutant(103, "request ids are not looked up"),
+    mutant(104, "an entry drops the request ids before it"),
+    mutant(105, "a command that is taken back gets a new id"),
+    mutant(106, "a reply leaves with the accept"),
+    mutant(107, "\"nothing was written\" where it may have been"),
+    mutant(108, "recovered records are taken for chosen"),
+    mutant(109, "an expired value is answered without a tombstone"),
+    mutant(110, "a repeated forward is taken in twice"),
+    mutant(111, "a batch that changes nothing is answered from the fast state"),
+    mutant(112, "an idle entity's record is marked chosen"),
+    mutant(113, "a late repetition of a settled command is applied"),
+    mutant(114, "a write that may be applied elsewhere is answered without an entry"),
+    mutant(115, "an answer for an earlier start of the core is taken"),
+    mutant(116, "a delete starts the version anew"),
+    mutant(117, "the replies of a lost ballot leave"),
+    mutant(118, "a tombstone is taken for absence"),
+    mutant(119, "a read conflict is settled by the own record"),
+    mutant(121, "a command whose ballot was lost counts as never sent"),
+    mutant(122, "a forward for an earlier start is taken in"),
+    mutant(123, "the watermark runs ahead of commands that are not settled"),
+    mutant(124, "a forwarded command is answered by both hosts"),
+];
+
+/// The planted bug of this number.
+pub fn find(number: u32) -> Option<&'static Mutant> {
+    ALL.iter().find(|mutant| mutant.number == number)
+}
+
+static SELECTED: OnceLock<u32> = OnceLock::new();
+
+/// Gives this process a planted bug, before its first run and once.
+pub fn select(number: u32) {
+    let selected = *SELECTED.get_or_init(|| number);
+    assert!(selected == number, "a process has one planted bug, and keeps it");
+    paxos::mutants::select(number);
+    reactor::mutants::select(number);
+}
+
+/// The planted bug of this process.
+pub fn selected() -> Option<u32> {
+    SELECTED.get().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn numbers_are_in_order_and_say_something() {
+        assert!(ALL.windows(2).all(|pair| pair[0].number < pair[1].number), "by number, each once");
+        assert!(ALL.iter().all(|mutant| mutant.number > 0 && !mutant.what.is_empty()));
+        assert!(ALL.len() >= 40, "the goal of docs/testing.md");
+    }
+}
