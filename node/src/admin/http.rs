@@ -85,8 +85,8 @@ fn read_request(stream: &mut TcpStream) -> std::io::Result<Result<Request, Answe
     }
 }
 
-/// The request, its refusal, or none while more bytes are needed.
-fn parse(head: &[u8]) -> Option<Result<Request, Answer>> {
+/// The request at the start of a connection, its refusal, or none while more bytes are needed.
+pub fn parse(head: &[u8]) -> Option<Result<Request, Answer>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(head) {

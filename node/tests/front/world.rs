@@ -25,11 +25,19 @@ pub struct Options {
     pub slices: u16,
     pub me: usize,
     pub settings: Vec<(&'static str, String)>,
+    /// The longest value, in bytes.
+    pub value_bytes_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { hosts: 1, slices: 1, me: 0, settings: vec![("slowlog-log-slower-than", "-1".to_owned())] }
+        Options {
+            hosts: 1,
+            slices: 1,
+            me: 0,
+            settings: vec![("slowlog-log-slower-than", "-1".to_owned())],
+            value_bytes_max: Limits::default().value_bytes_max,
+        }
     }
 }
 
@@ -65,6 +73,7 @@ pub struct World {
     pub liveness: Liveness,
     /// What SHUTDOWN asked for.
     pub shutdown: Option<server::Shutdown>,
+    limits: Limits,
     next_id: u64,
 }
 
@@ -92,6 +101,7 @@ impl World {
             map,
             liveness,
             shutdown: None,
+            limits: Limits { value_bytes_max: options.value_bytes_max, ..Limits::default() },
             next_id: 1,
         }
     }
@@ -159,7 +169,7 @@ impl World {
             Command::Key(one) => {
                 assert_eq!(self.map.slice(slot(&one.key)), slice, "a key goes to its slice");
                 let state = self.store.entry(one.key.to_vec()).or_default();
-                let reply = execute(command, state, self.now.wall_us / 1000, &Limits::default());
+                let reply = execute(command, state, self.now.wall_us / 1000, &self.limits);
                 if state.value.is_none() {
                     self.store.remove(&*one.key);
                 }

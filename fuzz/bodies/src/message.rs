@@ -1,0 +1,142 @@
+//! Messages between cores: what is decoded is encoded as it was, and memory follows the bytes.
+
+use shard::command::{Command, Limits};
+use shard::record::CommandId;
+use shard::reply::Reply;
+use shard::wire::{Forward, PeerMessage, Sender};
+
+use crate::input::Input;
+use crate::limits::{ANY_BYTES, DECODED_BYTES_PER_BYTE};
+use crate::meter;
+
+/// One byte that says what the rest is: a message, a command or a reply.
+pub fn run(data: &[u8]) {
+    let mut input = Input::new(data);
+    let kind = input.byte();
+    let bytes = input.rest();
+    let allowed = bytes.len() * DECODED_BYTES_PER_BYTE + ANY_BYTES;
+    match kind % 3 {
+        0 => message(bytes, allowed),
+        1 => command(bytes, allowed),
+        _ => reply(bytes, allowed),
+    }
+}
+
+fn message(bytes: &[u8], allowed: usize) {
+    let Ok((sender, message)) = meter::bounded(allowed, || PeerMessage::decode(bytes)) else { return };
+    let mut again = Vec::new();
+    message.encode(sender, &mut again);
+    assert_eq!(again, bytes, "{message:?}");
+    if let PeerMessage::Forward(forward) | PeerMessage::HandOver(forward) = &message {
+        command(forward.command, allowed);
+    }
+    if let PeerMessage::Forwarded { reply: bytes, .. } = message {
+        reply(bytes, allowed);
+    }
+}
+
+fn command(bytes: &[u8], allowed: usize) {
+    let Ok(command) = meter::bounded(allowed, || Command::decode(bytes)) else { return };
+    let mut again = Vec::new();
+    command.encode(&mut again);
+    assert_eq!(Command::decode(&again), Ok(command));
+}
+
+fn reply(bytes: &[u8], allowed: usize) {
+    let Ok(reply) = meter::bounded(allowed, || Reply::decode(bytes)) else { return };
+    let mut again = Vec::new();
+    reply.encode(&mut again);
+    let mut twice = Vec::new();
+    // Compared as bytes: a number that is none (NaN) is not equal to itself.
+    Reply::decode(&again).expect("what was encoded is decoded").encode(&mut twice);
+    assert_eq!(again, twice, "{reply:?}");
+}
+
+/// Encoded messages: see [`messages`]; and a few commands and replies.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds: Vec<Vec<u8>> =
+        messages().iter().map(|message| [&[0], message.as_slice()].concat()).collect();
+    let lines: [&[&[u8]]; 5] = [
+        &[b"SET", b"key", b"value", b"IFEQ", b"old", b"PX", b"1000"],
+        &[b"MGET", b"a", b"b"],
+        &[b"SCAN", b"0", b"MATCH", b"a*", b"COUNT", b"10"],
+        &[b"INCRBYFLOAT", b"k", b"1.5"],
+        &[b"EXPIREAT", b"k", b"99", b"GT"],
+    ];
+    for line in lines {
+        let mut seed = vec![1];
+        Command::parse(line, &Limits::default()).expect("a command").encode(&mut seed);
+        seeds.push(seed);
+    }
+    let nested = Reply::Map(vec![(Reply::bulk("k"), Reply::Array(vec![Reply::Nil, Reply::Double(1.5)]))]);
+    for reply in
+        [Reply::OK, Reply::Int(-7), Reply::error("ERR no"), nested, Reply::Set(vec![Reply::NilArray])]
+    {
+        let mut seed = vec![2];
+        reply.encode(&mut seed);
+        seeds.push(seed);
+    }
+    seeds
+}
+
+/// One message of each type, as a host of this epoch and incarnation would send it.
+pub fn messages() -> Vec<Vec<u8>> {
+    let sender = Sender { epoch: 1, incarnation: 1 };
+    let encoded = |message: PeerMessage<'_>| {
+        let mut out = Vec::new();
+        message.encode(sender, &mut out);
+        out
+    };
+    let mut command = Vec::new();
+    Command::parse(&[b"SET", b"k", b"v"], &Limits::default()).expect("a command").encode(&mut command);
+    let id = CommandId { node: 2 << 16, incarnation: 1, seq: 3 };
+    let forward = Forward { id, to_incarnation: 1, settled_below: 2, remaining_ms: 900, command: &command };
+    let mut reply = Vec::new();
+    Reply::Int(5).encode(&mut reply);
+    let mut messages = vec![
+        encoded(PeerMessage::Forward(forward.clone())),
+        encoded(PeerMessage::HandOver(forward)),
+        encoded(PeerMessage::Forwarded { id, reply: &reply }),
+        encoded(PeerMessage::NotForwarded { id }),
+        encoded(PeerMessage::WrongEpoch),
+        encoded(PeerMessage::Hello),
+    ];
+    messages.extend(paxos_messages());
+    messages.extend(survey_messages());
+    messages
+}
+
+/// Messages about the key `k`, laid out as docs/formats/peer-message.md has them.
+fn paxos_messages() -> Vec<Vec<u8>> {
+    let [low, high] = shard::slot::slot(b"k").to_le_bytes();
+    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, low, high, 1, 0, 0, 0, b'k'];
+    let ballot = |round: u8| [round, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0];
+    let mut entry = Vec::new();
+    crate::record::sample().encode(&mut entry);
+    let counted = [&(entry.len() as u32).to_le_bytes()[..], &entry].concat();
+    let report = [&ballot(4)[..], &ballot(3), &[0, 1], &counted].concat();
+    let bodies: [(u8, Vec<u8>); 9] = [
+        (1, [ballot(5), ballot(0)].concat()),
+        (2, [&ballot(5)[..], &report].concat()),
+        (3, [&ballot(5)[..], &ballot(4), &counted].concat()),
+        (4, [ballot(6), ballot(5)].concat()),
+        (5, ballot(5).to_vec()),
+        (6, [ballot(5), ballot(6), ballot(4), ballot(4), ballot(0)].concat()),
+        (7, ballot(5).to_vec()),
+        (8, [&[9, 0, 0, 0, 0, 0, 0, 0][..], &ballot(4)].concat()),
+        (9, [&[9, 0, 0, 0, 0, 0, 0, 0][..], &report].concat()),
+    ];
+    bodies.into_iter().map(|(kind, body)| [head(kind), body].concat()).collect()
+}
+
+/// Questions about slots, and answers to them.
+fn survey_messages() -> Vec<Vec<u8>> {
+    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0];
+    let bodies: [(u8, &[u8]); 4] = [
+        (20, &[1, 3, 0, 4, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        (20, &[3, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 1]),
+        (21, &[0]),
+        (21, &[3, 2, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, 99, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, b'k', b'e', b'y']),
+    ];
+    bodies.into_iter().map(|(kind, body)| [head(kind), body.to_vec()].concat()).collect()
+}
