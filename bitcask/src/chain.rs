@@ -1,11 +1,13 @@
 //! A chain of frames through segments: what the log and merge each write.
 
 use reactor::frame::{self, Filling, Header};
+use reactor::mutants::planted;
 use reactor::{Op, BLOCK_BYTES};
 
 use crate::core::Core;
 use crate::record::{self, Raw, RecordKind, SealBody};
 use crate::types::Stamp;
+use crate::walk::{LOG, MERGE};
 
 /// Where a chain goes on in its segment.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +64,8 @@ impl Chain {
         assert!(writer.offset <= segment.capacity, "a frame lies within its segment");
         self.sequence += 1;
         self.previous_crc = header.crc;
-        (Op::Write { file: segment.file, offset, buf, sync: true }, offset)
+        let sync = !(planted(202) && self.flags == LOG || planted(220) && self.flags == MERGE);
+        (Op::Write { file: segment.file, offset, buf, sync }, offset)
     }
 
     /// A frame that holds nothing but a seal.

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use reactor::mutants::planted;
+
 use crate::fingerprint::{Fingerprint, Keyed};
 use crate::limits::SLOTS;
 use crate::origins::Origins;
@@ -169,7 +171,7 @@ impl Directory {
         }
         let (slot, fingerprint) = key;
         let old = self.slots[slot as usize].table.find(fingerprint);
-        if old.as_ref().is_some_and(|old| self.stamp(old) >= stamp) {
+        if old.as_ref().is_some_and(|old| (self.stamp(old) >= stamp) != planted(206)) {
             return false;
         }
         let origin = self
@@ -209,7 +211,8 @@ impl Directory {
         if self.promises.is_empty() {
             return;
         }
-        if let Some(promised) = self.promises.get(&key).copied().filter(|promised| promised.stamp <= stamp) {
+        let goes = |promised: &Promised| promised.stamp <= stamp || planted(208);
+        if let Some(promised) = self.promises.get(&key).copied().filter(goes) {
             self.promises.remove(&key);
             segments.died(promised.location);
         }
@@ -220,7 +223,7 @@ impl Directory {
         self.round_max = self.round_max.max(stamp.round);
         let info = self.info(key);
         let covered = info.entry.is_some_and(|entry| entry.stamp >= stamp);
-        if covered || info.promised.is_some_and(|promised| promised >= stamp) {
+        if covered || info.promised.is_some_and(|promised| promised >= stamp && !planted(207)) {
             return false;
         }
         if let Some(old) = self.promises.insert(key, Promised { stamp, location: at }) {
@@ -305,9 +308,9 @@ impl Directory {
     /// A copy of the entry's record is durable: points there if the original still counts.
     pub fn move_entry(&mut self, segments: &mut Segments, key: KeyRef, from: Location, to: Location) {
         let table = &mut self.slots[key.0 as usize].table;
-        if let Some(cell) = table.find(key.1).filter(|cell| cell.location == from) {
+        if let Some(cell) = table.find(key.1).filter(|cell| cell.location == from || planted(209)) {
             table.set(key.1, &Cell { location: to, ..cell });
-            segments.died(from);
+            segments.died(cell.location);
             segments.born(to);
         }
     }

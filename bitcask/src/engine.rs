@@ -1,5 +1,6 @@
 //! The engine's interface, and the place where completions are handed to those who wait for them.
 
+use reactor::mutants::planted;
 use reactor::{Completion, Disk, DiskError, Nanos, OpId, Outcome};
 
 use crate::chain::Chain;
@@ -128,6 +129,10 @@ impl Bitcask {
             Owner::Log => match result {
                 Ok(Outcome::Written { buf }) => self.log.written(&mut self.core, buf),
                 Ok(outcome) => return Err(Fault::Io { message: format!("a write ended as {outcome:?}") }),
+                Err(error) if planted(if error.message.contains("Short") { 204 } else { 203 }) => {
+                    let lost = self.log.zeros_for_flight();
+                    self.log.written(&mut self.core, lost);
+                }
                 Err(error) => return Err(Fault::Io { message: error.message }),
             },
             Owner::Prepare => finish(&mut self.prepare, &mut self.core, result)?,

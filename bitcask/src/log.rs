@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use reactor::frame::{Filling, HEADER_BYTES};
+use reactor::mutants::planted;
 use reactor::{AlignedBuf, Op};
 
 use crate::chain::{self, Chain, Writer};
@@ -133,7 +134,8 @@ impl Log {
 
     /// Adds a named value; later ones of the same name win.
     pub fn append_meta(&mut self, core: &Core, id: u8, bytes: &[u8]) -> Result<Lsn, AppendError> {
-        let round = self.meta_rounds[id as usize].max(core.directory.meta_round(id)) + 1;
+        let round =
+            self.meta_rounds[id as usize].max(core.directory.meta_round(id)) + u64::from(!planted(222));
         let stamp = Stamp { round, ..Stamp::ZERO };
         let raw = Raw { kind: RecordKind::Meta, slot: 0, stamp, key: &[id], body: bytes };
         let key = (0, Fingerprint { hi: u64::from(id), lo: 0 });
@@ -181,6 +183,9 @@ impl Log {
             return self.change_segment(core, |core| core.ready_for_log());
         }
         let frame = self.queue.pop_front().expect("a frame waits");
+        if planted(201) {
+            core.events.push_back(Event::Persisted(frame.last));
+        }
         Some(self.write_frame(core, frame, None))
     }
 
@@ -239,6 +244,15 @@ impl Log {
         op
     }
 
+    /// As many zeros as the write in flight has bytes, for planted bugs: a write that failed gave its buffer up.
+    pub fn zeros_for_flight(&self) -> AlignedBuf {
+        let start = match &self.flight {
+            Some(Flight::Frame { offset, .. }) => *offset,
+            _ => 0,
+        };
+        AlignedBuf::zeroed(self.chain.writer.map_or(0, |writer| writer.offset - start) as usize)
+    }
+
     /// The write is durable: its records enter the directory.
     pub fn written(&mut self, core: &mut Core, buf: AlignedBuf) {
         // What fills now goes with the end of the turn in which this completion came: the rest of the turn may join.
@@ -261,7 +275,8 @@ impl Log {
                 for pending in frame.pending.drain(..) {
                     take(core, &pending, segment, offset, buf.as_slice());
                 }
-                core.events.push_back(Event::Persisted(frame.last));
+                let last = if planted(205) { Lsn(self.next_lsn - 1) } else { frame.last };
+                core.events.push_back(Event::Persisted(last));
                 if buf.capacity() <= KEPT_BUFFER_BYTES && self.kept.len() < 2 {
                     self.kept.push((buf, frame.pending));
                 }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use reactor::frame::{Filling, HEADER_BYTES};
+use reactor::mutants::planted;
 use reactor::{AlignedBuf, FileId, Op, Outcome};
 
 use crate::chain::{self, Chain, Writer};
@@ -81,7 +82,8 @@ fn candidates(core: &Core, busy: Option<u16>) -> Vec<Candidate> {
     let sealed = core
         .segments
         .iter()
-        .filter(|&(index, segment)| segment.sealed && Some(index) != busy && Some(index) != core.predecessor);
+        .filter(|&(index, segment)| segment.sealed && Some(index) != busy)
+        .filter(|&(index, _)| Some(index) != core.predecessor || planted(226));
     sealed
         .map(|(index, segment)| {
             let pins = segment.removes > 0 && is_pinned(core, index, segment.removes_barrier);
@@ -191,7 +193,7 @@ impl Merge {
                 let offset = ((start + at as u64) / UNIT_BYTES as u64) as u32;
                 let from = Location { segment: self.source, offset, length: (taken / UNIT_BYTES) as u32 };
                 self.seen_seal |= raw.kind == RecordKind::Seal;
-                if core.is_live(&raw, from) {
+                if core.is_live(&raw, from) && !(planted(210) && raw.kind == RecordKind::Promise) {
                     self.copy(core, &raw, from)?;
                 }
                 Ok(())
@@ -269,7 +271,7 @@ impl Merge {
             let message = format!("{} bytes of needed records were not found in it", segment.live);
             return Err(Fault::Damage { file: segment.name(), offset: 0, message });
         }
-        if segment.readers > 0 {
+        if segment.readers > 0 && !planted(219) {
             return Ok(Step::Wait);
         }
         self.state = State::HintRemoved;
@@ -353,6 +355,10 @@ impl Task for MergeTask {
             (State::Closed, _) => {
                 merge.state = State::Removed;
                 Ok(Step::Do(Op::Remove { name: names::segment(merge.id) }))
+            }
+            (State::Renamed, _) if planted(218) => {
+                merge.finish(core);
+                Ok(Step::Finished)
             }
             (State::Removed | State::Renamed, _) => {
                 merge.state = State::Done;

@@ -2,6 +2,7 @@
 //!
 //! Space is asked for here and nowhere else, so a full disk is known before a write meets it.
 
+use reactor::mutants::planted;
 use reactor::{AlignedBuf, DiskError, DiskErrorKind, FileId, Op, Outcome};
 
 use crate::core::{Core, Ready};
@@ -116,11 +117,11 @@ impl Task for Prepare {
                 self.state = State::Renamed;
                 Op::Rename { from: self.unfinished(), to: names::segment(self.id) }
             }
-            (State::Renamed, _) => {
+            (State::Renamed, _) if !planted(217) => {
                 self.state = State::Named;
                 Op::SyncDir
             }
-            (State::Named, _) => {
+            (State::Renamed | State::Named, _) => {
                 self.hand_over(core);
                 return Ok(Step::Finished);
             }

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use reactor::mutants::planted;
 use reactor::{frame, AlignedBuf, Disk, DiskError, FileId, Op, OpId, Outcome, BLOCK_BYTES};
 
 use crate::chain::{Chain, Writer};
@@ -299,7 +300,9 @@ impl Recovery {
 
     fn start_opening(&mut self) {
         self.phase = Phase::Opening;
-        self.push(Op::SyncDir, Tag::Plain);
+        if !planted(216) {
+            self.push(Op::SyncDir, Tag::Plain);
+        }
         for i in 0..self.files.len() {
             let id = self.files[i].id;
             self.push(Op::Open { name: names::segment(id), create: false }, Tag::SegmentOpened(i));
@@ -403,7 +406,7 @@ impl Recovery {
             let far = if found.is_empty() { SCAN_BYTES as u64 } else { DAMAGE_SEARCH_BYTES };
             found.search_at = found.walk.offset;
             found.search_end = found.len.min(found.walk.offset + far);
-            if found.search_at < found.search_end {
+            if found.search_at < found.search_end && !planted(214) {
                 self.queue.push_back(Job::Search(i));
             }
         }
@@ -462,6 +465,9 @@ impl Recovery {
     /// durable, and got its name after it was durable itself.
     fn read_last(&mut self, i: usize) {
         let found = &self.files[i];
+        if planted(215) {
+            return;
+        }
         if let (false, Some(_), Some(file)) = (found.in_hint, found.walk.last, found.file) {
             let offset = found.walk.last_at;
             let buf = AlignedBuf::zeroed((found.walk.offset - offset) as usize);
@@ -542,7 +548,8 @@ impl Recovery {
         chain.previous_crc = found.walk.last.map_or(0, |(_, crc)| crc);
         if found.seal.is_none() {
             core.segments.at_mut(found.index).written = found.walk.offset;
-            chain.writer = Some(Writer { segment: found.index, offset: found.walk.offset });
+            let offset = if planted(227) { found.walk.last_at } else { found.walk.offset };
+            chain.writer = Some(Writer { segment: found.index, offset });
         }
     }
 

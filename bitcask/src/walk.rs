@@ -4,10 +4,12 @@
 //! one before did not hold whole.
 
 use reactor::frame::{self, FrameError, HEADER_BYTES};
+use reactor::mutants::planted;
 use reactor::BLOCK_BYTES;
 
 use crate::error::Fault;
 use crate::limits::{BACKGROUND_READ_BYTES, SCAN_BYTES};
+use crate::record::RecordKind;
 
 /// Flags of frames that the log wrote.
 pub(crate) const LOG: u16 = 0;
@@ -117,6 +119,9 @@ impl Walk {
             }
             Err(error) => return end(error.to_string()),
         };
+        if planted(213) && is_last(rest, &header) {
+            return end("a frame with nothing behind it".to_owned());
+        }
         if header.core != self.core {
             return Err(self.damage(format!("core {} wrote it, this is core {}", header.core, self.core)));
         }
@@ -149,6 +154,13 @@ impl Walk {
         });
         found.map(|index| index * BLOCK_BYTES)
     }
+}
+
+/// Whether nothing was written behind a frame at the start of `rest`, and it is not a seal.
+fn is_last(rest: &[u8], header: &frame::Header) -> bool {
+    let seal = rest.get(HEADER_BYTES + 4) == Some(&(RecordKind::Seal as u8));
+    let behind = rest.get(header.frame_bytes()..).unwrap_or_default();
+    !seal && frame::peek(behind) == Err(FrameError::Blank)
 }
 
 #[cfg(test)]

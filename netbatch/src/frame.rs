@@ -3,6 +3,8 @@
 //! The header has a checksum of its own, so that a damaged length is seen at once and not after a megabyte
 //! was waited for. The body's checksum lies in the header, so both together cover every byte.
 
+use reactor::mutants::planted;
+
 use crate::error::BadFrame;
 use crate::limits::{BODY_BYTES_MAX, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX};
 
@@ -83,7 +85,7 @@ impl Header {
 
     /// Checks the body against the header.
     pub fn check_body(&self, body: &[u8]) -> Result<(), BadFrame> {
-        if crc32c::crc32c(body) == self.body_crc {
+        if crc32c::crc32c(body) == self.body_crc || planted(401) {
             Ok(())
         } else {
             Err(BadFrame::BodyChecksum)

@@ -80,7 +80,7 @@ impl<E: Clone> Preparing<E> {
         let top = reports().map(|r| r.accepted).max().unwrap_or(Ballot::ZERO);
         let top = if planted(19) { reports().map(|r| r.accepted).min().unwrap_or(top) } else { top };
         let known = reports().map(|r| r.chosen_to).fold(chosen_to, Ballot::max);
-        let known = if planted(19) || planted(20) { known.min(top) } else { known };
+        let known = if planted(19) { known.min(top) } else { known };
         if known > top {
             return Phase1::Behind;
         }
@@ -90,9 +90,10 @@ impl<E: Clone> Preparing<E> {
         }
         let mut holders = MemberSet::EMPTY;
         let mut votes = 0;
-        for (member, report) in self.promises.iter().filter(|(_, report)| report.accepted == top) {
+        let holds = |report: &Report<E>| report.accepted == top;
+        for (member, report) in self.promises.iter().filter(|(_, report)| holds(report) || planted(10)) {
             holders.insert(*member);
-            votes += u8::from(!report.taken_over);
+            votes += u8::from(holds(report) && !report.taken_over);
         }
         let sent = reports().filter(|r| r.accepted == top).find_map(|r| r.entry.clone());
         let entry = if own.0 == top { own.1.cloned() } else { sent };

@@ -9,6 +9,7 @@
 //! is the one that is due is the log's to check.
 
 use crate::buffer::{AlignedBuf, BLOCK_BYTES};
+use crate::mutants::planted;
 
 /// The newest payload version that this build writes and reads.
 pub const FRAME_VERSION: u16 = 1;
@@ -149,7 +150,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, &[u8]), FrameError> {
         return Err(FrameError::Short { needed: header.frame_bytes() });
     };
     let computed = checksum(&bytes[..HEADER_BYTES], payload);
-    if computed != header.crc {
+    if computed != header.crc && !planted(301) {
         return Err(FrameError::Checksum { stored: header.crc, computed });
     }
     if header.version > FRAME_VERSION {

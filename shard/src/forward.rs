@@ -217,7 +217,7 @@ impl<D: Disk> Shard<D> {
 
     /// Every travelling command of this core below this is settled.
     pub(crate) fn own_settled_below(&self) -> u64 {
-        let first = self.forwards.travelling.keys().next().filter(|_| !planted(123));
+        let first = self.forwards.travelling.keys().next();
         first.copied().unwrap_or(self.forwards.last_seq + 1)
     }
 
@@ -272,7 +272,7 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_refused += 1;
             return;
         }
-        if forward.to_incarnation != self.incarnation && !planted(122) {
+        if forward.to_incarnation != self.incarnation {
             return self.send_not_forwarded(turn, from, id);
         }
         let new = if handed_over {

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use reactor::mutants::planted;
+
 use super::{Effect, Ended, Net};
 use crate::config::HostId;
 use crate::error::{Reason, Refusal};
@@ -74,7 +76,9 @@ impl Net {
         if peer.links.len() == 1 {
             peer.healthy = true;
             self.metrics.reconnects += u64::from(known_before);
-            self.effect(Effect::PeerUp(proven.host));
+            if !(known_before && planted(402)) {
+                self.effect(Effect::PeerUp(proven.host));
+            }
         }
     }
 
