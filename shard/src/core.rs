@@ -217,6 +217,7 @@ impl<D: Disk> Shard<D> {
         self.run_timers(turn);
         self.forward_timers(turn);
         self.survey_timers(turn);
+        self.look_for_space(turn);
         self.store.flush(turn.disk);
         self.drain_store(turn);
         if self.status == Status::Failed {
@@ -231,6 +232,15 @@ impl<D: Disk> Shard<D> {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let store = self.store.background_deadline();
         [timer, store, self.forwards.deadline(), self.surveys.deadline()].into_iter().flatten().min()
+    }
+
+    /// On a full disk the engine asks for space again at a time that it knows only when it is told the time: nothing else may
+    /// want upkeep then.
+    fn look_for_space(&mut self, turn: &mut Turn<'_, D>) {
+        let now = turn.clock.now;
+        if self.store.background_deadline().is_some_and(|at| at <= now) {
+            self.store.background(turn.disk, now, 0);
+        }
     }
 
     /// Whether the engine has upkeep to do.
