@@ -44,6 +44,11 @@ impl Chain {
         })
     }
 
+    /// What is left of its segment, in bytes.
+    pub fn rest(&self, core: &Core) -> u64 {
+        self.writer.map_or(0, |writer| core.segments.at(writer.segment).capacity - writer.offset)
+    }
+
     /// Makes the write of the next frame, and moves on behind it. Also says where the frame starts.
     pub fn write(&mut self, core: &Core, filling: Filling) -> (Op, u64) {
         let writer = self.writer.as_mut().expect("a frame is written to a segment");

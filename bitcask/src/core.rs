@@ -10,6 +10,7 @@ use crate::cache::ValueCache;
 use crate::directory::{Directory, KeyRef};
 use crate::error::Fault;
 use crate::fingerprint::Keyed;
+use crate::limits::READY_WANTED;
 use crate::record::{Raw, RecordKind, RemoveBody, SealBody};
 use crate::segments::{Segment, Segments};
 use crate::table::Location;
@@ -53,6 +54,14 @@ pub(crate) struct Core {
     pub segments: Segments,
     pub cache: ValueCache,
     pub ready: VecDeque<Ready>,
+    /// One more is being made, and has its space.
+    pub coming: bool,
+    /// How many of the ready segments what was taken will begin.
+    pub spoken_for: usize,
+    /// How many of the ready segments the merge that runs may yet begin; none: no merge runs.
+    pub merge_owed: Option<usize>,
+    /// What is left of the segment that merge wrote to last, in bytes, while no merge runs.
+    pub merge_rest: u64,
     /// How large a segment the log waits for, and the segment once it is there.
     pub oversize_wanted: Option<u64>,
     pub oversize_ready: Option<Ready>,
@@ -79,6 +88,10 @@ impl Core {
             segments: Segments::default(),
             cache: ValueCache::new(options.cache_bytes),
             ready: VecDeque::new(),
+            coming: false,
+            spoken_for: 0,
+            merge_owed: None,
+            merge_rest: 0,
             oversize_wanted: None,
             oversize_ready: None,
             last_count: 0,
@@ -117,14 +130,36 @@ impl Core {
         }
     }
 
-    /// An empty segment for the log. The last one is merge's, once there is anything to merge.
+    /// An empty segment for the log. What is kept for others was looked after when the record was taken.
     pub fn ready_for_log(&mut self) -> Option<Ready> {
-        let reserve = usize::from(self.segments.iter().any(|(_, segment)| segment.sealed));
-        if self.ready.len() > reserve && self.segments.has_room() {
+        let ready = self.any_ready()?;
+        self.spoken_for = self.spoken_for.saturating_sub(1);
+        Some(ready)
+    }
+
+    /// An empty segment for merge.
+    pub fn ready_for_merge(&mut self) -> Option<Ready> {
+        let ready = self.any_ready()?;
+        self.merge_owed = self.merge_owed.map(|owed| owed.saturating_sub(1));
+        Some(ready)
+    }
+
+    fn any_ready(&mut self) -> Option<Ready> {
+        if self.segments.has_room() {
             self.ready.pop_front()
         } else {
             None
         }
+    }
+
+    /// Empty segments that are ready, or are being made and have their space.
+    pub fn places(&self) -> usize {
+        self.ready.len() + usize::from(self.coming)
+    }
+
+    /// Whether segments have to be made without waiting for the background's turn.
+    pub fn is_short(&self) -> bool {
+        !self.full && self.places() < READY_WANTED
     }
 
     /// Makes an empty segment one that holds records.

@@ -140,8 +140,8 @@ impl Bitcask {
             Owner::Merge => {
                 let Some(running) = &mut self.merge else { return Ok(()) };
                 if running.done(&mut self.core, result)? {
-                    self.merged = running.task.chain.take();
-                    self.merge = None;
+                    let chain = running.task.chain.take();
+                    self.end_merge(chain);
                 }
             }
         }
@@ -165,10 +165,8 @@ impl Bitcask {
         }
         if !self.announced || self.log.is_stalled() {
             self.start_writes(disk);
-            if !self.announced || self.log.is_stalled() {
-                self.run_prepare(disk);
-            }
         }
+        self.hasten_prepare(disk);
     }
 
     /// The first segment is ready before the first write.
@@ -193,8 +191,11 @@ impl Bitcask {
         }
     }
 
-    /// Lets segment making go on at once, for the log waits for it.
-    fn run_prepare<D: Disk + ?Sized>(&mut self, disk: &mut D) {
+    /// Lets segment making go on at once where the log waits for it, or where it is not known yet whether there is space.
+    fn hasten_prepare<D: Disk + ?Sized>(&mut self, disk: &mut D) {
+        if self.announced && !self.log.is_stalled() && !self.core.is_short() {
+            return;
+        }
         if self.prepare.is_none() {
             self.prepare = Prepare::wanted(&mut self.core).map(Running::new);
         }
@@ -224,7 +225,7 @@ impl Bitcask {
         }
         let reference = self.key(slot, key);
         let kind = self.admit(reference, kind)?;
-        self.log.append(&self.core, reference, &Raw { kind, slot, stamp, key, body }, Stamp::ZERO)
+        self.log.append(&mut self.core, reference, &Raw { kind, slot, stamp, key, body }, Stamp::ZERO)
     }
 
     fn check_open(&self) -> Result<(), AppendError> {
@@ -242,8 +243,8 @@ impl Bitcask {
         if key.len() > KEY_BYTES_MAX || body_bytes > BODY_BYTES_MAX {
             return Err(AppendError::TooLarge);
         }
-        self.admit(self.key(slot, key), kind)?;
-        self.log.admits(&self.core, crate::record::encoded_bytes(key.len(), body_bytes))
+        let kind = self.admit(self.key(slot, key), kind)?;
+        self.log.admits(&self.core, kind, crate::record::encoded_bytes(key.len(), body_bytes))
     }
 
     /// Whether there is room for such a record.
@@ -266,7 +267,7 @@ impl Bitcask {
         if bytes.len() > META_BYTES_MAX {
             return Err(AppendError::TooLarge);
         }
-        self.log.append_meta(&self.core, id, bytes)
+        self.log.append_meta(&mut self.core, id, bytes)
     }
 
     /// The durable value of this name.
@@ -287,7 +288,7 @@ impl Bitcask {
         let promised = info.promised.unwrap_or_default();
         let body = RemoveBody { promised, barrier: 0 }.to_bytes();
         let raw = Raw { kind: RecordKind::Remove, slot, stamp, key, body: &body };
-        self.log.append(&self.core, reference, &raw, promised)
+        self.log.append(&mut self.core, reference, &raw, promised)
     }
 
     /// The end of a turn: what was appended is written as soon as no write is in flight. To be called at the end of
@@ -298,9 +299,7 @@ impl Bitcask {
         }
         self.log.flush();
         self.start_writes(disk);
-        if self.log.is_stalled() {
-            self.run_prepare(disk);
-        }
+        self.hasten_prepare(disk);
     }
 
     /// What is durably known of a key, from RAM.
@@ -398,13 +397,19 @@ impl Bitcask {
             }
         }
         if chain.is_some() {
-            self.merged = chain;
-            self.merge = None;
+            self.end_merge(chain);
         }
         if budget > 0 {
             run(&mut self.hint, &mut self.core, disk, Owner::Hint, &mut self.ops)?;
         }
         Ok(())
+    }
+
+    fn end_merge(&mut self, chain: Option<Chain>) {
+        self.core.merge_owed = None;
+        self.core.merge_rest = chain.as_ref().map_or(0, |chain| chain.rest(&self.core));
+        self.merged = chain;
+        self.merge = None;
     }
 
     fn make_tasks(&mut self) {
@@ -419,7 +424,7 @@ impl Bitcask {
         }
         if self.merge.is_none() {
             let hinting = self.hint.as_ref().map(|running| running.task.segment());
-            if let Some(merge) = Merge::wanted(&self.core, hinting) {
+            if let Some(merge) = Merge::wanted(&mut self.core, hinting) {
                 self.merge = Some(Running::new(MergeTask { merge, chain: self.merged.take() }));
             }
         }

@@ -7,10 +7,15 @@ pub enum AppendError {
     NotReady,
     /// The disk is full. Values are refused until `Full(false)`; deletes are taken while the reserve lasts.
     Full,
+    /// The disk is full, and so is what is kept back for deletes and promises. Merge gives some of it back if what was
+    /// deleted before was larger than a delete is; else somebody has to free space.
+    ReserveUsed,
     /// The key directory has as many keys (or promises) as it may have. Refuse the client with `-OOM`.
     TooManyKeys,
     /// Too much waits for the disk already. Refuse the client, who may retry.
     Backlog,
+    /// The segment for it is still being made, and it is not known yet whether there is space. Try again in a moment.
+    Making,
     /// Key or body is longer than its bound. Refuse the client.
     TooLarge,
     /// The stamp's round is beyond what can be stored: no honest history reaches it.
@@ -26,7 +31,9 @@ impl std::fmt::Display for AppendError {
         f.write_str(match self {
             AppendError::NotReady => "the log is still being recovered",
             AppendError::Full => "the disk is full",
+            AppendError::ReserveUsed => "the disk is full, and so is what was kept back for deletes",
             AppendError::TooManyKeys => "the key directory is full",
+            AppendError::Making => "the log's next segment is still being made",
             AppendError::Backlog => "too much waits for the disk",
             AppendError::TooLarge => "key or value is too large",
             AppendError::Round => "the round is out of range",

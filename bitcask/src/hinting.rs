@@ -51,7 +51,7 @@ pub(crate) struct WriteHint {
 impl WriteHint {
     /// For the oldest sealed segment without a hint; `busy` is left alone.
     pub fn wanted(core: &Core, busy: Option<u16>) -> Option<WriteHint> {
-        if core.full && core.now < core.full_retry_at {
+        if core.now < core.full_retry_at {
             return None;
         }
         let candidates = core.segments.iter().filter(|&(index, segment)| {
@@ -200,12 +200,12 @@ impl Task for WriteHint {
         }))
     }
 
-    /// Without space the hint is put off: start-up reads the segment instead.
+    /// Without space the hint is put off: start-up reads the segment instead. Whether values are refused is decided where
+    /// segments are made: as long as the ready ones are there, they can be taken.
     fn refused(&mut self, core: &mut Core, error: DiskError) -> Result<Step, Fault> {
         match (error.kind, self.file) {
             (DiskErrorKind::Full, Some(file)) => {
                 core.full_retry_at = core.now + FULL_RETRY_NS;
-                core.set_full(true);
                 self.state = State::Abandoned;
                 Ok(Step::Do(Op::Close { file }))
             }

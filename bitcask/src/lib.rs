@@ -35,6 +35,7 @@ mod log;
 mod merge;
 mod names;
 mod origins;
+mod places;
 mod prepare;
 mod reads;
 mod record;

@@ -67,9 +67,9 @@ pub const DAMAGE_SEARCH_BYTES: u64 = 64 << 20;
 /// How much one step of zero-filling writes, in bytes.
 pub const FILL_BYTES: usize = 1 << 20;
 
-/// Segments that are kept ready: the log's next, and one that only merge may take, without which a full disk could
-/// not be emptied again.
-pub const READY_WANTED: usize = 2;
+/// Segments that are kept ready: the log's next; one that is begun only for deletes, promises and named values; and
+/// merge's, without which a full disk could not be emptied again. Less than this is a full disk: values are refused.
+pub const READY_WANTED: usize = 3;
 
 /// How long to wait before space is asked for again, in nanoseconds.
 pub const FULL_RETRY_NS: u64 = 1_000_000_000;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use reactor::frame::{Filling, HEADER_BYTES};
 use reactor::mutants::planted;
-use reactor::{AlignedBuf, Op};
+use reactor::{AlignedBuf, Op, BLOCK_BYTES};
 
 use crate::chain::{self, Chain, Writer};
 use crate::core::{Core, Ready};
@@ -12,6 +12,8 @@ use crate::directory::KeyRef;
 use crate::error::AppendError;
 use crate::fingerprint::Fingerprint;
 use crate::limits::{BACKLOG_BYTES_MAX, FRAME_FILL_BYTES, UNIT_BYTES};
+use crate::merge::packed_bytes;
+use crate::places::Place;
 use crate::record::{self, Raw, RecordKind, SealBody};
 use crate::table::Location;
 use crate::types::{Event, Lsn, Stamp};
@@ -44,6 +46,20 @@ struct Frame {
     oversize: bool,
 }
 
+impl Frame {
+    fn record_bytes(&self) -> usize {
+        self.pending.iter().map(|pending| pending.length as usize * UNIT_BYTES).sum()
+    }
+
+    /// Where the log goes on behind it.
+    fn end(&self, start: Place, segment_bytes: u64) -> Place {
+        match self.oversize {
+            true => start.after_large(segment_bytes),
+            false => start.after_frame(self.filling.payload_bytes(), segment_bytes),
+        }
+    }
+}
+
 /// What is being written.
 enum Flight {
     Frame { frame: Frame, segment: u16, offset: u64, then: Option<Ready> },
@@ -58,6 +74,8 @@ pub(crate) struct Log {
     flight: Option<Flight>,
     waiting_bytes: usize,
     next_lsn: u64,
+    /// Where the log goes on behind the frames that are closed, as far as it was reckoned since one was written.
+    end: Option<Place>,
     flush_wanted: bool,
     kept: Vec<(AlignedBuf, Vec<Pending>)>,
     meta_rounds: [u64; 256],
@@ -72,6 +90,7 @@ impl Log {
             flight: None,
             waiting_bytes: 0,
             next_lsn: 1,
+            end: None,
             flush_wanted: false,
             kept: Vec::new(),
             meta_rounds: [0; 256],
@@ -86,16 +105,17 @@ impl Log {
     /// Adds a record to the filling frame: the one copy that is made of it before it is durable.
     pub fn append(
         &mut self,
-        core: &Core,
+        core: &mut Core,
         key: KeyRef,
         raw: &Raw<'_>,
         promised: Stamp,
     ) -> Result<Lsn, AppendError> {
         let bytes = record::encoded_bytes(raw.key.len(), raw.body.len());
-        self.admits(core, bytes)?;
+        self.admits(core, raw.kind, bytes)?;
+        self.end = Some(self.closed_end(core));
+        core.spoken_for = self.end_with(core, bytes).begun;
         let payload_max = chain::payload_max(core.options.segment_bytes);
-        let filled = self.filling.filling.payload_bytes();
-        if filled > 0 && filled + bytes > FRAME_FILL_BYTES.min(payload_max) {
+        if self.begins_frame(core, bytes) {
             self.close_frame();
         }
         let frame = &mut self.filling;
@@ -121,19 +141,84 @@ impl Log {
         Ok(lsn)
     }
 
-    /// Whether there is room for so many bytes of records.
-    pub fn admits(&self, core: &Core, bytes: usize) -> Result<(), AppendError> {
+    /// Whether there is room for a record of so many bytes, and a place that is not kept for something else.
+    pub fn admits(&self, core: &Core, kind: RecordKind, bytes: usize) -> Result<(), AppendError> {
         if self.waiting_bytes + bytes > BACKLOG_BYTES_MAX {
             return Err(AppendError::Backlog);
         }
-        if core.full && !self.fits_reserve(core, bytes) {
-            return Err(AppendError::Full);
+        let end = self.end_with(core, bytes);
+        match (core.full, kind) {
+            (false, RecordKind::Value) if end.is_there_for_value(core, bytes) => Ok(()),
+            (true, RecordKind::Value) => Err(AppendError::Full),
+            (false, kind) if kind != RecordKind::Value && end.is_there(core, false) => Ok(()),
+            (false, _) => Err(AppendError::Making),
+            (true, _) if self.waits_for_large(core, bytes) => Err(AppendError::ReserveUsed),
+            (true, _) if end.is_there(core, self.is_thin(core, bytes)) => Ok(()),
+            (true, _) => Err(AppendError::ReserveUsed),
         }
-        Ok(())
+    }
+
+    /// Whether what lies in the segment at hand, and this, could all be merged into what is left of merge's own segment:
+    /// so the log may go on in the last ready one, for the merge will make it two.
+    fn is_thin(&self, core: &Core, bytes: usize) -> bool {
+        let Some(writer) = self.chain.writer else { return false };
+        let segment = core.segments.at(writer.segment);
+        let flying = match &self.flight {
+            Some(Flight::Frame { frame, .. }) => frame.record_bytes(),
+            _ => 0,
+        };
+        let used = segment.used + (flying + self.waiting_bytes + bytes) as u64;
+        used <= segment.capacity / 2 && packed_bytes(core, used) + BLOCK_BYTES as u64 <= core.merge_rest
+    }
+
+    /// Whether a record of so many bytes, or one that it would stand behind, needs a segment for itself that is not there.
+    fn waits_for_large(&self, core: &Core, bytes: usize) -> bool {
+        core.oversize_ready.is_none()
+            && (bytes > chain::payload_max(core.options.segment_bytes)
+                || self.queue.iter().any(|frame| frame.oversize))
+    }
+
+    /// Where the log goes on behind the frames that are closed.
+    fn closed_end(&self, core: &Core) -> Place {
+        if let Some(end) = self.end {
+            return end;
+        }
+        let start = match &self.flight {
+            Some(Flight::Seal { next, .. } | Flight::Frame { then: Some(next), .. }) => {
+                Place { capacity: next.capacity, ..Place::default() }
+            }
+            _ => self.chain.writer.map_or_else(Place::default, |writer| {
+                let capacity = core.segments.at(writer.segment).capacity;
+                Place { offset: writer.offset, capacity, ..Place::default() }
+            }),
+        };
+        self.queue.iter().fold(start, |end, frame| frame.end(end, core.options.segment_bytes))
+    }
+
+    /// Where it will go on once a record of so many bytes has joined what fills, and that is written.
+    fn end_with(&self, core: &Core, bytes: usize) -> Place {
+        let segment_bytes = core.options.segment_bytes;
+        let end = self.closed_end(core);
+        let filled = self.filling.filling.payload_bytes();
+        let (end, payload) = match self.begins_frame(core, bytes) {
+            true => (end.after_frame(filled, segment_bytes), bytes),
+            false => (end, filled + bytes),
+        };
+        match payload > chain::payload_max(segment_bytes) {
+            true => end.after_large(segment_bytes),
+            false => end.after_frame(payload, segment_bytes),
+        }
+    }
+
+    /// Whether a record of so many bytes is too long for what fills.
+    fn begins_frame(&self, core: &Core, bytes: usize) -> bool {
+        let filled = self.filling.filling.payload_bytes();
+        let payload_max = chain::payload_max(core.options.segment_bytes);
+        filled > 0 && filled + bytes > FRAME_FILL_BYTES.min(payload_max)
     }
 
     /// Adds a named value; later ones of the same name win.
-    pub fn append_meta(&mut self, core: &Core, id: u8, bytes: &[u8]) -> Result<Lsn, AppendError> {
+    pub fn append_meta(&mut self, core: &mut Core, id: u8, bytes: &[u8]) -> Result<Lsn, AppendError> {
         let round =
             self.meta_rounds[id as usize].max(core.directory.meta_round(id)) + u64::from(!planted(222));
         let stamp = Stamp { round, ..Stamp::ZERO };
@@ -144,17 +229,11 @@ impl Log {
         Ok(lsn)
     }
 
-    /// While the disk is full: whether all that waits, and this, fits into the segment at hand.
-    fn fits_reserve(&self, core: &Core, bytes: usize) -> bool {
-        // Every waiting frame may waste a block in padding.
-        let padding = (self.queue.len() + 2) * reactor::BLOCK_BYTES;
-        self.chain.fits(core, self.waiting_bytes + bytes + padding)
-    }
-
     fn close_frame(&mut self) {
         let (buf, pending) = self.kept.pop().unwrap_or_default();
         let fresh = Frame { filling: Filling::new(buf), pending, last: Lsn(0), oversize: false };
         self.queue.push_back(std::mem::replace(&mut self.filling, fresh));
+        self.end = None;
         // What is closed is written without waiting for the end of the turn that closes the next.
         self.flush_wanted = false;
     }
@@ -193,6 +272,7 @@ impl Log {
     /// else at once.
     fn change_segment(&mut self, core: &mut Core, take: impl Fn(&mut Core) -> Option<Ready>) -> Option<Op> {
         let next = take(core)?;
+        self.end = None;
         if self.chain.writer.is_some() {
             return Some(self.write_seal(core, next));
         }
@@ -237,8 +317,9 @@ impl Log {
 
     fn write_frame(&mut self, core: &Core, mut frame: Frame, then: Option<Ready>) -> Op {
         let segment = self.chain.writer.expect("a frame is written to a segment").segment;
+        self.end = None;
         let filling = std::mem::take(&mut frame.filling);
-        self.waiting_bytes -= frame.pending.iter().map(|p| p.length as usize * UNIT_BYTES).sum::<usize>();
+        self.waiting_bytes -= frame.record_bytes();
         let (op, offset) = self.chain.write(core, filling);
         self.flight = Some(Flight::Frame { frame, segment, offset, then });
         op
@@ -267,7 +348,7 @@ impl Log {
             }
             Flight::Frame { mut frame, segment, offset, then } => {
                 core.segments.at_mut(segment).written = offset + buf.len() as u64;
-                core.predecessor = None;
+                core.look |= core.predecessor.take().is_some();
                 core.counters.frames += 1;
                 core.look |= core.counters.frames.is_multiple_of(LOOK_FRAMES);
                 core.counters.records += frame.pending.len() as u64;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use reactor::frame::{Filling, HEADER_BYTES};
 use reactor::mutants::planted;
-use reactor::{AlignedBuf, FileId, Op, Outcome};
+use reactor::{AlignedBuf, FileId, Op, Outcome, BLOCK_BYTES};
 
 use crate::chain::{self, Chain, Writer};
 use crate::choose::{choose, Candidate, Choice, Pressure};
@@ -18,6 +18,7 @@ use crate::limits::{FRAME_FILL_BYTES, READY_WANTED, UNIT_BYTES};
 use crate::names;
 use crate::prepare::settle_full;
 use crate::record::{self, Raw, RecordKind, RemoveBody};
+use crate::segments::Segment;
 use crate::table::Location;
 use crate::task::{Step, Task};
 use crate::walk::{Walk, Walked};
@@ -77,6 +78,37 @@ fn is_pinned(core: &Core, source: u16, barrier: u32) -> bool {
     })
 }
 
+/// At most how many bytes of frames hold so many bytes of records: two frames in a row hold more than fits into one.
+pub(crate) fn packed_bytes(core: &Core, bytes: u64) -> u64 {
+    let frames = 1 + 2 * bytes / frame_fill(core) as u64;
+    bytes + frames * (HEADER_BYTES + BLOCK_BYTES) as u64
+}
+
+/// Up to how many bytes a frame of copies is filled.
+fn frame_fill(core: &Core) -> usize {
+    FRAME_FILL_BYTES.min(chain::payload_max(core.options.segment_bytes))
+}
+
+/// How many segments merge may have to begin for what is needed of this one.
+fn begins(core: &Core, segment: &Segment) -> usize {
+    let copied = segment.live + segment.removes;
+    let room_for = packed_bytes(core, copied) + BLOCK_BYTES as u64;
+    match copied {
+        0 => 0,
+        _ if room_for <= core.merge_rest => 0,
+        _ if room_for <= core.options.segment_bytes => 1,
+        _ => 2,
+    }
+}
+
+/// Whether there are as many as it may have to begin. One that began without them could wait for ever on a full disk.
+fn is_affordable(core: &Core, segment: &Segment) -> bool {
+    match begins(core, segment) {
+        0 => true,
+        begins => core.spoken_for + begins <= core.ready.len(),
+    }
+}
+
 /// The segments that may be merged, for [`choose`].
 fn candidates(core: &Core, busy: Option<u16>) -> Vec<Candidate> {
     let sealed = core
@@ -96,7 +128,7 @@ fn candidates(core: &Core, busy: Option<u16>) -> Vec<Candidate> {
                 usable,
                 dead: usable.saturating_sub(segment.live + pinned),
                 pinned,
-                movable: !segment.oversize || segment.live == 0,
+                movable: (!segment.oversize || segment.live == 0) && is_affordable(core, segment),
             }
         })
         .collect()
@@ -104,16 +136,19 @@ fn candidates(core: &Core, busy: Option<u16>) -> Vec<Candidate> {
 
 impl Merge {
     /// For the segment that is most worth it; `busy` is left alone.
-    pub fn wanted(core: &Core, busy: Option<u16>) -> Option<Merge> {
+    pub fn wanted(core: &mut Core, busy: Option<u16>) -> Option<Merge> {
         let pressure = if core.full { Pressure::Full } else { Pressure::Normal };
         let Choice::Merge(source) = choose(&candidates(core, busy), pressure) else { return None };
         let segment = core.segments.at(source);
         let useless = segment.live == 0 && segment.removes == 0;
+        let owed = begins(core, segment);
         let walk = Walk::new(segment.name(), segment.id, core.options.core, segment.capacity).in_background();
+        let (file, id) = (segment.file, segment.id);
+        core.merge_owed = Some(owed);
         Some(Merge {
             source,
-            file: segment.file,
-            id: segment.id,
+            file,
+            id,
             state: if useless { State::Draining } else { State::Copying },
             walk,
             seen_seal: false,
@@ -172,18 +207,10 @@ impl Merge {
             return Step::Do(op);
         }
         self.state = State::Copying;
-        match core.ready.pop_front() {
-            Some(ready) if core.segments.has_room() => {
-                chain.writer = Some(Writer { segment: core.adopt(ready), offset: 0 });
-                let frame = self.full.pop_front().expect("a frame waits for the segment");
-                self.write(core, chain, frame)
-            }
-            Some(ready) => {
-                core.ready.push_front(ready);
-                Step::Wait
-            }
-            None => Step::Wait,
-        }
+        let Some(ready) = core.ready_for_merge() else { return Step::Wait };
+        chain.writer = Some(Writer { segment: core.adopt(ready), offset: 0 });
+        let frame = self.full.pop_front().expect("a frame waits for the segment");
+        self.write(core, chain, frame)
     }
 
     fn take(&mut self, core: &Core, bytes: &[u8]) -> Result<(), Fault> {
@@ -224,8 +251,8 @@ impl Merge {
             raw.body = &body;
         }
         let bytes = record::encoded_bytes(raw.key.len(), raw.body.len());
-        let most = FRAME_FILL_BYTES.min(chain::payload_max(core.options.segment_bytes));
-        if !self.filling.copies.is_empty() && self.filling.filling.payload_bytes() + bytes > most {
+        let filled = self.filling.filling.payload_bytes();
+        if !self.filling.copies.is_empty() && filled + bytes > frame_fill(core) {
             self.full.push_back(std::mem::take(&mut self.filling));
         }
         let at = self.filling.filling.payload_bytes();

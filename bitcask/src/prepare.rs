@@ -63,7 +63,8 @@ impl Prepare {
 
     /// The next write of zeros, or the sync after the last. A segment for one record is written once, so zeros gain
     /// nothing there.
-    fn fill(&mut self) -> Op {
+    fn fill(&mut self, core: &mut Core) -> Op {
+        core.coming = !self.oversize;
         let file = self.file();
         if self.oversize || self.filled == self.bytes {
             self.state = State::Synced;
@@ -77,6 +78,7 @@ impl Prepare {
     }
 
     fn hand_over(&self, core: &mut Core) {
+        core.coming = false;
         let ready = Ready { id: self.id, file: self.file(), capacity: self.bytes };
         if self.oversize {
             core.oversize_ready = Some(ready);
@@ -84,6 +86,7 @@ impl Prepare {
         } else {
             core.ready.push_back(ready);
         }
+        core.look = true;
         settle_full(core);
     }
 }
@@ -111,7 +114,7 @@ impl Task for Prepare {
                 if let Some(Outcome::Written { buf }) = done {
                     self.zeros = buf;
                 }
-                self.fill()
+                self.fill(core)
             }
             (State::Synced, _) => {
                 self.state = State::Renamed;
@@ -141,6 +144,7 @@ impl Task for Prepare {
     }
 
     fn refused(&mut self, core: &mut Core, error: DiskError) -> Result<Step, Fault> {
+        core.coming = false;
         match (error.kind, self.state, self.file) {
             (DiskErrorKind::Full, State::Filling | State::Synced, Some(file)) => {
                 self.state = State::Closed;

@@ -446,6 +446,7 @@ impl Recovery {
         self.check_room(log.last().into_iter().chain(merged.last()).copied().chain(next))?;
         self.resume(core, chains.0, log.last().copied());
         self.resume(core, chains.1, merged.last().copied());
+        core.merge_rest = chains.1.rest(core);
         if let Some(i) = next {
             chains.0.writer = Some(Writer { segment: self.files[i].index, offset: 0 });
             core.predecessor = log.last().map(|&last| self.files[last].index);

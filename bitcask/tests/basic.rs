@@ -10,7 +10,7 @@ fn a_fresh_directory_becomes_ready() {
     assert!(world.ready.expect("it is ready").fresh);
     assert_eq!(world.failed, None);
     let names: Vec<String> = world.disk.list().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names.len(), 4, "the identity, the log's segment, two ready ones: {names:?}");
+    assert_eq!(names.len(), 5, "the identity, the log's segment, three ready ones: {names:?}");
 }
 
 #[test]

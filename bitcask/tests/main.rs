@@ -5,6 +5,7 @@
 
 mod basic;
 mod files;
+mod full;
 mod golden;
 mod million;
 mod recovery;

@@ -253,7 +253,8 @@ fn what_recovery_shows_is_durable_although_a_sync_failed_before() {
         while world.failed.is_none() && round < 500 {
             round += 1;
             let key = rng.below(40).to_le_bytes();
-            world.put(&key, round, &[round as u8; 3_000]);
+            let taken = world.try_append(&key, round, Kind::Value, &[round as u8; 3_000]);
+            assert_eq!(taken.is_err(), world.failed.is_some(), "{taken:?}");
             world.turn();
         }
         failures += u64::from(world.failed.is_some());

@@ -210,5 +210,6 @@ fn a_disk_without_any_space_is_said_at_once() {
     world.settle_while_full();
     assert!(world.ready.is_some() && world.full && world.failed.is_none());
     let record = Record { slot: 0, key: b"k", stamp: stamp(1), kind: Kind::Tombstone, body: b"" };
-    assert_eq!(world.bitcask.append(record), Err(AppendError::Full));
+    assert_eq!(world.bitcask.append(record), Err(AppendError::ReserveUsed));
+    assert_eq!(world.bitcask.append(Record { kind: Kind::Value, ..record }), Err(AppendError::Full));
 }

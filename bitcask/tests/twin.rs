@@ -202,8 +202,8 @@ impl Twin {
                     kind => Change::Put { key, stamp, kind, body },
                 },
             )),
-            Err(bitcask::AppendError::Full) => self.fulls += 1,
-            Err(bitcask::AppendError::Failed) => {}
+            Err(bitcask::AppendError::Full | bitcask::AppendError::ReserveUsed) => self.fulls += 1,
+            Err(bitcask::AppendError::Failed | bitcask::AppendError::Making) => {}
             Err(error) => panic!("{error}"),
         }
     }
@@ -330,7 +330,7 @@ fn short((lsn, change): &(Lsn, Change)) -> String {
 }
 
 /// How many seeds are run: more where someone asks for more.
-fn seeds() -> u64 {
+pub fn seeds() -> u64 {
     std::env::var("BITCASK_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(60)
 }
 

@@ -1,6 +1,8 @@
 //! An engine on a simulated disk, and the loop that drives both.
 
-use bitcask::{Bitcask, Event, Fault, Found, Kind, Lsn, Options, Read, Record, Recovered, Stamp};
+use bitcask::{
+    AppendError, Bitcask, Event, Fault, Found, Kind, Lsn, Options, Read, Record, Recovered, Stamp,
+};
 use reactor::sim::SimDisk;
 
 /// The slot of a key, for tests: any fixed function will do.
@@ -155,8 +157,24 @@ impl World {
     }
 
     pub fn append(&mut self, key: &[u8], round: u64, kind: Kind, body: &[u8]) -> Lsn {
+        self.try_append(key, round, kind, body).expect("the record is taken")
+    }
+
+    /// Adds a record, and waits for the segment for it where there is none.
+    pub fn try_append(
+        &mut self,
+        key: &[u8],
+        round: u64,
+        kind: Kind,
+        body: &[u8],
+    ) -> Result<Lsn, AppendError> {
         let record = Record { slot: slot(key), key, stamp: stamp(round), kind, body };
-        self.bitcask.append(record).expect("the record is taken")
+        loop {
+            match self.bitcask.append(record) {
+                Err(AppendError::Making) => assert!(self.turn(), "the segment is made"),
+                taken => return taken,
+            }
+        }
     }
 
     pub fn put(&mut self, key: &[u8], round: u64, body: &[u8]) -> Lsn {
