@@ -84,6 +84,8 @@ impl<D: Disk> Shard<D> {
         let collisions = entity.collisions;
         if self.is_all_reads(id) && collisions < 2 {
             self.start_read(turn, id);
+        } else if !self.has_place(id) {
+            self.put_off(turn, id);
         } else {
             self.start_write(turn, id);
         }
@@ -92,6 +94,26 @@ impl<D: Disk> Shard<D> {
     /// Whether the batch at hand changes nothing by what it asks.
     fn is_all_reads(&self, id: EntityId) -> bool {
         self.peek(id).batch.iter().all(|queued| queued.command.is_read())
+    }
+
+    /// Whether the log has a place for what the batch may write. It is asked here once more, before phase 1 costs a round trip.
+    fn has_place(&self, id: EntityId) -> bool {
+        let entity = self.peek(id);
+        let bytes: usize =
+            entity.batch.iter().filter(|queued| needs_room(queued)).map(|queued| queued.bytes).sum();
+        bytes == 0
+            || self.store.admits(entity.slot, &entity.key, Kind::Value, bytes)
+                != Err(bitcask::AppendError::Making)
+    }
+
+    /// Tries the batch again in a moment, when the log has gone on.
+    fn put_off(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let jitter = self.rng.below(BACKOFF_NS);
+        let entity = self.entity(id);
+        entity.instance.abandon();
+        entity.stage = Stage::Backoff;
+        entity.replies.clear();
+        self.wake_by_deadline(id, turn.clock.now + BACKOFF_NS + jitter);
     }
 
     /// Moves commands from the queue into the batch, up to its bounds; those past their deadline are answered.
@@ -372,6 +394,9 @@ impl<D: Disk> Shard<D> {
 
     /// Answers the batch with an error: it was not proposed. What an earlier attempt sent may still be applied.
     fn refuse_batch(&mut self, turn: &mut Turn<'_, D>, id: EntityId, reply: &Reply) {
+        if *reply == error::NOT_YET {
+            return self.put_off(turn, id);
+        }
         self.metrics.refused += self.entity(id).batch.len() as u64;
         let entity = self.entity(id);
         let uncertain = |queued: &Queued| queued.sent && queued.command.is_write();

@@ -61,6 +61,15 @@ pub(crate) const DISK_FULL: Reply = Reply::error(
     "OOM the disk of this host is full; nothing was written. Reads and deletes work; free space or add a disk",
 );
 
+/// The log's next segment is being made: who has time tries again.
+pub(crate) const NOT_YET: Reply =
+    Reply::error("ERR busy: the log's next segment is still being made; nothing was written, retry");
+
+/// The disk is full here, and what is kept back for deletes is used up as well.
+pub(crate) const RESERVE_USED: Reply = Reply::error(
+    "OOM the disk of this host is full, and so is what it kept back for deletes; nothing was written. Reads work; free space or add a disk",
+);
+
 /// The deadline passed with a majority answering: contention or overload.
 pub(crate) const TIMED_OUT: Reply =
     Reply::error("ERR timeout: not decided within the request deadline; nothing was written");
@@ -82,6 +91,8 @@ pub(crate) const TOO_MANY_KEYS: Reply = Reply::error(
 pub(crate) fn refused(error: bitcask::AppendError) -> Reply {
     match error {
         bitcask::AppendError::Full => DISK_FULL,
+        bitcask::AppendError::ReserveUsed => RESERVE_USED,
+        bitcask::AppendError::Making => NOT_YET,
         bitcask::AppendError::TooManyKeys => TOO_MANY_KEYS,
         bitcask::AppendError::Backlog => BUSY,
         other => Reply::Error(Cow::Owned(format!("ERR {other}; nothing was written"))),

@@ -317,7 +317,8 @@ impl<D: Disk> Shard<D> {
             // Taken back meanwhile: the attempt here finds the id in the entry and answers the same.
             return;
         }
-        if reply == error::DISK_FULL && !self.store.is_full() && !self.config.learner {
+        let full = reply == error::DISK_FULL || reply == error::RESERVE_USED;
+        if full && !self.store.is_full() && !self.config.learner {
             // Nothing was proposed there. Here there is room: a full disk is no matter of who comes in by another host.
             return self.take_back(turn, id.seq);
         }
