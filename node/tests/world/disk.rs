@@ -47,8 +47,8 @@ impl Drop for Small {
 
 #[test]
 fn a_full_disk_refuses_writes_and_nothing_else() {
-    let mut cluster = Cluster::empty(1, "segment_bytes = \"4 MiB\"\nvalue_bytes_max = \"256 KiB\"\n");
-    let Some(small) = Small::mount(&cluster.path().join("data-1"), "40m") else { return };
+    let mut cluster = Cluster::empty(1, "segment_bytes = \"1 MiB\"\nvalue_bytes_max = \"256 KiB\"\n");
+    let Some(small) = Small::mount(&cluster.path().join("data-1"), "12m") else { return };
     cluster.add_hosts(3);
     cluster.start_all();
     let mut client = cluster.hosts[0].client();
@@ -66,7 +66,7 @@ fn a_full_disk_refuses_writes_and_nothing_else() {
         }
         written.push(key);
     }
-    let (refused, words) = refused.expect("forty megabytes hold no thousand");
+    let (refused, words) = refused.expect("twelve megabytes hold no thousand");
     let expected = "OOM the disk of this host is full; nothing was written. Reads and deletes work; free space or add a disk";
     assert_eq!(words, expected);
     assert_eq!(client.call(&["GET", &refused]), Value::Nil, "what was refused is not there");
