@@ -81,7 +81,6 @@ struct Found {
     end: String,
     search_at: u64,
     search_end: u64,
-    due: u64,
 }
 
 impl Found {
@@ -415,16 +414,25 @@ impl Recovery {
     fn on_searched(&mut self, i: usize, bytes: &[u8]) -> Result<(), Fault> {
         let found = &mut self.files[i];
         let whole = &bytes[..bytes.len() / BLOCK_BYTES * BLOCK_BYTES];
+        let (mut skipped, due) = (0, found.walk.due());
+        // A header in the block where the due frame should start is of that very frame, torn. Its sequence tells as much
+        // behind a frame; in the first block of a file it is as little to be believed as the rest.
+        let least = if found.walk.last.is_some() { due + 1 } else { 0 };
         if found.search_at == found.walk.offset {
             let first = whole.get(..BLOCK_BYTES).unwrap_or_default();
-            found.due = found.walk.due(first);
-            if found.walk.later_frame(first, found.due).is_some() {
+            if found.walk.later_frame(first, due).is_some() {
                 let torn = frame::peek(first).map_or(0, |header| header.frame_bytes());
                 self.recovered.torn_bytes += torn as u64;
             }
+            if found.is_empty() {
+                skipped = first.len();
+                if first.iter().any(|&byte| byte != 0) {
+                    found.search_end = found.len.min(found.walk.offset + DAMAGE_SEARCH_BYTES);
+                }
+            }
         }
-        let found = &mut self.files[i];
-        if let Some(at) = found.walk.later_frame(whole, found.due + 1) {
+        if let Some(at) = found.walk.later_frame(&whole[skipped..], least) {
+            let at = skipped + at;
             let later = found.search_at + at as u64;
             let message = format!("{}; but a later frame follows at byte {later}", found.end);
             return Err(found.damage(message));
@@ -589,7 +597,6 @@ fn found(id: u64, len: u64, core: u32) -> Found {
         end: String::new(),
         search_at: 0,
         search_end: 0,
-        due: 0,
     }
 }
 

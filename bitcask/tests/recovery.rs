@@ -79,6 +79,23 @@ fn damage_in_the_middle_is_refused_with_the_place() {
     assert!(text.ends_with("but a later frame follows at byte 4096"), "{text}");
 }
 
+/// A header that fails its check says nothing: were its sequence believed, one bit of it would make all that follows
+/// look like something older, and the whole segment like one that was never used.
+#[test]
+fn no_bit_of_the_first_header_hides_what_follows() {
+    for bit in 0..40 * 8 {
+        let mut world = filled(3);
+        let active = segments(&world).pop().unwrap();
+        let byte = world.disk.bytes_of(&active).unwrap()[bit / 8];
+        world.disk.overwrite(&active, bit as u64 / 8, &[byte ^ 1 << (bit % 8)]);
+        let world = world.reopen();
+        let Some(Fault::Damage { file, offset, .. }) = world.failed else {
+            panic!("bit {bit}: {:?} {:?}", world.failed, world.ready);
+        };
+        assert_eq!((file, offset), (active, 0), "bit {bit}");
+    }
+}
+
 #[test]
 fn a_torn_tail_is_dropped_and_written_over() {
     let mut world = filled(3);
