@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
@@ -340,9 +340,15 @@ fn run_report(files: &[PathBuf]) -> Result<bool, BenchError> {
 
 fn run_check(path: &Path) -> Result<bool, BenchError> {
     let what = format!("reading {}", path.display());
+    let started = Instant::now();
     let text = std::fs::read_to_string(path).map_err(|error| BenchError::io(&what, error))?;
     let history = History::from_text(&text).map_err(|error| BenchError::Usage(format!("{what}: {error}")))?;
+    let read = started.elapsed();
     let summary = check::check(&history);
+    let all = started.elapsed();
+    let (read, all) = (read.as_secs_f64(), all.as_secs_f64());
+    let rate = summary.operations as f64 / all.max(f64::MIN_POSITIVE);
+    print(&format!("read in {read:.2} s, judged in {:.2} s: {rate:.0} operations a second\n", all - read));
     print(&summary.to_text(&history));
     Ok(summary.is_linearizable())
 }

@@ -285,6 +285,134 @@ fn wrong_versions_are_found() {
     });
 }
 
+#[test]
+fn values_that_nobody_wrote_are_found() {
+    plant(FEW, |random, shape, _| {
+        let good = good(random, shape, &mut generate::register);
+        let reads = |(at, o): (usize, &Operation)| (o.command == Command::Get && o.reply().is_some()).then_some(at);
+        let at = pick(random, good.operations.iter().enumerate().filter_map(reads).collect())?;
+        let mut bad = good.clone();
+        tell(&mut bad, at, Reply::Value(b"never".to_vec()));
+        Some((good, bad))
+    });
+}
+
+#[test]
+fn values_from_before_a_delete_are_found() {
+    plant(FEW, |random, shape, _| {
+        let good = good(random, shape, &mut generate::deletes);
+        let mut choices = Vec::new();
+        for delete in good.operations.iter().filter(|o| o.command == Command::Del && o.reply().is_some()) {
+            for write in writes(&good).into_iter().filter(|write| over_before(write, delete)) {
+                let reads = good.operations.iter().enumerate();
+                let reads = reads.filter(|(_, r)| r.command == Command::Get && r.reply().is_some());
+                choices.extend(
+                    reads.filter(|(_, r)| over_before(delete, r)).map(|(at, _)| (at, value(write))),
+                );
+            }
+        }
+        let (at, deleted) = pick(random, choices)?;
+        let mut bad = good.clone();
+        tell(&mut bad, at, Reply::Value(deleted));
+        Some((good, bad))
+    });
+}
+
+#[test]
+fn conditions_that_did_not_hold_are_found() {
+    plant(FEW, |random, shape, _| {
+        let good = good(random, shape, &mut generate::conditional);
+        let was_set = |value: &[u8], before: &Operation| {
+            good.operations.iter().any(|o| match &o.command {
+                Command::SetIfAbsent(new) | Command::CompareSet { value: new, .. } => {
+                    new == value && o.reply() != Some(&Reply::Nil) && !over_before(before, o)
+                }
+                _ => false,
+            })
+        };
+        // The value that it wants was never set, for certain, before it returned: it must have failed.
+        let refused = |(at, o): (usize, &Operation)| match &o.command {
+            Command::CompareSet { expected, .. } if o.reply() == Some(&Reply::Nil) => {
+                (!was_set(expected, o)).then_some(at)
+            }
+            _ => None,
+        };
+        let at = pick(random, good.operations.iter().enumerate().filter_map(refused).collect())?;
+        let mut bad = good.clone();
+        tell(&mut bad, at, Reply::Ok);
+        Some((good, bad))
+    });
+}
+
+#[test]
+fn two_that_both_were_first_are_found() {
+    plant(FEW, |random, shape, _| {
+        let good = good(random, shape, &mut generate::conditional);
+        let of = |reply: Reply| {
+            let is = move |o: &Operation| {
+                matches!(o.command, Command::SetIfAbsent(_)) && o.reply() == Some(&reply)
+            };
+            good.operations.iter().position(is)
+        };
+        // Nothing is deleted there, so one SETNX succeeds.
+        of(Reply::Ok)?;
+        let second = of(Reply::Nil)?;
+        let mut bad = good.clone();
+        tell(&mut bad, second, Reply::Ok);
+        Some((good, bad))
+    });
+}
+
+#[test]
+fn failed_writes_that_show_are_found() {
+    plant(FEW, |random, shape, _| {
+        let good = good(random, shape, &mut generate::register);
+        let seen = |write: &Operation| {
+            let seen = Reply::Value(value(write));
+            good.operations.iter().any(|read| read.reply() == Some(&seen))
+        };
+        let choices: Vec<Vec<u8>> =
+            writes(&good).into_iter().filter(|write| seen(write)).map(value).collect();
+        let shown = Command::Set(pick(random, choices)?);
+        let mut bad = good.clone();
+        for operation in bad.operations.iter_mut().filter(|o| o.command == shown) {
+            operation.outcome = Outcome::Failed;
+        }
+        Some((good, bad))
+    });
+}
+
+#[test]
+fn readers_that_go_back_are_found() {
+    plant(FEW, |random, shape, _| {
+        // One write, unknown for good, and two readers one after the other: the second may not unsee it.
+        let good = good(random, Shape { unknown_percent: 30, ..shape }, &mut generate::register);
+        let unknown: Vec<&Operation> = good
+            .operations
+            .iter()
+            .filter(|o| matches!(o.command, Command::Set(_)) && o.outcome == Outcome::Unknown)
+            .collect();
+        let mut choices = Vec::new();
+        for write in unknown {
+            let shown = Reply::Value(value(write));
+            let first = good.operations.iter().find(|o| o.reply() == Some(&shown));
+            let Some(first) = first else { continue };
+            for (at, second) in good.operations.iter().enumerate() {
+                let reads = second.command == Command::Get && second.reply().is_some();
+                for old in writes(&good).into_iter().filter(|old| over_before(old, write)) {
+                    if reads && over_before(first, second) {
+                        choices.push((at, value(old)));
+                    }
+                }
+            }
+        }
+        let (at, old) = pick(random, choices)?;
+        let mut bad = good.clone();
+        tell(&mut bad, at, Reply::Value(old));
+        Some((good, bad))
+    });
+}
+
 /// Tells lies at random, which may or may not be anomalies.
 fn lie(random: &mut SmallRng, history: &mut History) {
     let replies: Vec<Reply> = history.operations.iter().filter_map(|o| o.reply().cloned()).collect();

@@ -79,6 +79,26 @@ pub fn register(random: &mut SmallRng, client: u32, number: u32) -> Command {
     }
 }
 
+/// GET, SET with values that are all different, and DEL.
+pub fn deletes(random: &mut SmallRng, client: u32, number: u32) -> Command {
+    match random.random_range(0..4) {
+        0 => Command::Del,
+        1 => Command::Get,
+        _ => Command::Set(format!("{client}.{number}").into_bytes()),
+    }
+}
+
+/// SETNX, compare-and-set and GET, with values that are all different; one in two conditions may hold.
+pub fn conditional(random: &mut SmallRng, client: u32, number: u32) -> Command {
+    let value = format!("{client}.{number}").into_bytes();
+    let expected = format!("{}.{}", random.random_range(0..3), random.random_range(0..number + 1));
+    match random.random_range(0..4) {
+        0 => Command::SetIfAbsent(value),
+        1 | 2 => Command::CompareSet { expected: expected.into_bytes(), value },
+        _ => Command::Get,
+    }
+}
+
 /// Every command of the model, on few values so that conditions hold now and then.
 pub fn anything(random: &mut SmallRng, _client: u32, _number: u32) -> Command {
     let mut value = |max: u32| random.random_range(0..max).to_string().into_bytes();

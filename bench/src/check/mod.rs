@@ -13,7 +13,7 @@
 //! Operations that failed for certain are dropped, and so are reads of unknown outcome. An unknown write may
 //! take effect at any time after its call, or never.
 
-use std::collections::BTreeMap;
+use ahash::AHashMap;
 
 use crate::history::{format, History, Operation, Outcome};
 
@@ -122,9 +122,14 @@ pub struct Indexed<'a> {
 /// Judges a history.
 pub fn check(history: &History) -> Summary {
     let mut summary = Summary { operations: history.operations.len(), ..Summary::default() };
-    let mut by_key: BTreeMap<&[u8], Vec<Indexed<'_>>> = BTreeMap::new();
+    let mut places: AHashMap<&[u8], usize> = AHashMap::new();
+    let mut keys: Vec<(&[u8], Vec<Indexed<'_>>)> = Vec::new();
     for (index, operation) in history.operations.iter().enumerate() {
-        let operations = by_key.entry(&operation.key).or_default();
+        let place = *places.entry(&operation.key).or_insert_with(|| {
+            keys.push((&operation.key, Vec::new()));
+            keys.len() - 1
+        });
+        let operations = &mut keys[place].1;
         match &operation.outcome {
             Outcome::Replied { .. } => summary.replied += 1,
             Outcome::Unknown => summary.unknown += 1,
@@ -134,8 +139,10 @@ pub fn check(history: &History) -> Summary {
             operations.push(Indexed { index, operation });
         }
     }
-    summary.keys = by_key.len();
-    for (key, operations) in &by_key {
+    // What is said of them is in their order, whatever the hashes are.
+    keys.sort_unstable_by_key(|(key, _)| *key);
+    summary.keys = keys.len();
+    for (key, operations) in &keys {
         let verdict = check_key(operations, &mut summary);
         match verdict {
             Verdict::Linearizable => {}

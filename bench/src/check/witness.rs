@@ -6,7 +6,7 @@
 //! other is a change. A breach means that the store is not linearizable, or that it tells wrong versions. O(n
 //! log n), and independent of the other two checks.
 
-use std::collections::HashMap;
+use ahash::AHashMap;
 
 use super::{Evidence, Indexed};
 use crate::history::{Command, Reply};
@@ -43,28 +43,33 @@ impl<'a> Told<'a> {
     }
 }
 
+/// What is known of one version.
+#[derive(Default)]
+struct Version<'a> {
+    /// The operation that changed to it.
+    change: Option<usize>,
+    /// The first operation that told its value, and the value.
+    value: Option<(usize, &'a [u8])>,
+}
+
 fn values_agree(told: &[Told<'_>]) -> Option<Evidence> {
-    let mut first: HashMap<u64, &Told<'_>> = HashMap::new();
-    let mut changed: HashMap<u64, usize> = HashMap::new();
+    let mut versions: AHashMap<u64, Version<'_>> = AHashMap::with_capacity(told.len() / 2);
     for one in told {
+        let version = versions.entry(one.version).or_default();
         let evidence = |text: &str, other: usize| {
             Some(Evidence { text: text.to_owned(), operations: vec![other, one.index] })
         };
         if one.changes {
-            if let Some(other) = changed.insert(one.version, one.index) {
+            if let Some(other) = version.change.replace(one.index) {
                 return evidence("two changes have one version", other);
             }
         }
-        if one.value.is_some() {
-            match first.get(&one.version) {
-                Some(other) if other.value != one.value => {
-                    return evidence("one version has two values", other.index);
-                }
-                Some(_) => {}
-                None => {
-                    first.insert(one.version, one);
-                }
+        match (one.value, version.value) {
+            (Some(value), Some((other, before))) if value != before => {
+                return evidence("one version has two values", other);
             }
+            (Some(value), None) => version.value = Some((one.index, value)),
+            _ => {}
         }
     }
     None
@@ -73,7 +78,7 @@ fn values_agree(told: &[Told<'_>]) -> Option<Evidence> {
 /// `told` is in order of calls. Goes through it with those that returned before each call.
 fn times_agree(told: &[Told<'_>]) -> Option<Evidence> {
     let mut by_return: Vec<&Told<'_>> = told.iter().collect();
-    by_return.sort_by_key(|told| told.returned);
+    by_return.sort_unstable_by_key(|told| told.returned);
     let mut returned = by_return.into_iter().peekable();
     let mut newest: Option<&Told<'_>> = None;
     for one in told {

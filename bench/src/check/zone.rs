@@ -8,7 +8,7 @@
 //! `[s, f]` *backward* otherwise, that is: no two forward zones overlap, and no backward zone lies inside a
 //! forward one.
 
-use std::collections::HashMap;
+use ahash::AHashMap;
 
 use super::{Evidence, Indexed, Verdict};
 use crate::history::{Command, Reply};
@@ -48,7 +48,7 @@ pub fn check(operations: &[Indexed<'_>]) -> Option<Verdict> {
         counts: true,
     };
     let mut clusters = vec![absence];
-    let mut by_value: HashMap<&[u8], usize> = HashMap::new();
+    let mut by_value: AHashMap<&[u8], usize> = AHashMap::with_capacity(operations.len() / 2);
     for Indexed { index, operation } in operations {
         match &operation.command {
             Command::Get => {}
@@ -83,7 +83,7 @@ pub fn check(operations: &[Indexed<'_>]) -> Option<Verdict> {
 fn add_read(
     indexed: &Indexed<'_>,
     clusters: &mut [Cluster],
-    by_value: &HashMap<&[u8], usize>,
+    by_value: &AHashMap<&[u8], usize>,
 ) -> Option<Evidence> {
     let Indexed { index, operation } = *indexed;
     let reply = operation.reply()?;
@@ -117,7 +117,7 @@ fn add_read(
 fn conflict(clusters: Vec<Cluster>) -> Option<Evidence> {
     let (mut forward, backward): (Vec<Cluster>, Vec<Cluster>) =
         clusters.into_iter().partition(Cluster::is_forward);
-    forward.sort_by_key(|zone| (zone.first_return, zone.last_call));
+    forward.sort_unstable_by_key(|zone| (zone.first_return, zone.last_call));
     for pair in forward.windows(2) {
         if let [earlier, later] = pair {
             if later.precedes(earlier) {
