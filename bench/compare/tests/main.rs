@@ -1,0 +1,5 @@
+//! The binary, end to end.
+
+#![allow(clippy::unwrap_used)]
+
+mod program;
