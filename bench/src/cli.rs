@@ -16,9 +16,14 @@ use crate::check;
 use crate::drill::{self, Control};
 use crate::error::BenchError;
 use crate::history::History;
+#[cfg(feature = "lab")]
+use crate::lab::{self, args::ChaosArgs};
 use crate::load::confirm::Confirm;
 use crate::load::keys::Distribution;
 use crate::load::{self, Plan};
+use scale::ScaleArgs;
+
+mod scale;
 
 /// Exit code: what was checked does not hold.
 const BAD: u8 = 1;
@@ -38,6 +43,8 @@ struct Cli {
 enum Command {
     /// Load servers at full speed, or at a fixed rate with --rate, and measure.
     Load(LoadArgs),
+    /// Load servers of 1, 2, ... n cores alike, and print what each core of the larger ones is worth.
+    Scale(ScaleArgs),
     /// Break something under load and check that nothing acknowledged is lost.
     Drill {
         #[command(subcommand)]
@@ -60,6 +67,9 @@ enum Command {
 enum Drill {
     /// SIGKILL a host in the middle of a load, restart it, read everything back.
     Kill(KillArgs),
+    /// Start three hosts of Synod in a network of their own and break everything that can be broken, by a seed.
+    #[cfg(feature = "lab")]
+    Chaos(ChaosArgs),
 }
 
 #[derive(Debug, Args)]
@@ -238,7 +248,15 @@ impl LoadArgs {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Load(args) => run_load(&args),
+        Command::Scale(args) => scale::run(&args),
         Command::Drill { drill: Drill::Kill(args) } => run_kill(&args),
+        #[cfg(feature = "lab")]
+        Command::Drill { drill: Drill::Chaos(args) } => {
+            match lab::chaos(&args, std::env::args_os().skip(1)) {
+                Ok(code) => return ExitCode::from(code),
+                Err(error) => Err(error),
+            }
+        }
         Command::Check { history } => run_check(&history),
         Command::Report { files } => run_report(&files),
     };

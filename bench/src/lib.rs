@@ -24,6 +24,8 @@ pub mod limits;
 pub mod cli;
 #[cfg(feature = "cli")]
 pub mod drill;
+#[cfg(feature = "lab")]
+pub mod lab;
 #[cfg(feature = "cli")]
 pub mod load;
 #[cfg(feature = "cli")]

@@ -289,7 +289,8 @@ fn wrong_versions_are_found() {
 fn values_that_nobody_wrote_are_found() {
     plant(FEW, |random, shape, _| {
         let good = good(random, shape, &mut generate::register);
-        let reads = |(at, o): (usize, &Operation)| (o.command == Command::Get && o.reply().is_some()).then_some(at);
+        let reads =
+            |(at, o): (usize, &Operation)| (o.command == Command::Get && o.reply().is_some()).then_some(at);
         let at = pick(random, good.operations.iter().enumerate().filter_map(reads).collect())?;
         let mut bad = good.clone();
         tell(&mut bad, at, Reply::Value(b"never".to_vec()));
@@ -306,9 +307,8 @@ fn values_from_before_a_delete_are_found() {
             for write in writes(&good).into_iter().filter(|write| over_before(write, delete)) {
                 let reads = good.operations.iter().enumerate();
                 let reads = reads.filter(|(_, r)| r.command == Command::Get && r.reply().is_some());
-                choices.extend(
-                    reads.filter(|(_, r)| over_before(delete, r)).map(|(at, _)| (at, value(write))),
-                );
+                choices
+                    .extend(reads.filter(|(_, r)| over_before(delete, r)).map(|(at, _)| (at, value(write))));
             }
         }
         let (at, deleted) = pick(random, choices)?;

@@ -19,6 +19,48 @@ use crate::wire::Wire;
 /// The first word of an error that says that a write may be applied or not.
 const UNCERTAIN: &str = "UNCERTAIN";
 
+/// What came back to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// A reply that is no error.
+    Replied(Reply),
+    /// An error: nothing was applied, for certain.
+    Refused(String),
+    /// An error that says that a write may be applied or not.
+    Uncertain,
+    /// No reply, and why: nobody knows, and the connection is of no use any more.
+    Lost(&'static str),
+}
+
+impl Answer {
+    /// Reads a reply, or its absence.
+    pub(crate) fn of(answer: io::Result<Value>) -> Answer {
+        let reply = match answer {
+            Ok(Value::Error(text)) => {
+                let text = String::from_utf8_lossy(&text).into_owned();
+                let uncertain = first_word(&text) == UNCERTAIN;
+                return if uncertain { Answer::Uncertain } else { Answer::Refused(text) };
+            }
+            Err(error) => {
+                let timeout = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+                return Answer::Lost(if timeout { "timeout" } else { "connection lost" });
+            }
+            Ok(Value::Simple(_)) => Reply::Ok,
+            Ok(Value::Int(number)) => Reply::Int(number),
+            Ok(Value::Bulk(value)) => Reply::Value(value),
+            Ok(Value::Nil) => Reply::Nil,
+            // The commands of a drill have no such reply: the checkers will say so.
+            Ok(Value::Array(_)) => Reply::Refused,
+        };
+        Answer::Replied(reply)
+    }
+}
+
+/// The word by which errors are told apart.
+pub(crate) fn first_word(text: &str) -> &str {
+    text.split_ascii_whitespace().next().unwrap_or("empty error")
+}
+
 /// What one client saw, in numbers.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Line {
@@ -197,34 +239,27 @@ impl<'a> Client<'a> {
     }
 
     fn outcome(&mut self, answer: io::Result<Value>, at: u64, is_read: bool) -> Outcome {
-        let reply = match answer {
-            Ok(Value::Error(text)) => return self.error_reply(&String::from_utf8_lossy(&text), is_read),
-            Err(error) => {
-                let timeout = matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
-                self.next_host();
-                return self.unknown(if timeout { "timeout" } else { "connection lost" }, is_read);
+        match Answer::of(answer) {
+            Answer::Replied(reply) => {
+                *if is_read { &mut self.line.reads } else { &mut self.line.acknowledged } += 1;
+                self.note_gap();
+                Outcome::Replied { at, reply }
             }
-            Ok(Value::Simple(_)) => Reply::Ok,
-            Ok(Value::Int(number)) => Reply::Int(number),
-            Ok(Value::Bulk(value)) => Reply::Value(value),
-            Ok(Value::Nil) => Reply::Nil,
-            // The commands of a drill have no such reply: the checkers will say so.
-            Ok(Value::Array(_)) => Reply::Refused,
-        };
-        *if is_read { &mut self.line.reads } else { &mut self.line.acknowledged } += 1;
-        self.note_gap();
-        Outcome::Replied { at, reply }
-    }
-
-    fn error_reply(&mut self, text: &str, is_read: bool) -> Outcome {
-        let kind = text.split_ascii_whitespace().next().unwrap_or("empty error");
-        std::thread::sleep(DRILL_PAUSE);
-        if kind == UNCERTAIN {
-            return self.unknown(UNCERTAIN, is_read);
+            Answer::Refused(text) => {
+                std::thread::sleep(DRILL_PAUSE);
+                self.count(first_word(&text));
+                self.line.errors += 1;
+                Outcome::Failed
+            }
+            Answer::Uncertain => {
+                std::thread::sleep(DRILL_PAUSE);
+                self.unknown(UNCERTAIN, is_read)
+            }
+            Answer::Lost(how) => {
+                self.next_host();
+                self.unknown(how, is_read)
+            }
         }
-        self.count(kind);
-        self.line.errors += 1;
-        Outcome::Failed
     }
 
     fn unknown(&mut self, kind: &str, is_read: bool) -> Outcome {

@@ -143,7 +143,13 @@ pub fn run(plan: &Plan) -> Result<(Report, History), BenchError> {
         lines.push(one.line);
         history.operations.extend(one.operations);
     }
-    let finals = judge::read_back(plan, &shared, &mut history)?;
+    let door = judge::Door {
+        hosts: &plan.hosts,
+        password: plan.password.as_deref(),
+        timeout: plan.timeout,
+        start: shared.start,
+    };
+    let finals = judge::read_back(&door, &judge::keys_of(plan, &shared.prefix), &mut history)?;
     let judgement = judge::judge(&history, &finals);
     Ok((Report::new(plan, kills, lines, &history, judgement), history))
 }
