@@ -54,6 +54,8 @@ pub(crate) struct Core {
     pub segments: Segments,
     pub cache: ValueCache,
     pub ready: VecDeque<Ready>,
+    /// There is, or was, a sealed segment.
+    pub any_sealed: bool,
     /// One more is being made, and has its space.
     pub coming: bool,
     /// How many of the ready segments what was taken will begin.
@@ -88,6 +90,7 @@ impl Core {
             segments: Segments::default(),
             cache: ValueCache::new(options.cache_bytes),
             ready: VecDeque::new(),
+            any_sealed: false,
             coming: false,
             spoken_for: 0,
             merge_owed: None,
@@ -230,6 +233,7 @@ impl Core {
 
     pub fn take_seal(&mut self, seal: SealBody, segment: u16) {
         self.look = true;
+        self.any_sealed = true;
         // A count that a seal names is never given out again, even when its file is gone by the next start.
         self.last_count = self.last_count.max(seal.barrier).max(seal.next);
         let segment = self.segments.at_mut(segment);

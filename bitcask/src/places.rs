@@ -42,8 +42,11 @@ impl Place {
     /// Whether there are segments for a value to end here, whose record has so many bytes.
     pub fn is_there_for_value(self, core: &Core, bytes: usize) -> bool {
         let places = core.places();
-        let is_last = places < self.begun + READY_WANTED;
-        let is_kept = self.begun > 0 && places < self.begun + READY_WANTED - 1;
+        let (is_last, is_kept) = match self.begun {
+            // Whether there is space for the next ones is not known yet. At the first start there is nothing to merge anyway.
+            0 => (places < READY_WANTED && core.any_sealed, false),
+            begun => (places < begun + READY_WANTED, places + 1 < begun + READY_WANTED),
+        };
         let is_alone = self.offset == frame_bytes(bytes) as u64;
         !is_last || !is_kept && (self.offset <= self.capacity / 2 || is_alone)
     }
