@@ -73,6 +73,7 @@ impl<D: Disk> Shard<D> {
             | Message::State { .. } => {
                 if let Some(id) = self.find(key) {
                     self.step(turn, id, |instance, floor, out| instance.receive(from, message, floor, out));
+                    self.weigh_what_there_is(turn, id);
                 }
             }
             Message::Query { id, holds } if self.find(key).is_none() => {

@@ -19,8 +19,8 @@ use crate::entity::{Queued, Stage, Waiter};
 use crate::error::{self, Fault};
 use crate::held::{Bytes, Held};
 use crate::limits::{
-    BACKOFF_NS, BACKOFF_NS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, ORIGIN_IDS_MAX, READ_SETTLE_NS,
-    RESEND_NS, RESEND_NS_MAX,
+    BACKOFF_NS, BACKOFF_NS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, CONFLICTS_MAX, ORIGIN_IDS_MAX,
+    READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX,
 };
 use crate::record::{Applied, CommandId, Known, Record};
 use crate::reply::Reply;
@@ -82,7 +82,7 @@ impl<D: Disk> Shard<D> {
             return self.wake_by_deadline(id, at);
         }
         let collisions = entity.collisions;
-        if self.is_all_reads(id) && collisions < 2 {
+        if self.is_all_reads(id) && collisions < CONFLICTS_MAX {
             self.start_read(turn, id);
         } else if !self.has_place(id) {
             self.put_off(turn, id);
@@ -160,7 +160,10 @@ impl<D: Disk> Shard<D> {
 
     fn start_write(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         let (node, incarnation) = (self.node, self.incarnation);
-        if self.entity(id).instance.can_fast(node, incarnation) {
+        // After two conflicts phase 1 it is: the own record looks the newest from here, but a peer that cannot be outvoted holds
+        // a newer one, and a batch that changes nothing would only be read, and met by it, again.
+        let entity = self.entity(id);
+        if entity.collisions < CONFLICTS_MAX && entity.instance.can_fast(node, incarnation) {
             let ballot = self.entity(id).instance.state().accepted.succ();
             let base = self.entity(id).warm();
             match self.run_batch(turn, id, base.as_ref().map(|(_, bytes)| bytes), ballot) {
@@ -298,6 +301,16 @@ impl<D: Disk> Shard<D> {
             }
             // An expiry came due, or a command that changed nothing before now does.
             Ran::Changed(_) => self.start_write(turn, id),
+        }
+    }
+
+    /// Decides an agreed read once all who can be talked to have answered: nobody waits for a host that is away.
+    pub(crate) fn weigh_what_there_is(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let up = self.hosts_up();
+        let entity = self.peek(id);
+        let all = up < self.members.count() && entity.instance.answered() >= up;
+        if entity.stage == Stage::Reading && all {
+            self.step(turn, id, |instance, _, out| instance.settle_read(out));
         }
     }
 

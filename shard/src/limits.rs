@@ -49,6 +49,9 @@ pub const BACKOFF_NS: u64 = MS;
 /// The back-off grows up to this.
 pub const BACKOFF_NS_MAX: u64 = 64 * MS;
 
+/// Attempts of a batch that may come to nothing before it goes through phase 1, whatever the fast path or an agreed read promise.
+pub const CONFLICTS_MAX: u32 = 2;
+
 /// How long an agreed read in conflict waits for the write in flight before it finishes it by itself.
 pub const READ_SETTLE_NS: u64 = 3 * MS;
 

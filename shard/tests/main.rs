@@ -1,5 +1,6 @@
 //! Tests of the shard.
 
+mod bridge;
 mod command;
 mod keyspace;
 mod learner;
