@@ -120,3 +120,33 @@ fn drill_kill_works_by_a_cluster_script() {
     assert!(Command::new(script).args(["kill", dir, "1"]).status().unwrap().success());
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn scale_starts_loads_and_stops_each_number_of_cores() {
+    let folder = folder("scale");
+    let server = Server::start(Behaviour::default());
+    let (hosts, at) = (server.addr.to_string(), folder.display());
+    let (start, stop) = (format!("touch {at}/started-{{cores}}"), format!("touch {at}/stopped-{{cores}}"));
+    let json = format!("{at}/{{cores}}.json");
+    let load = ["--hosts", &hosts, "-c", "2", "--seconds", "0.2", "--warmup", "0", "--keys", "100"];
+    let scale =
+        |more: &[&str]| bench(&[&["scale", "--start", &start, "--stop", &stop], &load[..], more].concat());
+    let output = scale(&["--cores", "1,4096", "--json", &json]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
+    assert!(said.contains("left out: 4096 cores"), "{said}");
+    for name in ["started-1", "stopped-1", "1.json"] {
+        assert!(folder.join(name).exists(), "{name}");
+    }
+    assert!(!folder.join("started-4096").exists(), "what is left out is not started");
+    let refused = scale(&["--json", "one-file"]);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(text(&refused.stderr).contains("write {cores} in the name"), "{}", text(&refused.stderr));
+    let failed = bench(&["scale", "--start", "exit 7", "--stop", &stop]);
+    assert!(
+        failed.status.code() == Some(3) && text(&failed.stderr).contains("exit 7"),
+        "{}",
+        text(&failed.stderr)
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+}
