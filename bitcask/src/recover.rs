@@ -24,7 +24,7 @@ use crate::names;
 use crate::record::{self, RecordKind, SealBody};
 use crate::table::Location;
 use crate::types::Recovered;
-use crate::walk::{Walk, Walked, LOG, MERGE};
+use crate::walk::{Due, Walk, Walked, LOG, MERGE};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -393,8 +393,8 @@ impl Recovery {
         self.queue.push_front(Job::Read(i));
     }
 
-    /// Behind the end of a segment without seal, valid frames of a later sequence would say that what ended the walk is
-    /// damage and not a torn tail.
+    /// Behind the end of a segment without seal, any frame of this use of the file says that what ended the walk is damage and not
+    /// a torn tail: one frame at a time is written, so behind a torn one there is none, of whatever sequence.
     fn start_searching(&mut self) {
         self.phase = Phase::Searching;
         for (i, found) in self.files.iter_mut().enumerate() {
@@ -414,24 +414,20 @@ impl Recovery {
     fn on_searched(&mut self, i: usize, bytes: &[u8]) -> Result<(), Fault> {
         let found = &mut self.files[i];
         let whole = &bytes[..bytes.len() / BLOCK_BYTES * BLOCK_BYTES];
-        let (mut skipped, due) = (0, found.walk.due());
-        // A header in the block where the due frame should start is of that very frame, torn. Its sequence tells as much
-        // behind a frame; in the first block of a file it is as little to be believed as the rest.
-        let least = if found.walk.last.is_some() { due + 1 } else { 0 };
+        let mut skipped = 0;
         if found.search_at == found.walk.offset {
             let first = whole.get(..BLOCK_BYTES).unwrap_or_default();
-            if found.walk.later_frame(first, due).is_some() {
-                let torn = frame::peek(first).map_or(0, |header| header.frame_bytes());
-                self.recovered.torn_bytes += torn as u64;
+            match found.walk.due(first) {
+                Due::Nothing => {}
+                Due::Torn(bytes) => self.recovered.torn_bytes += bytes as u64,
+                Due::Another => return Err(found.damage(found.end.clone())),
             }
-            if found.is_empty() {
-                skipped = first.len();
-                if first.iter().any(|&byte| byte != 0) {
-                    found.search_end = found.len.min(found.walk.offset + DAMAGE_SEARCH_BYTES);
-                }
+            skipped = first.len();
+            if found.is_empty() && first.iter().any(|&byte| byte != 0) {
+                found.search_end = found.len.min(found.walk.offset + DAMAGE_SEARCH_BYTES);
             }
         }
-        if let Some(at) = found.walk.later_frame(&whole[skipped..], least) {
+        if let Some(at) = found.walk.later_frame(&whole[skipped..]) {
             let at = skipped + at;
             let later = found.search_at + at as u64;
             let message = format!("{}; but a later frame follows at byte {later}", found.end);

@@ -41,6 +41,17 @@ pub(crate) struct Walk {
     read_bytes: usize,
 }
 
+/// What lies where the next frame should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// No header of this file.
+    Nothing,
+    /// The header of the frame that is due, of so many bytes.
+    Torn(usize),
+    /// A header of another frame: no write that was torn leaves that.
+    Another,
+}
+
 /// How a walk goes on.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Walked {
@@ -138,17 +149,25 @@ impl Walk {
         Fault::Damage { file: self.name.clone(), offset: self.offset, message }
     }
 
-    /// The sequence of the frame that is due, at least. Before the first frame of a file nothing is known of it: what a header
-    /// that failed its check says of itself is not to be believed.
-    pub fn due(&self) -> u64 {
-        self.last.map_or(0, |(sequence, _)| sequence + 1)
+    /// What the block says in which the due frame should start.
+    pub fn due(&self, block: &[u8]) -> Due {
+        match (frame::peek(block), self.last) {
+            (Ok(header), Some((sequence, _)))
+                if header.segment == self.id && header.sequence != sequence + 1 =>
+            {
+                Due::Another
+            }
+            // Before the first frame of a file nothing is known of its sequence.
+            (Ok(header), _) if header.segment == self.id => Due::Torn(header.frame_bytes()),
+            _ => Due::Nothing,
+        }
     }
 
-    /// Looks in whole blocks for the header of a frame of this file with at least this sequence; where it is.
-    pub fn later_frame(&self, blocks: &[u8], sequence: u64) -> Option<usize> {
-        let found = blocks.chunks(BLOCK_BYTES).position(|block| {
-            frame::peek(block).is_ok_and(|header| header.segment == self.id && header.sequence >= sequence)
-        });
+    /// Looks in whole blocks for the header of a frame of this file; where it is.
+    pub fn later_frame(&self, blocks: &[u8]) -> Option<usize> {
+        let found = blocks
+            .chunks(BLOCK_BYTES)
+            .position(|block| frame::peek(block).is_ok_and(|header| header.segment == self.id));
         found.map(|index| index * BLOCK_BYTES)
     }
 }
@@ -227,13 +246,13 @@ mod tests {
         let (_, gap) = frame(2, crc, b"three");
         let (walk_, found, end) = walk(&[first.clone(), gap.clone()].concat());
         assert_eq!((found, end), (vec![3], Walked::End("frame 2 does not follow frame 0".into())));
-        assert_eq!((walk_.due(), walk_.later_frame(&gap, 2)), (1, Some(0)));
+        assert_eq!((walk_.due(&gap), walk_.later_frame(&gap)), (Due::Another, Some(0)));
         let (_, mut torn) = frame(1, crc, &[5; 6000]);
         torn[4096..].fill(0);
         let (walk_, found, end) = walk(&[first, torn.clone(), gap].concat());
         assert_eq!(found, vec![3]);
         assert!(matches!(end, Walked::End(reason) if reason.contains("checksum")));
-        assert_eq!(walk_.later_frame(&torn, walk_.due()), Some(0));
-        assert_eq!(walk_.later_frame(&torn, walk_.due() + 1), None);
+        assert_eq!(walk_.due(&torn), Due::Torn(8192));
+        assert_eq!(walk_.later_frame(&torn[4096..]), None);
     }
 }

@@ -96,6 +96,22 @@ fn no_bit_of_the_first_header_hides_what_follows() {
     }
 }
 
+/// A frame that was written over the first one of its segment is whole, and no other follows it in sequence.
+#[test]
+fn a_frame_in_the_place_of_the_first_is_damage() {
+    for from in [1, 4, 5] {
+        let mut world = filled(5);
+        let active = segments(&world).pop().unwrap();
+        let bytes = world.disk.bytes_of(&active).unwrap();
+        let starts: Vec<usize> =
+            (0..bytes.len()).step_by(4096).filter(|&at| bytes[at..].starts_with(b"SYNF")).collect();
+        let astray = bytes[starts[from.min(starts.len() - 1)]..][..4096].to_vec();
+        world.disk.overwrite(&active, 0, &astray);
+        let world = world.reopen();
+        assert!(matches!(world.failed, Some(Fault::Damage { .. })), "frame {from}: {:?}", world.ready);
+    }
+}
+
 #[test]
 fn a_torn_tail_is_dropped_and_written_over() {
     let mut world = filled(3);
