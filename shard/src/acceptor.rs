@@ -49,6 +49,8 @@ impl<D: Disk> Shard<D> {
             PeerMessage::Hello => {}
             PeerMessage::SlotQuery(query) => self.on_slot_query(turn, from, &query),
             PeerMessage::SlotAnswer(answer) => self.on_slot_answer(turn, from, answer),
+            PeerMessage::RepairAsk(ask) => self.on_repair_ask(turn, from, &ask),
+            PeerMessage::RepairAnswer(answer) => self.on_repair_answer(turn, from, answer),
         }
     }
 
@@ -163,5 +165,5 @@ fn entry_is_readable(message: &Message<Held>) -> bool {
         Message::Promise { report, .. } | Message::State { report, .. } => report.entry.as_ref(),
         _ => None,
     };
-    entry.and_then(Held::bytes).is_none_or(|bytes| Record::decode(bytes).is_ok())
+    entry.and_then(Held::bytes).is_none_or(|bytes| Record::check(bytes).is_ok())
 }

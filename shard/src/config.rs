@@ -3,7 +3,10 @@
 use paxos::{Member, Members};
 
 use crate::command::Limits;
-use crate::limits::{COMMANDS_MAX, COMMAND_BYTES_MAX, SLOTS};
+use crate::limits::{
+    COMMANDS_MAX, COMMAND_BYTES_MAX, REPAIR_BYTES_PER_SECOND, REPAIR_RECORDS_PER_SECOND, SLOTS,
+};
+use crate::repair::RepairRate;
 
 /// The place of one core in its set, and its bounds. The same on every start, but for what the operator changes.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ pub struct Config {
     pub commands_max: usize,
     /// Bytes of commands waiting or under way at most.
     pub command_bytes_max: usize,
+    /// How fast repair may go.
+    pub repair: RepairRate,
     /// Seeds jitter and the hashes of maps in memory.
     pub seed: u64,
 }
@@ -43,6 +48,10 @@ impl Config {
             limits: Limits::default(),
             commands_max: COMMANDS_MAX,
             command_bytes_max: COMMAND_BYTES_MAX,
+            repair: RepairRate {
+                bytes_per_second: REPAIR_BYTES_PER_SECOND,
+                records_per_second: REPAIR_RECORDS_PER_SECOND,
+            },
             seed,
         }
     }

@@ -67,7 +67,7 @@ impl<D: Disk> Shard<D> {
         let up = self.hosts_up();
         let majority = self.members.majority();
         let entity = self.entity(id);
-        if entity.batch.is_empty() {
+        if entity.batch.is_empty() && entity.settle.is_none() {
             entity.collisions = 0;
             return;
         }
@@ -82,7 +82,8 @@ impl<D: Disk> Shard<D> {
             return self.wake_by_deadline(id, at);
         }
         let collisions = entity.collisions;
-        if self.is_all_reads(id) && collisions < CONFLICTS_MAX {
+        let restamp = entity.settle.is_some_and(|settle| settle.restamp);
+        if self.is_all_reads(id) && collisions < CONFLICTS_MAX && !restamp {
             self.start_read(turn, id);
         } else if !self.has_place(id) {
             self.put_off(turn, id);
@@ -220,12 +221,18 @@ impl<D: Disk> Shard<D> {
         let bytes = found.as_ref().map(|found| found.entry.bytes().expect("loaded before phase 1").clone());
         self.drop_expired(turn, id);
         let settled = found.as_ref().is_none_or(|found| found.chosen);
-        if self.entity(id).batch.is_empty() {
+        let entity = self.entity(id);
+        if entity.batch.is_empty() && entity.settle.is_none() {
             return self.end_attempt(turn, id);
         }
+        let settle = entity.settle.is_some();
+        let own = !entity.instance.state().accepted.is_zero();
         match self.run_batch(turn, id, bytes.as_ref(), ballot) {
             // The majority of promises was asked after these commands arrived: it is an agreed read as well.
-            Ran::Unchanged if settled => self.finish_batch(turn, id),
+            Ran::Unchanged if settled && !settle => self.finish_batch(turn, id),
+            // A majority holds nothing: what is here was never chosen, and gives way to a tombstone.
+            Ran::Unchanged if bytes.is_none() && own => self.propose(turn, id, tombstone(ballot)),
+            Ran::Unchanged if bytes.is_none() => self.finish_batch(turn, id),
             Ran::Unchanged => {
                 if let Err(reply) = bytes.map_or(Ok(()), |bytes| self.admit_entry(id, &bytes)) {
                     return self.refuse_batch(turn, id, &reply);
@@ -419,6 +426,7 @@ impl<D: Disk> Shard<D> {
     }
 
     fn end_attempt(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        self.end_settle(id);
         let entity = self.entity(id);
         entity.instance.abandon();
         entity.instance.abandon_read();
@@ -506,7 +514,7 @@ impl<D: Disk> Shard<D> {
             }
             Stage::Reading | Stage::Proposing => {
                 self.drop_expired(turn, id);
-                if self.entity(id).batch.is_empty() {
+                if self.entity(id).batch.is_empty() && self.entity(id).settle.is_none() {
                     return self.end_attempt(turn, id);
                 }
                 if now < self.entity(id).since + RESEND_NS {
@@ -541,6 +549,9 @@ impl<D: Disk> Shard<D> {
     /// Answers the commands of the batch whose deadline passed. An Accept that is out may carry them.
     fn drop_expired(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         let now = turn.clock.now;
+        if self.entity(id).settle.is_some_and(|settle| settle.until <= now) {
+            self.end_settle(id);
+        }
         let entity = self.entity(id);
         if entity.batch.iter().all(|queued| queued.deadline > now) {
             return;
@@ -571,7 +582,9 @@ impl<D: Disk> Shard<D> {
 
     /// Wakes the entity at a time, or at the earliest deadline of its commands if that is sooner.
     fn wake_by_deadline(&mut self, id: EntityId, at: Nanos) {
-        let deadline = self.entity(id).batch.iter().map(|queued| queued.deadline).min();
+        let entity = self.peek(id);
+        let settle = entity.settle.map(|settle| settle.until);
+        let deadline = entity.batch.iter().map(|queued| queued.deadline).chain(settle).min();
         self.wake_at(id, deadline.map_or(at, |deadline| deadline.min(at)));
     }
 
@@ -634,6 +647,13 @@ fn run_one(
     }
     state.changed |= before;
     Some(reply)
+}
+
+/// The entry of an entity of which a majority holds nothing.
+fn tombstone(ballot: Ballot) -> Held {
+    let mut state = State { version_floor: ballot.round << VERSION_BITS, ..State::default() };
+    state.touch();
+    encode(state, Applied::default())
 }
 
 fn encode(state: State, applied: Applied) -> Held {

@@ -24,6 +24,7 @@ use crate::keyspace::Surveys;
 use crate::limits::{ENTITIES_MAX, ROUND_JUMP_MAX, ROUND_MAX};
 use crate::metrics::Metrics;
 use crate::record::Record;
+use crate::repair::Repair;
 use crate::reply::Reply;
 use crate::turn::Turn;
 use crate::wire::{PeerMessage, Sender};
@@ -83,6 +84,7 @@ pub struct Shard<D> {
     timers: BinaryHeap<Reverse<(Nanos, EntityId)>>,
     pub(crate) forwards: Forwards,
     pub(crate) surveys: Surveys,
+    pub(crate) repair: Repair,
     /// Which voters can be talked to; never a learner.
     pub(crate) peers_up: Vec<bool>,
     /// Which members are learners, as their data directories say.
@@ -106,6 +108,8 @@ pub(crate) enum Loading {
     Entity(EntityId),
     /// A key for a survey of a slot.
     Survey(crate::keyspace::SurveyRead),
+    /// A record for a peer that lacks it.
+    Serving(crate::repair::ServingRead),
 }
 
 impl<D: Disk> Shard<D> {
@@ -133,6 +137,7 @@ impl<D: Disk> Shard<D> {
             timers: BinaryHeap::new(),
             forwards: if config.learner { Forwards::of_learner(&mut rng) } else { Forwards::default() },
             surveys: Surveys::default(),
+            repair: Repair::new(config.repair),
             peers_up: vec![false; config.hosts.len()],
             learners: vec![false; config.hosts.len()],
             peer_incarnations: vec![0; config.hosts.len()],
@@ -217,6 +222,7 @@ impl<D: Disk> Shard<D> {
         self.run_timers(turn);
         self.forward_timers(turn);
         self.survey_timers(turn);
+        self.repair_timers(turn);
         self.look_for_space(turn);
         self.store.flush(turn.disk);
         self.drain_store(turn);
@@ -231,7 +237,8 @@ impl<D: Disk> Shard<D> {
     pub fn deadline(&self) -> Option<Nanos> {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let store = self.store.background_deadline();
-        [timer, store, self.forwards.deadline(), self.surveys.deadline()].into_iter().flatten().min()
+        let (forwards, surveys) = (self.forwards.deadline(), self.surveys.deadline());
+        [timer, store, forwards, surveys, self.repair_deadline()].into_iter().flatten().min()
     }
 
     /// On a full disk the engine asks for space again at a time that it knows only when it is told the time: nothing else may
@@ -321,6 +328,7 @@ impl<D: Disk> Shard<D> {
         }
         self.fail_forwards(turn, &fault);
         self.fail_surveys(turn, &fault);
+        self.fail_repair();
         self.entities.clear();
         self.by_key.clear();
         self.waiting.clear();
@@ -356,6 +364,7 @@ impl<D: Disk> Shard<D> {
         match loading {
             Loading::Entity(id) => self.on_loaded(turn, id, result),
             Loading::Survey(read) => self.on_survey_read(turn, read, result),
+            Loading::Serving(read) => self.on_serving_read(turn, read, result),
         }
     }
 

@@ -12,6 +12,7 @@ use reactor::clock::Nanos;
 use crate::command::Command;
 use crate::held::{Bytes, Held};
 use crate::record::CommandId;
+use crate::repair::Settle;
 use crate::reply::Reply;
 use crate::turn::RequestId;
 
@@ -83,6 +84,8 @@ pub(crate) struct Entity {
     pub waiting_sends: Vec<(Member, Message<Held>)>,
     /// Requests that wait for the bytes of the own entry.
     pub waiting_steps: Vec<(Member, Message<Held>)>,
+    /// Repair wants the entity settled, with or without commands.
+    pub settle: Option<Settle>,
     /// Whether the entity is listed for the check at the end of the turn.
     pub touched: bool,
 }
@@ -104,6 +107,7 @@ impl Entity {
             loading: false,
             waiting_sends: Vec::new(),
             waiting_steps: Vec::new(),
+            settle: None,
             touched: false,
         }
     }

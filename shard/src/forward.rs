@@ -146,6 +146,7 @@ impl<D: Disk> Shard<D> {
     /// the next timer runs after it).
     pub fn submit(&mut self, turn: &mut Turn<'_, D>, request: Request) {
         self.metrics.commands += 1;
+        self.repair.note_command();
         if let Some(reply) = self.refusal() {
             return turn.effects.replies.push((request.id, reply));
         }
@@ -291,6 +292,7 @@ impl<D: Disk> Shard<D> {
             return self.send_not_forwarded(turn, from, id);
         }
         self.metrics.forwarded_in += 1;
+        self.repair.note_command();
         self.commands += 1;
         self.command_bytes += bytes;
         let slot = crate::slot::slot(command.key().expect("a command of one key has one"));

@@ -64,6 +64,7 @@ impl<D: Disk> Shard<D> {
             self.take_back_forwards(turn, Some(member));
         } else if self.status == Status::Ready {
             self.say_hello(turn, member);
+            self.look_soon(turn.clock.now);
         }
     }
 
@@ -79,9 +80,11 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn heeds(&mut self, turn: &mut Turn<'_, D>, from: Member, message: &PeerMessage<'_>) -> bool {
         let theirs = self.learners[usize::from(from)];
         let heeded = match message {
-            PeerMessage::Paxos { .. } | PeerMessage::SlotQuery(_) | PeerMessage::SlotAnswer(_) => {
-                !self.config.learner && !theirs
-            }
+            PeerMessage::Paxos { .. }
+            | PeerMessage::SlotQuery(_)
+            | PeerMessage::SlotAnswer(_)
+            | PeerMessage::RepairAsk(_)
+            | PeerMessage::RepairAnswer(_) => !self.config.learner && !theirs,
             PeerMessage::Forward(forward) | PeerMessage::HandOver(forward) if self.config.learner => {
                 self.send_not_forwarded(turn, from, forward.id);
                 false

@@ -114,6 +114,79 @@ pub const FLUSH_DELETES_MAX: usize = 256;
 /// Repetitions of a question to one peer before the survey looks for another.
 pub const SURVEY_RESENDS_MAX: u32 = 3;
 
+/// How often a core that was level compares itself with its peers. One comparison costs a walk through the slots, some ten
+/// microseconds, and as much at each peer.
+pub const REPAIR_LOOK_NS: u64 = 1_000 * MS;
+
+/// The same while commands are served: writes under way make some slots differ, and the answers have a sum for each.
+pub const REPAIR_LOOK_BUSY_NS: u64 = 3_000 * MS;
+
+/// The longest wait while there are differences that others have to mend.
+pub const REPAIR_LOOK_NS_MAX: u64 = 8_000 * MS;
+
+/// How long after a difference was seen one looks again: some times what a write needs to reach all replicas.
+pub const REPAIR_SECOND_LOOK_NS: u64 = 30 * MS;
+
+/// How long the repair of a slot waits before it asks again: some times what a full window of copies takes on the way.
+pub const REPAIR_RESEND_NS: u64 = 500 * MS;
+
+/// How often it asks again for the same before the slot is left to the next look.
+pub const REPAIR_RESENDS_MAX: u32 = 3;
+
+/// How long a comparison waits for answers. Then it goes on with what it has.
+pub const REPAIR_ANSWER_NS: u64 = 1_000 * MS;
+
+/// Slots that are repaired at a time: enough that asking for lists, some tens of records each, does not wait for the way.
+pub const REPAIR_JOBS_MAX: usize = 64;
+
+/// Records in one question for copies: about a millisecond of work where they are small.
+pub const REPAIR_WANTS_MAX: usize = 512;
+
+/// Bytes of records in one answer, about; half a peer frame.
+pub const REPAIR_FETCH_BYTES: u32 = 512 << 10;
+
+/// The same while commands are served: what goes over a link of 10 Gb/s in 50 microseconds, so that nothing waits long behind it.
+pub const REPAIR_FETCH_BYTES_BUSY: u32 = 64 << 10;
+
+/// Bytes of records that one core has asked for and not got: the links and the log are kept full with it, outboxes are not.
+pub const REPAIR_FLIGHT_BYTES_MAX: u64 = 8 << 20;
+
+/// Questions for copies that one core answers at a time; more are dropped and asked again. Twice what two peers have out.
+pub const REPAIR_SERVES_MAX: usize = 4 * REPAIR_JOBS_MAX;
+
+/// Reads from disk under way for the copies that peers want: the depth that a fast disk likes.
+pub const REPAIR_READS_MAX: usize = 64;
+
+/// How long repair waits for a log that makes a segment or is behind with its writes.
+pub const REPAIR_STALL_NS: u64 = 5 * MS;
+
+/// Entities that are being settled at a time: each costs every replica a write.
+pub const REPAIR_SETTLES_MAX: usize = 256;
+
+/// How long one entity is tried to be settled before repair looks at it anew.
+pub const REPAIR_SETTLE_NS: u64 = 2_000 * MS;
+
+/// How much time's worth of its rate repair may take at once.
+pub const REPAIR_BURST_NS: u64 = 20 * MS;
+
+/// By how much repair is slower while commands are served.
+pub const REPAIR_BUSY_DIVISOR: u64 = 5;
+
+/// How long commands are looked at to tell whether a core is busy, and how long it counts as busy after that.
+pub const REPAIR_BUSY_NS: u64 = 100 * MS;
+
+/// Commands in that time that make a core a busy one: three hundred a second are more than anybody's monitoring.
+pub const REPAIR_BUSY_COMMANDS: u64 = 30;
+
+/// Bytes of records that repair takes over in a second, per core, while nobody has commands to serve.
+pub const REPAIR_BYTES_PER_SECOND: u64 = 128 << 20;
+
+/// Records that repair takes over in a second, per core, while nobody has commands to serve.
+pub const REPAIR_RECORDS_PER_SECOND: u64 = 250_000;
+
+const _: () = assert!(REPAIR_FETCH_BYTES_BUSY < REPAIR_FETCH_BYTES && REPAIR_FETCH_BYTES < 1 << 20);
+const _: () = assert!((REPAIR_FETCH_BYTES as u64) < REPAIR_FLIGHT_BYTES_MAX);
+const _: () = assert!(REPAIR_WANTS_MAX <= u16::MAX as usize && SLOTS as usize * 18 < 1 << 20);
 const _: () = assert!(RANGE_SLOTS_MAX as usize * 16 < 1 << 20 && LIST_ENTRIES_MAX * 29 < 1 << 20);
 const _: () = assert!(ANSWER_KEY_BYTES_MAX + KEY_BYTES_MAX + 64 < 1 << 20);
 const _: () = assert!(LIST_ENTRIES_MIN < ASK_KEYS_MAX && ASK_KEYS_MAX <= LIST_ENTRIES_MAX);

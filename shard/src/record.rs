@@ -211,6 +211,40 @@ impl Record {
         reader.u64().map(Some)
     }
 
+    /// Whether bytes are an encoding that [`Record::decode`] reads, without making copies of what is in it.
+    pub fn check(bytes: &[u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(bytes, "record");
+        let dead = Record::is_tombstone(bytes)?;
+        // Format, bodies, version, the empty key, kind.
+        reader.take(1 + 1 + 8 + 4 + 1)?;
+        let kind_of_value = reader.u8()?;
+        reader.u64()?;
+        let body = reader.bytes()?;
+        let wanted = if dead { TYPE_NONE } else { TYPE_STRING };
+        let count = usize::from(reader.u8()?);
+        if kind_of_value != wanted || dead && !body.is_empty() || count > ORIGINS_MAX {
+            return Err(reader.malformed());
+        }
+        let mut nodes = [0; ORIGINS_MAX];
+        for known in 0..count {
+            let node = reader.u32()?;
+            if nodes.iter().take(known).any(|other| *other == node) {
+                return Err(reader.malformed());
+            }
+            nodes.iter_mut().skip(known).take(1).for_each(|place| *place = node);
+            reader.take(4 + 8)?;
+            for _ in 0..reader.u16()? {
+                reader.u64()?;
+                match reader.u16()? {
+                    u16::MAX => {}
+                    len if usize::from(len) <= RESULT_BYTES_MAX => drop(reader.take(usize::from(len))?),
+                    _ => return Err(reader.malformed()),
+                }
+            }
+        }
+        reader.end()
+    }
+
     /// Reads an encoding, all of it.
     pub fn decode(bytes: &[u8]) -> Result<Record, Malformed> {
         let mut reader = Reader::new(bytes, "record");

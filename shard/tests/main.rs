@@ -4,3 +4,4 @@ mod bridge;
 mod command;
 mod keyspace;
 mod learner;
+mod repair;

@@ -1,8 +1,171 @@
-//! Staying equal: what a replica holds, in a form that can be held against what the others hold (docs/design/repair.md).
+//! Staying equal: replicas compare what they hold, and take over from each other what they lack (docs/design/repair.md).
+//!
+//! Every core looks for what *it* lacks: so of two replicas only the one that is behind moves anything. What a message may
+//! lose, the next look finds again; nothing here outlives a restart, and nothing is sent twice by itself.
+//!
+//! Parts: `look` (comparing sums), `pull` (lists and copies of the slots that differ), `merge` (what of them is to be fetched;
+//! pure), `serve` (questions of peers), `copy` (copies in, entities settled), `pace` (how fast; pure).
 
+mod copy;
+mod look;
+mod merge;
+mod pace;
+mod pull;
+mod serve;
+
+use std::collections::BTreeMap;
+
+use paxos::{Ballot, Member, MemberSet};
+use reactor::clock::Nanos;
 use reactor::Disk;
 
-use crate::core::Shard;
+use self::look::Look;
+use self::pace::Pace;
+use self::pull::Job;
+use self::serve::Serving;
+use crate::core::{Shard, Status};
+use crate::limits::{REPAIR_BUSY_COMMANDS, REPAIR_BUSY_NS};
+use crate::turn::Turn;
+use crate::wire::{PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid};
+
+pub(crate) use self::copy::Settle;
+pub use self::pace::RepairRate;
+pub(crate) use self::serve::ServingRead;
+
+/// How far a core is with becoming equal to its peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepairProgress {
+    /// The core votes for nothing until it has taken over what it lost.
+    pub learner: bool,
+    /// The last look found that every voter that can be talked to holds the same, and there is no work left from an earlier one.
+    pub level: bool,
+    /// Slots that are still to be gone through.
+    pub slots_to_go: u64,
+    /// Records still to be taken over, as far as they are known; an estimate for slots that were not listed yet.
+    pub entities_behind: u64,
+    /// Bytes of them.
+    pub bytes_to_go: u64,
+    /// Records taken over since the start.
+    pub copied: u64,
+    /// Bytes of them.
+    pub copied_bytes: u64,
+    /// Entities that this core settled since the start because nobody could prove that their record was chosen.
+    pub settled: u64,
+}
+
+/// The state of a core's repair.
+#[derive(Debug)]
+pub(crate) struct Repair {
+    last_id: u32,
+    look: Look,
+    /// Slots to be gone through, with the members that hold others.
+    queue: BTreeMap<u16, MemberSet>,
+    jobs: BTreeMap<u16, Job>,
+    /// Which slot's job a question belongs to.
+    asked: BTreeMap<u64, u16>,
+    flight_bytes: u64,
+    pace: Pace,
+    /// When the buckets have something again.
+    paced_until: Option<Nanos>,
+    /// The log took no copies, and is given a moment.
+    stalled_until: Nanos,
+    serving: BTreeMap<u64, Serving>,
+    last_serving: u64,
+    reading: usize,
+    /// Entities being settled.
+    settling: usize,
+    load: Load,
+    level: bool,
+    seen: Seen,
+    copied: u64,
+    copied_bytes: u64,
+    settled: u64,
+    /// `copied` at the end of the last pass, and how many passes since moved nothing.
+    copied_before: u64,
+    idle_passes: u32,
+}
+
+/// What the slots that were gone through since the core was last level came to, to estimate the others by.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    slots: u64,
+    records: u64,
+    bytes: u64,
+}
+
+/// Whether commands are served, here or at a peer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    /// Commands since the window began.
+    commands: u64,
+    since: Nanos,
+    here_until: Nanos,
+    peer_until: Nanos,
+}
+
+impl Load {
+    fn look(&mut self, now: Nanos) {
+        let busy = self.commands >= REPAIR_BUSY_COMMANDS;
+        if busy {
+            self.here_until = now + REPAIR_BUSY_NS;
+        }
+        if busy || now.saturating_sub(self.since) >= REPAIR_BUSY_NS {
+            (self.commands, self.since) = (0, now);
+        }
+    }
+}
+
+impl Repair {
+    /// Nothing known yet.
+    pub fn new(rate: RepairRate) -> Repair {
+        Repair {
+            last_id: 0,
+            look: Look::Resting { at: 0 },
+            queue: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            flight_bytes: 0,
+            pace: Pace::new(rate),
+            paced_until: None,
+            stalled_until: 0,
+            serving: BTreeMap::new(),
+            last_serving: 0,
+            reading: 0,
+            settling: 0,
+            load: Load::default(),
+            level: false,
+            seen: Seen::default(),
+            copied: 0,
+            copied_bytes: 0,
+            settled: 0,
+            copied_before: 0,
+            idle_passes: 0,
+        }
+    }
+
+    /// A command came in.
+    pub fn note_command(&mut self) {
+        self.load.commands += 1;
+    }
+
+    /// When it wants a turn.
+    pub fn deadline(&self) -> Option<Nanos> {
+        let jobs = self.jobs.values().map(Job::due).min();
+        [self.look.due(), jobs, self.paced_until].into_iter().flatten().min()
+    }
+
+    /// Slots, records and bytes still to be taken over.
+    fn to_go(&self) -> (u64, u64, u64) {
+        let slots = (self.queue.len() + self.jobs.len()) as u64;
+        let (records, bytes) = self.jobs.values().fold((0, 0), |sum, job| {
+            let left = job.left();
+            (sum.0 + left.0, sum.1 + left.1)
+        });
+        let unseen = self.queue.len() as u64;
+        let average = |sum: u64| sum.checked_div(self.seen.slots).unwrap_or(0) * unseen;
+        (slots, records + average(self.seen.records), bytes + average(self.seen.bytes))
+    }
+}
 
 impl<D: Disk> Shard<D> {
     /// The order-free sums of the records that are durable here, slot by slot over the slice. Replicas with the same sums hold
@@ -15,5 +178,111 @@ impl<D: Disk> Shard<D> {
     /// Whether this core votes for nothing, because it lost what it had promised and has not taken it over again.
     pub fn is_learner(&self) -> bool {
         self.config.learner
+    }
+
+    /// How far this core is with becoming equal to its peers.
+    pub fn repair_progress(&self) -> RepairProgress {
+        let repair = &self.repair;
+        let (slots_to_go, entities_behind, bytes_to_go) = repair.to_go();
+        RepairProgress {
+            learner: self.config.learner,
+            level: repair.level && slots_to_go == 0,
+            slots_to_go,
+            entities_behind,
+            bytes_to_go,
+            copied: repair.copied,
+            copied_bytes: repair.copied_bytes,
+            settled: repair.settled,
+        }
+    }
+
+    /// The voters that can be talked to, this one left out.
+    fn voters_up(&self) -> Vec<Member> {
+        let others = (0..self.members.count()).filter(|member| *member != self.config.me);
+        others.filter(|member| self.peers_up[usize::from(*member)]).collect()
+    }
+
+    /// Whether commands are served, here or where copies come from.
+    fn is_busy(&self, now: Nanos) -> bool {
+        self.repair.load.here_until > now || self.repair.load.peer_until > now
+    }
+
+    /// Asks a member something; the question's id.
+    fn ask_repair(&mut self, turn: &mut Turn<'_, D>, to: Member, asked: RepairAsked) -> u64 {
+        self.repair.last_id = self.repair.last_id.wrapping_add(1);
+        let id = u64::from(self.incarnation) << 32 | u64::from(self.repair.last_id);
+        let sender = self.sender();
+        self.metrics.messages_out += 1;
+        turn.effects.message(to, |out| PeerMessage::RepairAsk(RepairAsk { id, asked }).encode(sender, out));
+        id
+    }
+
+    /// Answers a question.
+    fn say_repair(&mut self, turn: &mut Turn<'_, D>, to: Member, id: u64, said: RepairSaid<'_>) {
+        let (sender, floor) = (self.sender(), self.floor);
+        let busy = self.repair.load.here_until > turn.clock.now;
+        self.metrics.messages_out += 1;
+        turn.effects.message(to, |out| {
+            PeerMessage::RepairAnswer(RepairAnswer { id, busy, floor, said }).encode(sender, out);
+        });
+    }
+
+    /// An answer to one of this core's questions, or to one of an earlier life or look, which nobody waits for.
+    pub(crate) fn on_repair_answer(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        from: Member,
+        answer: RepairAnswer<'_>,
+    ) {
+        if !self.see_round(answer.floor.round) {
+            self.metrics.messages_refused += 1;
+            return;
+        }
+        if answer.busy {
+            self.repair.load.peer_until = turn.clock.now + REPAIR_BUSY_NS;
+        }
+        match answer.said {
+            RepairSaid::Same => self.on_range(turn, from, answer.id, None),
+            RepairSaid::Sums(sums) => self.on_range(turn, from, answer.id, Some(sums)),
+            RepairSaid::Differ(slots) => self.on_differ(turn, from, answer.id, &slots),
+            RepairSaid::Listed { entries, more } => self.on_listed(turn, from, answer.id, entries, more),
+            RepairSaid::Copies { taken, records } => {
+                self.on_copies(turn, answer.id, usize::from(taken), &records);
+            }
+        }
+    }
+
+    /// What is due by the clock.
+    pub(crate) fn repair_timers(&mut self, turn: &mut Turn<'_, D>) {
+        if !self.repairs() {
+            return;
+        }
+        self.repair.load.look(turn.clock.now);
+        self.look_timers(turn);
+        self.pull(turn);
+    }
+
+    /// When repair wants a turn.
+    pub(crate) fn repair_deadline(&self) -> Option<Nanos> {
+        if self.repairs() {
+            self.repair.deadline()
+        } else {
+            None
+        }
+    }
+
+    /// Whether there is anybody to be equal to, and anything to be it with.
+    fn repairs(&self) -> bool {
+        self.status == Status::Ready && self.members.count() > 1 && !self.config.learner
+    }
+
+    /// The storage failed: repair has come to its end.
+    pub(crate) fn fail_repair(&mut self) {
+        self.repair = Repair::new(self.config.repair);
+    }
+
+    /// A ballot is at or below the floor: an entity that holds nothing refuses it.
+    fn is_below_floor(&self, ballot: Ballot) -> bool {
+        ballot <= self.floor
     }
 }

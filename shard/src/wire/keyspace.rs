@@ -261,7 +261,7 @@ fn take_keys(reader: &mut Reader<'_>) -> Result<Vec<SlotKey>, Malformed> {
     Ok(keys)
 }
 
-fn take_flag(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+pub(super) fn take_flag(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
     match reader.u8()? {
         0 => Ok(false),
         1 => Ok(true),
@@ -269,12 +269,12 @@ fn take_flag(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
     }
 }
 
-fn put_run(out: &mut Vec<u8>, (first, last): (u16, u16)) {
+pub(super) fn put_run(out: &mut Vec<u8>, (first, last): (u16, u16)) {
     out.extend_from_slice(&first.to_le_bytes());
     out.extend_from_slice(&last.to_le_bytes());
 }
 
-fn take_slot(reader: &mut Reader<'_>) -> Result<u16, Malformed> {
+pub(super) fn take_slot(reader: &mut Reader<'_>) -> Result<u16, Malformed> {
     let slot = reader.u16()?;
     if slot >= SLOTS {
         return Err(reader.malformed());
@@ -282,7 +282,7 @@ fn take_slot(reader: &mut Reader<'_>) -> Result<u16, Malformed> {
     Ok(slot)
 }
 
-fn take_run(reader: &mut Reader<'_>) -> Result<(u16, u16), Malformed> {
+pub(super) fn take_run(reader: &mut Reader<'_>) -> Result<(u16, u16), Malformed> {
     let (first, last) = (take_slot(reader)?, take_slot(reader)?);
     if first > last || last - first >= RANGE_SLOTS_MAX {
         return Err(reader.malformed());
@@ -305,16 +305,16 @@ fn take_runs(reader: &mut Reader<'_>) -> Result<Vec<(u16, u16)>, Malformed> {
     Ok(runs)
 }
 
-fn take_sum(reader: &mut Reader<'_>) -> Result<u128, Malformed> {
+pub(super) fn take_sum(reader: &mut Reader<'_>) -> Result<u128, Malformed> {
     let (low, high) = (reader.u64()?, reader.u64()?);
     Ok(u128::from(low) | u128::from(high) << 64)
 }
 
-fn put_fingerprint(out: &mut Vec<u8>, fingerprint: Fingerprint) {
+pub(super) fn put_fingerprint(out: &mut Vec<u8>, fingerprint: Fingerprint) {
     out.extend_from_slice(&fingerprint.hi.to_le_bytes());
     out.extend_from_slice(&fingerprint.lo.to_le_bytes());
 }
 
-fn take_fingerprint(reader: &mut Reader<'_>) -> Result<Fingerprint, Malformed> {
+pub(super) fn take_fingerprint(reader: &mut Reader<'_>) -> Result<Fingerprint, Malformed> {
     Ok(Fingerprint { hi: reader.u64()?, lo: reader.u16()? })
 }

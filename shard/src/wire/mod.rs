@@ -20,8 +20,11 @@ use crate::record::CommandId;
 
 /// What is said about many keys at once.
 pub use self::keyspace::{SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQuery, SlotSaid};
+/// What replicas say to become equal.
+pub use self::repair::{Copied, Listed, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Wanted};
 
 mod keyspace;
+mod repair;
 
 /// A message between the cores of a slice.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +63,10 @@ pub enum PeerMessage<'a> {
     SlotQuery(SlotQuery),
     /// The answer to a SlotQuery.
     SlotAnswer(SlotAnswer),
+    /// A question of a replica that looks for what it lacks.
+    RepairAsk(RepairAsk),
+    /// The answer to a RepairAsk.
+    RepairAnswer(RepairAnswer<'a>),
 }
 
 /// What every message says of its sender.
@@ -104,6 +111,8 @@ const SLOT_QUERY: u8 = 20;
 const SLOT_ANSWER: u8 = 21;
 const HELLO: u8 = 22;
 const HAND_OVER: u8 = 23;
+const REPAIR_ASK: u8 = 24;
+const REPAIR_ANSWER: u8 = 25;
 
 impl<'a> PeerMessage<'a> {
     /// Appends the encoding.
@@ -147,6 +156,14 @@ impl<'a> PeerMessage<'a> {
                 head(out, SLOT_ANSWER);
                 answer.encode(out);
             }
+            PeerMessage::RepairAsk(ask) => {
+                head(out, REPAIR_ASK);
+                ask.encode(out);
+            }
+            PeerMessage::RepairAnswer(answer) => {
+                head(out, REPAIR_ANSWER);
+                answer.encode(out);
+            }
         }
     }
 
@@ -184,6 +201,8 @@ impl<'a> PeerMessage<'a> {
             }
             SLOT_QUERY => PeerMessage::SlotQuery(SlotQuery::decode(reader)?),
             SLOT_ANSWER => PeerMessage::SlotAnswer(SlotAnswer::decode(reader)?),
+            REPAIR_ASK => PeerMessage::RepairAsk(RepairAsk::decode(reader)?),
+            REPAIR_ANSWER => PeerMessage::RepairAnswer(RepairAnswer::decode(reader)?),
             _ => return Err(Malformed("peer message of an unknown type")),
         };
         Ok((sender, message))

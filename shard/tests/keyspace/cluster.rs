@@ -16,6 +16,8 @@ const STEPS_MAX: usize = 3_000_000;
 pub const ACCEPT: u8 = 3;
 pub const SLOT_QUERY: u8 = 20;
 pub const SLOT_ANSWER: u8 = 21;
+pub const REPAIR_ASK: u8 = 24;
+pub const REPAIR_ANSWER: u8 = 25;
 
 pub struct Host {
     pub disk: SimDisk,
@@ -28,12 +30,16 @@ impl Host {
         let mut disk = SimDisk::new(seed);
         let mut config = Config::new((1..=u16::from(count)).collect(), me, 0, seed);
         change(&mut config);
-        let mut store = bitcask::Options::new(0, *b"the same for all");
-        store.segment_bytes = 1 << 20;
-        store.cache_bytes = 16 << 10;
-        let shard = Shard::new(config, store, &mut disk);
+        let shard = Shard::new(config, options(), &mut disk);
         Host { disk, shard, effects: Effects::new(count) }
     }
+}
+
+fn options() -> bitcask::Options {
+    let mut store = bitcask::Options::new(0, *b"the same for all");
+    store.segment_bytes = 1 << 20;
+    store.cache_bytes = 16 << 10;
+    store
 }
 
 /// Whether a message is lost: sender, receiver, bytes.
@@ -44,6 +50,8 @@ pub struct Cluster {
     pub now: u64,
     pub rng: Rng,
     pub loss: Loss,
+    /// Whether the messages of repair pass; without them replicas stay as they are.
+    pub repair: bool,
     messages: BTreeMap<(u64, u64), (usize, usize, Vec<u8>)>,
     sent: u64,
     last_request: u64,
@@ -66,6 +74,7 @@ impl Cluster {
             now: 0,
             rng,
             loss: Box::new(|_, _, _| false),
+            repair: false,
             messages: BTreeMap::new(),
             sent: 0,
             last_request: 0,
@@ -95,6 +104,22 @@ impl Cluster {
         }
         // What they say when links come up arrives.
         self.pass(1);
+    }
+
+    /// All hosts stop and start again over their disks; all links come up.
+    pub fn restart_all(&mut self) {
+        self.messages.clear();
+        let count = self.hosts.len();
+        for host in 0..count {
+            let seed = self.rng.next_u64();
+            let hosts = (1..=count as u16).collect();
+            let Host { disk, shard, effects } = &mut self.hosts[host];
+            disk.kill();
+            *shard = Shard::new(Config::new(hosts, host as u8, 0, seed), options(), disk);
+            *effects = Effects::new(count as u8);
+        }
+        self.run_while(|cluster| cluster.hosts.iter().any(|host| !host.shard.is_ready()));
+        self.heal();
     }
 
     /// Every link is up.
@@ -151,7 +176,8 @@ impl Cluster {
             for message in outbox.messages() {
                 self.longest = self.longest.max(message.len());
                 *self.types.entry(message[0]).or_default() += 1;
-                if !(self.loss)(from, to, message) {
+                let passes = self.repair || ![REPAIR_ASK, REPAIR_ANSWER].contains(&message[0]);
+                if passes && !(self.loss)(from, to, message) {
                     self.sent += 1;
                     let at = self.now + 50_000 + self.rng.below(100_000);
                     self.messages.insert((at, self.sent), (from, to, message.to_vec()));
@@ -204,6 +230,17 @@ impl Cluster {
             }
             self.turns();
         }
+    }
+
+    /// What a host holds, slot by slot.
+    pub fn sums(&self, host: usize) -> Vec<(u16, u128)> {
+        self.hosts[host].shard.slot_sums().collect()
+    }
+
+    /// Whether all hosts hold the same records.
+    pub fn is_level(&self) -> bool {
+        let first = self.sums(0);
+        (1..self.hosts.len()).all(|host| self.sums(host) == first)
     }
 
     pub fn run_while(&mut self, wanted: impl Fn(&Cluster) -> bool) {

@@ -1,0 +1,353 @@
+//! Messages of repair: sums, lists and copies of records (docs/design/repair.md).
+//!
+//! Like those of surveys they name keys by fingerprints; a key travels with its record only.
+
+use bitcask::Fingerprint;
+use paxos::Ballot;
+
+use super::bytes::{put_ballot, put_bytes, Malformed, Reader};
+use super::keyspace::{put_fingerprint, put_run, take_fingerprint, take_flag, take_run, take_slot, take_sum};
+use crate::limits::{LIST_ENTRIES_MAX, RANGE_SLOTS_MAX, REPAIR_WANTS_MAX, SLOTS};
+
+/// A question of a replica that looks for what it lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepairAsk {
+    /// Matches the answer to the question; bears the asker's incarnation in its upper half.
+    pub id: u64,
+    /// The question.
+    pub asked: RepairAsked,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RepairAsked {
+    /// Does the receiver hold the same records in these slots?
+    Range {
+        /// The first slot.
+        first: u16,
+        /// The last slot, fewer than [`RANGE_SLOTS_MAX`] behind the first.
+        last: u16,
+        /// The sum, modulo 2^128, of the asker's sums of these slots.
+        sum: u128,
+    },
+    /// In which of these slots does the receiver hold other records than these sums say? Rising by slot, not empty.
+    Slots(Vec<(u16, u128)>),
+    /// Which records are in this slot, in order of fingerprint?
+    List {
+        /// The slot.
+        slot: u16,
+        /// Where to start.
+        from: Fingerprint,
+        /// At most so many: 1 or more.
+        max: u16,
+    },
+    /// The records themselves.
+    Fetch {
+        /// Their slot.
+        slot: u16,
+        /// Bytes of records in the answer, about; one record is always answered.
+        bytes_max: u32,
+        /// At most [`REPAIR_WANTS_MAX`], not empty.
+        wants: Vec<Wanted>,
+    },
+}
+
+/// A record that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its key's fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Its ballot; a newer one is as good.
+    pub ballot: Ballot,
+    /// The asker knows that the record at this ballot is chosen.
+    pub proven: bool,
+}
+
+/// An answer to a [`RepairAsk`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepairAnswer<'a> {
+    /// The question's id.
+    pub id: u64,
+    /// The sender has commands to serve, and repair is to go slowly.
+    pub busy: bool,
+    /// The sender's floor at this moment.
+    pub floor: Ballot,
+    /// The answer.
+    pub said: RepairSaid<'a>,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RepairSaid<'a> {
+    /// To Range: the same records, all of them.
+    Same,
+    /// To Range: others; the sum of each slot.
+    Sums(Vec<u128>),
+    /// To Slots: the slots with other records, rising.
+    Differ(Vec<u16>),
+    /// To List.
+    Listed {
+        /// The records, rising by fingerprint.
+        entries: Vec<Listed>,
+        /// Whether there are more behind them.
+        more: bool,
+    },
+    /// To Fetch.
+    Copies {
+        /// The question's wants from the first on that this answer is about: 1 or more. Those of them without a copy here are not
+        /// there any more, or are being settled.
+        taken: u16,
+        /// Records that are known to be chosen.
+        records: Vec<Copied<'a>>,
+    },
+}
+
+/// One record, as the directory knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key's fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Its ballot.
+    pub ballot: Ballot,
+    /// Whether it is a tombstone.
+    pub dead: bool,
+    /// Whether the sender knows that it is chosen.
+    pub chosen: bool,
+    /// Bytes on the sender's disk.
+    pub bytes: u32,
+}
+
+/// A record that is known to be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The ballot at which it is chosen.
+    pub ballot: Ballot,
+    /// The encoded record.
+    pub entry: &'a [u8],
+}
+
+const RANGE: u8 = 1;
+const SLOT_SUMS: u8 = 2;
+const LIST: u8 = 3;
+const FETCH: u8 = 4;
+const SAME: u8 = 5;
+const SUMS: u8 = 6;
+const DIFFER: u8 = 7;
+const COPIES: u8 = 8;
+
+/// Bits of a listed record's flags.
+const DEAD: u8 = 1;
+const CHOSEN: u8 = 2;
+
+impl RepairAsk {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.id.to_le_bytes());
+        match &self.asked {
+            RepairAsked::Range { first, last, sum } => {
+                out.push(RANGE);
+                put_run(out, (*first, *last));
+                out.extend_from_slice(&sum.to_le_bytes());
+            }
+            RepairAsked::Slots(sums) => {
+                out.push(SLOT_SUMS);
+                for (slot, sum) in sums {
+                    out.extend_from_slice(&slot.to_le_bytes());
+                    out.extend_from_slice(&sum.to_le_bytes());
+                }
+            }
+            RepairAsked::List { slot, from, max } => {
+                out.push(LIST);
+                out.extend_from_slice(&slot.to_le_bytes());
+                put_fingerprint(out, *from);
+                out.extend_from_slice(&max.to_le_bytes());
+            }
+            RepairAsked::Fetch { slot, bytes_max, wants } => {
+                out.push(FETCH);
+                out.extend_from_slice(&slot.to_le_bytes());
+                out.extend_from_slice(&bytes_max.to_le_bytes());
+                for want in wants {
+                    put_fingerprint(out, want.fingerprint);
+                    put_ballot(out, want.ballot);
+                    out.push(u8::from(want.proven));
+                }
+            }
+        }
+    }
+
+    pub(super) fn decode(mut reader: Reader<'_>) -> Result<RepairAsk, Malformed> {
+        let id = reader.u64()?;
+        let asked = match reader.u8()? {
+            RANGE => {
+                let (first, last) = take_run(&mut reader)?;
+                let sum = take_sum(&mut reader)?;
+                reader.end()?;
+                RepairAsked::Range { first, last, sum }
+            }
+            SLOT_SUMS => RepairAsked::Slots(rising(&mut reader, |reader| {
+                let slot = take_slot(reader)?;
+                Ok((slot, take_sum(reader)?))
+            })?),
+            LIST => {
+                let slot = take_slot(&mut reader)?;
+                let (from, max) = (take_fingerprint(&mut reader)?, reader.u16()?);
+                if max == 0 || usize::from(max) > LIST_ENTRIES_MAX {
+                    return Err(reader.malformed());
+                }
+                reader.end()?;
+                RepairAsked::List { slot, from, max }
+            }
+            FETCH => {
+                let (slot, bytes_max) = (take_slot(&mut reader)?, reader.u32()?);
+                RepairAsked::Fetch { slot, bytes_max, wants: take_wants(&mut reader)? }
+            }
+            _ => return Err(reader.malformed()),
+        };
+        Ok(RepairAsk { id, asked })
+    }
+}
+
+impl<'a> RepairAnswer<'a> {
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.id.to_le_bytes());
+        out.push(u8::from(self.busy));
+        put_ballot(out, self.floor);
+        match &self.said {
+            RepairSaid::Same => out.push(SAME),
+            RepairSaid::Sums(sums) => {
+                out.push(SUMS);
+                sums.iter().for_each(|sum| out.extend_from_slice(&sum.to_le_bytes()));
+            }
+            RepairSaid::Differ(slots) => {
+                out.push(DIFFER);
+                slots.iter().for_each(|slot| out.extend_from_slice(&slot.to_le_bytes()));
+            }
+            RepairSaid::Listed { entries, more } => {
+                out.extend_from_slice(&[LIST, u8::from(*more)]);
+                entries.iter().for_each(|entry| put_listed(out, entry));
+            }
+            RepairSaid::Copies { taken, records } => {
+                out.push(COPIES);
+                out.extend_from_slice(&taken.to_le_bytes());
+                for record in records {
+                    put_bytes(out, record.key);
+                    put_ballot(out, record.ballot);
+                    put_bytes(out, record.entry);
+                }
+            }
+        }
+    }
+
+    pub(super) fn decode(mut reader: Reader<'a>) -> Result<RepairAnswer<'a>, Malformed> {
+        let id = reader.u64()?;
+        let busy = take_flag(&mut reader)?;
+        let floor = reader.ballot()?;
+        let said = match reader.u8()? {
+            SAME => {
+                reader.end()?;
+                RepairSaid::Same
+            }
+            SUMS => {
+                let mut sums = Vec::new();
+                while !reader.is_empty() {
+                    sums.push(take_sum(&mut reader)?);
+                }
+                if sums.is_empty() || sums.len() > usize::from(RANGE_SLOTS_MAX) {
+                    return Err(reader.malformed());
+                }
+                RepairSaid::Sums(sums)
+            }
+            DIFFER if reader.is_empty() => RepairSaid::Differ(Vec::new()),
+            DIFFER => {
+                let slots = rising(&mut reader, |reader| Ok((take_slot(reader)?, ())))?;
+                RepairSaid::Differ(slots.into_iter().map(|(slot, ())| slot).collect())
+            }
+            LIST => {
+                let more = take_flag(&mut reader)?;
+                let entries = take_listed(&mut reader)?;
+                // More behind nothing would be asked for again and again.
+                if more && entries.is_empty() {
+                    return Err(reader.malformed());
+                }
+                RepairSaid::Listed { entries, more }
+            }
+            COPIES => {
+                let taken = reader.u16()?;
+                if taken == 0 {
+                    return Err(reader.malformed());
+                }
+                RepairSaid::Copies { taken, records: take_copies(&mut reader, usize::from(taken))? }
+            }
+            _ => return Err(reader.malformed()),
+        };
+        Ok(RepairAnswer { id, busy, floor, said })
+    }
+}
+
+/// Items to the end, each with a slot above the one before, at least one.
+fn rising<T>(
+    reader: &mut Reader<'_>,
+    mut take: impl FnMut(&mut Reader<'_>) -> Result<(u16, T), Malformed>,
+) -> Result<Vec<(u16, T)>, Malformed> {
+    let mut items: Vec<(u16, T)> = Vec::new();
+    while !reader.is_empty() {
+        let item = take(reader)?;
+        if items.last().is_some_and(|last| last.0 >= item.0) {
+            return Err(reader.malformed());
+        }
+        items.push(item);
+    }
+    if items.is_empty() || items.len() > usize::from(SLOTS) {
+        return Err(reader.malformed());
+    }
+    Ok(items)
+}
+
+fn put_listed(out: &mut Vec<u8>, entry: &Listed) {
+    put_fingerprint(out, entry.fingerprint);
+    put_ballot(out, entry.ballot);
+    out.push(if entry.dead { DEAD } else { 0 } | if entry.chosen { CHOSEN } else { 0 });
+    out.extend_from_slice(&entry.bytes.to_le_bytes());
+}
+
+fn take_listed(reader: &mut Reader<'_>) -> Result<Vec<Listed>, Malformed> {
+    let mut entries: Vec<Listed> = Vec::new();
+    while !reader.is_empty() {
+        let (fingerprint, ballot) = (take_fingerprint(reader)?, reader.ballot()?);
+        let (flags, bytes) = (reader.u8()?, reader.u32()?);
+        let rising = entries.last().is_none_or(|last| last.fingerprint < fingerprint);
+        if !rising || ballot.is_zero() || flags > DEAD | CHOSEN || entries.len() >= LIST_ENTRIES_MAX {
+            return Err(reader.malformed());
+        }
+        let (dead, chosen) = (flags & DEAD != 0, flags & CHOSEN != 0);
+        entries.push(Listed { fingerprint, ballot, dead, chosen, bytes });
+    }
+    Ok(entries)
+}
+
+fn take_wants(reader: &mut Reader<'_>) -> Result<Vec<Wanted>, Malformed> {
+    let mut wants = Vec::new();
+    while !reader.is_empty() {
+        let (fingerprint, ballot) = (take_fingerprint(reader)?, reader.ballot()?);
+        wants.push(Wanted { fingerprint, ballot, proven: take_flag(reader)? });
+    }
+    if wants.is_empty() || wants.len() > REPAIR_WANTS_MAX {
+        return Err(reader.malformed());
+    }
+    Ok(wants)
+}
+
+fn take_copies<'a>(reader: &mut Reader<'a>, most: usize) -> Result<Vec<Copied<'a>>, Malformed> {
+    let mut records = Vec::new();
+    while !reader.is_empty() {
+        let key = reader.bytes()?;
+        let ballot = reader.ballot()?;
+        let entry = reader.bytes()?;
+        if ballot.is_zero() || records.len() >= most {
+            return Err(reader.malformed());
+        }
+        records.push(Copied { key, ballot, entry });
+    }
+    Ok(records)
+}

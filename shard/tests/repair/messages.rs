@@ -1,0 +1,126 @@
+//! Bytes of the messages of repair: there and back, cut short, and hostile.
+
+use bitcask::Fingerprint;
+use paxos::Ballot;
+use reactor::rng::Rng;
+use shard::wire::{
+    Copied, Listed, PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender, Wanted,
+};
+
+const SENDER: Sender = Sender { epoch: 7, incarnation: 9 };
+const BALLOT: Ballot = Ballot { round: 4, node: 5, incarnation: 6 };
+
+fn fingerprint(hi: u64) -> Fingerprint {
+    Fingerprint { hi, lo: 0x0201 }
+}
+
+fn ask(asked: RepairAsked) -> PeerMessage<'static> {
+    PeerMessage::RepairAsk(RepairAsk { id: 3, asked })
+}
+
+fn answer(said: RepairSaid<'static>) -> PeerMessage<'static> {
+    PeerMessage::RepairAnswer(RepairAnswer { id: 3, busy: true, floor: BALLOT, said })
+}
+
+fn listed(hi: u64) -> Listed {
+    Listed { fingerprint: fingerprint(hi), ballot: BALLOT, dead: hi > 1, chosen: hi > 2, bytes: 88 }
+}
+
+fn samples() -> Vec<PeerMessage<'static>> {
+    let wanted = |hi| Wanted { fingerprint: fingerprint(hi), ballot: BALLOT, proven: hi > 1 };
+    vec![
+        ask(RepairAsked::Range { first: 3, last: 4, sum: u128::MAX - 7 }),
+        ask(RepairAsked::Slots(vec![(3, 4), (9, u128::MAX)])),
+        ask(RepairAsked::List { slot: 16_383, from: fingerprint(8), max: 77 }),
+        ask(RepairAsked::Fetch { slot: 1, bytes_max: 99, wants: vec![wanted(1), wanted(2)] }),
+        answer(RepairSaid::Same),
+        answer(RepairSaid::Sums(vec![0, 1, u128::MAX])),
+        answer(RepairSaid::Differ(vec![])),
+        answer(RepairSaid::Differ(vec![1, 16_383])),
+        answer(RepairSaid::Listed { entries: vec![], more: false }),
+        answer(RepairSaid::Listed { entries: vec![listed(1), listed(2), listed(3)], more: true }),
+        answer(RepairSaid::Copies { taken: 1, records: vec![] }),
+        answer(RepairSaid::Copies {
+            taken: 2,
+            records: vec![
+                Copied { key: b"key", ballot: BALLOT, entry: b"entry" },
+                Copied { key: b"", ballot: BALLOT, entry: b"" },
+            ],
+        }),
+    ]
+}
+
+fn bytes_of(message: &PeerMessage<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    message.encode(SENDER, &mut bytes);
+    bytes
+}
+
+#[test]
+fn messages_come_back() {
+    for message in samples() {
+        assert_eq!(PeerMessage::decode(&bytes_of(&message)), Ok((SENDER, message)));
+    }
+}
+
+#[test]
+fn what_is_cut_short_is_another_message_or_none() {
+    for message in samples() {
+        let bytes = bytes_of(&message);
+        for cut in 0..bytes.len() {
+            assert_ne!(PeerMessage::decode(&bytes[..cut]), Ok((SENDER, message.clone())), "{message:?}");
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let wanted = Wanted { fingerprint: fingerprint(1), ballot: BALLOT, proven: true };
+    let hostile = [
+        ask(RepairAsked::Range { first: 4, last: 3, sum: 0 }),
+        ask(RepairAsked::Range { first: 0, last: 16_383, sum: 0 }),
+        ask(RepairAsked::Slots(vec![])),
+        ask(RepairAsked::Slots(vec![(9, 0), (9, 1)])),
+        ask(RepairAsked::Slots(vec![(16_384, 0)])),
+        ask(RepairAsked::List { slot: 16_384, from: fingerprint(8), max: 77 }),
+        ask(RepairAsked::List { slot: 1, from: fingerprint(8), max: 0 }),
+        ask(RepairAsked::Fetch { slot: 1, bytes_max: 99, wants: vec![] }),
+        ask(RepairAsked::Fetch { slot: 1, bytes_max: 99, wants: vec![wanted; 513] }),
+        answer(RepairSaid::Sums(vec![])),
+        answer(RepairSaid::Differ(vec![2, 1])),
+        answer(RepairSaid::Listed { entries: vec![], more: true }),
+        answer(RepairSaid::Listed { entries: vec![listed(2), listed(1)], more: false }),
+        answer(RepairSaid::Copies { taken: 0, records: vec![] }),
+        answer(RepairSaid::Copies {
+            taken: 1,
+            records: vec![Copied { key: b"", ballot: BALLOT, entry: b"" }; 2],
+        }),
+        answer(RepairSaid::Copies {
+            taken: 1,
+            records: vec![Copied { key: b"", ballot: Ballot::ZERO, entry: b"" }],
+        }),
+    ];
+    for message in hostile {
+        assert!(PeerMessage::decode(&bytes_of(&message)).is_err(), "{message:?}");
+    }
+}
+
+/// Whatever arrives, it is decoded or refused, and what is decoded is encoded to the same.
+#[test]
+fn random_bytes_do_no_harm() {
+    let mut rng = Rng::new(1);
+    let samples: Vec<Vec<u8>> = samples().iter().map(bytes_of).collect();
+    for _ in 0..200_000 {
+        let mut bytes = samples[rng.below(samples.len() as u64) as usize].clone();
+        for _ in 0..1 + rng.below(3) {
+            let at = rng.below(bytes.len() as u64) as usize;
+            bytes[at] = rng.next_u64() as u8;
+        }
+        bytes.truncate(1 + rng.below(bytes.len() as u64) as usize);
+        if let Ok((sender, message)) = PeerMessage::decode(&bytes) {
+            let mut again = Vec::new();
+            message.encode(sender, &mut again);
+            assert_eq!(again, bytes, "{message:?}");
+        }
+    }
+}
