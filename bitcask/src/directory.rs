@@ -117,6 +117,19 @@ impl Directory {
         Info { entry, promised }
     }
 
+    /// Brings what is known of these keys into the processor's caches, all at once: with millions of keys each look
+    /// would wait for memory three times, one look after the other.
+    pub fn warm(&self, keys: impl Iterator<Item = KeyRef> + Clone) {
+        let leaves: usize = keys
+            .clone()
+            .map(|(slot, _)| self.slots[slot as usize].table.touch_leaf())
+            .fold(0, usize::wrapping_add);
+        let entries: u64 = keys
+            .map(|(slot, fingerprint)| self.slots[slot as usize].table.touch_entries(fingerprint))
+            .fold(0, u64::wrapping_add);
+        std::hint::black_box((leaves, entries));
+    }
+
     /// The entry and where its record lies.
     pub fn find(&self, (slot, fingerprint): KeyRef) -> Option<(Entry, Location)> {
         let cell = self.slots[slot as usize].table.find(fingerprint)?;
@@ -124,8 +137,7 @@ impl Directory {
     }
 
     fn stamp(&self, cell: &Cell) -> Stamp {
-        let (node, incarnation) = self.origins.pair(cell.origin);
-        Stamp { round: cell.round, node, incarnation }
+        stamp_in(&self.origins, cell)
     }
 
     fn entry(&self, cell: &Cell) -> Entry {
@@ -139,11 +151,11 @@ impl Directory {
 
     /// Sets the mark if the entry still has this stamp.
     pub fn mark(&mut self, (slot, fingerprint): KeyRef, stamp: Stamp) {
-        let Some(mut cell) = self.slots[slot as usize].table.find(fingerprint) else { return };
-        if self.stamp(&cell) == stamp && !cell.marked {
-            cell.marked = true;
-            self.slots[slot as usize].table.set(fingerprint, &cell);
-        }
+        let Directory { slots, origins, .. } = self;
+        slots[slot as usize].table.change(fingerprint, |cell| {
+            let fits = stamp_in(origins, &cell) == stamp && !cell.marked;
+            fits.then_some(Cell { marked: true, ..cell })
+        });
     }
 
     pub fn summary(&self, slot: u16) -> SlotSummary {
@@ -307,12 +319,14 @@ impl Directory {
 
     /// A copy of the entry's record is durable: points there if the original still counts.
     pub fn move_entry(&mut self, segments: &mut Segments, key: KeyRef, from: Location, to: Location) {
-        let table = &mut self.slots[key.0 as usize].table;
-        if let Some(cell) = table.find(key.1).filter(|cell| cell.location == from || planted(209)) {
-            table.set(key.1, &Cell { location: to, ..cell });
+        self.slots[key.0 as usize].table.change(key.1, |cell| {
+            if cell.location != from && !planted(209) {
+                return None;
+            }
             segments.died(cell.location);
             segments.born(to);
-        }
+            Some(Cell { location: to, ..cell })
+        });
     }
 
     /// As [`Directory::move_entry`], for a promise.
@@ -343,4 +357,10 @@ impl Directory {
         let tables: usize = self.slots.iter().map(|slot| slot.table.heap_bytes()).sum();
         tables + self.slots.len() * size_of::<Slot>()
     }
+}
+
+/// The stamp of a cell.
+fn stamp_in(origins: &Origins, cell: &Cell) -> Stamp {
+    let (node, incarnation) = origins.pair(cell.origin);
+    Stamp { round: cell.round, node, incarnation }
 }

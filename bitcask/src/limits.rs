@@ -104,3 +104,7 @@ const _: () = assert!((PAYLOAD_BYTES_MAX as u64) < DAMAGE_SEARCH_BYTES, "a searc
 const _: () = assert!(OFFSET_BITS + LENGTH_BITS + 16 + 1 == 64, "the second word of a directory entry");
 const _: () = assert!(ROUND_BITS + SEGMENT_BITS + 2 == 64, "the first word of a directory entry");
 const _: () = assert!(BACKLOG_BYTES_MAX > 2 * PAYLOAD_BYTES_MAX, "two records of any length can wait");
+
+/// Keys that are brought into the processor's caches at once: more than memory reads can be under way, few enough that the
+/// first one is still there when its turn comes.
+pub const WARM_KEYS: usize = 16;

@@ -11,7 +11,7 @@ use crate::core::{Core, Ready};
 use crate::directory::KeyRef;
 use crate::error::AppendError;
 use crate::fingerprint::Fingerprint;
-use crate::limits::{BACKLOG_BYTES_MAX, FRAME_FILL_BYTES, UNIT_BYTES};
+use crate::limits::{BACKLOG_BYTES_MAX, FRAME_FILL_BYTES, UNIT_BYTES, WARM_KEYS};
 use crate::merge::packed_bytes;
 use crate::places::Place;
 use crate::record::{self, Raw, RecordKind, SealBody};
@@ -353,9 +353,11 @@ impl Log {
                 core.look |= core.counters.frames.is_multiple_of(LOOK_FRAMES);
                 core.counters.records += frame.pending.len() as u64;
                 core.counters.frame_bytes += buf.len() as u64;
-                for pending in frame.pending.drain(..) {
-                    take(core, &pending, segment, offset, buf.as_slice());
+                for some in frame.pending.chunks(WARM_KEYS) {
+                    core.directory.warm(some.iter().map(|pending| pending.key));
+                    some.iter().for_each(|pending| take(core, pending, segment, offset, buf.as_slice()));
                 }
+                frame.pending.clear();
                 let last = if planted(205) { Lsn(self.next_lsn - 1) } else { frame.last };
                 core.events.push_back(Event::Persisted(last));
                 if buf.capacity() <= KEPT_BUFFER_BYTES && self.kept.len() < 2 {

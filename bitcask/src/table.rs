@@ -1,6 +1,6 @@
 //! The table of one slot: fingerprint → packed entry, 26 bytes each, in fingerprint order.
 //!
-//! A sorted list of small sorted leaves. Fingerprints are even, so leaves fill evenly; a leaf grows a few entries at a
+//! A sorted list of small sorted leaves. Fingerprints are even, so leaves fill evenly and a place can be guessed; a leaf grows a few entries at a
 //! time and is split in two at its bound, so no insertion ever moves more than a leaf, however many keys one tag puts
 //! into one slot. Against open addressing this wastes less (93 % full on average, not 80 %) and a walk in order, which
 //! SCAN and digests need, costs nothing.
@@ -93,14 +93,30 @@ impl Packed {
 }
 
 /// Entries in order. `low` is the first one's fingerprint, so that finding a leaf touches no entries.
+#[derive(Default)]
 struct Leaf {
     low: Fingerprint,
     entries: Vec<Packed>,
 }
 
 impl Leaf {
-    fn find(&self, fingerprint: Fingerprint) -> Result<usize, usize> {
-        self.entries.binary_search_by(|packed| packed.fingerprint().cmp(&fingerprint))
+    /// Looks where the fingerprint should lie, for they are spread evenly, and walks from there: one or two lines of
+    /// memory are touched, where halving touches one for each step. `below` is where the next leaf begins.
+    fn find(&self, fingerprint: Fingerprint, from: u64, below: u64) -> Result<usize, usize> {
+        let before = |at: usize| self.entries[at].fingerprint() <= fingerprint;
+        let count = self.entries.len();
+        let (part, whole) = (fingerprint.hi.saturating_sub(from), below.saturating_sub(from).max(1));
+        let mut at = ((u128::from(part) * count as u128 / u128::from(whole)) as usize).min(count);
+        while at < count && before(at) {
+            at += 1;
+        }
+        while at > 0 && !before(at - 1) {
+            at -= 1;
+        }
+        match at.checked_sub(1) {
+            Some(last) if self.entries[last].fingerprint() == fingerprint => Ok(last),
+            _ => Err(at),
+        }
     }
 
     fn insert(&mut self, at: usize, packed: Packed) {
@@ -112,33 +128,61 @@ impl Leaf {
     }
 }
 
-/// The table of one slot.
+/// The table of one slot. Most have one leaf, which is reached without a step over the list of leaves.
 #[derive(Default)]
 pub(crate) struct Table {
-    leaves: Vec<Leaf>,
+    first: Leaf,
+    more: Vec<Leaf>,
 }
 
 impl Table {
-    /// The leaf whose range holds the fingerprint.
-    fn leaf(&self, fingerprint: Fingerprint) -> usize {
-        self.leaves.partition_point(|leaf| leaf.low <= fingerprint).saturating_sub(1)
+    /// The leaf whose range holds the fingerprint: 0 is the first, and the place in it.
+    fn seek(&self, fingerprint: Fingerprint) -> (usize, Result<usize, usize>) {
+        let index = self.more.partition_point(|leaf| leaf.low <= fingerprint);
+        let leaf = self.leaf(index);
+        let from = if index == 0 { 0 } else { leaf.low.hi };
+        let below = self.more.get(index).map_or(u64::MAX, |next| next.low.hi);
+        (index, leaf.find(fingerprint, from, below))
+    }
+
+    fn leaf(&self, index: usize) -> &Leaf {
+        match index.checked_sub(1) {
+            None => &self.first,
+            Some(index) => &self.more[index],
+        }
+    }
+
+    fn leaf_mut(&mut self, index: usize) -> &mut Leaf {
+        match index.checked_sub(1) {
+            None => &mut self.first,
+            Some(index) => &mut self.more[index],
+        }
     }
 
     pub fn find(&self, fingerprint: Fingerprint) -> Option<Cell> {
-        let leaf = self.leaves.get(self.leaf(fingerprint))?;
-        leaf.find(fingerprint).ok().map(|at| leaf.entries[at].cell())
+        let (index, found) = self.seek(fingerprint);
+        found.ok().map(|at| self.leaf(index).entries[at].cell())
+    }
+
+    /// Reads the line of memory that tells where the entries are; [`Table::touch_entries`] then reads the one in which the
+    /// fingerprint should lie. Done for many keys before anything else is done with them, the waits for memory overlap.
+    pub fn touch_leaf(&self) -> usize {
+        self.first.entries.len()
+    }
+
+    /// See [`Table::touch_leaf`]. Says nothing.
+    pub fn touch_entries(&self, fingerprint: Fingerprint) -> u64 {
+        let entries = &self.first.entries;
+        let at = (u128::from(fingerprint.hi) * entries.len() as u128 >> 64) as usize;
+        entries.get(at).map_or(0, |packed| packed.word(0))
     }
 
     /// Sets the cell; the one it replaces comes back.
     pub fn set(&mut self, fingerprint: Fingerprint, cell: &Cell) -> Option<Cell> {
         let packed = Packed::new(fingerprint, cell);
-        let index = self.leaf(fingerprint);
-        let Some(leaf) = self.leaves.get_mut(index) else {
-            self.leaves.reserve_exact(1);
-            self.leaves.push(Leaf { low: fingerprint, entries: vec![packed] });
-            return None;
-        };
-        match leaf.find(fingerprint) {
+        let (index, found) = self.seek(fingerprint);
+        let leaf = self.leaf_mut(index);
+        match found {
             Ok(at) => Some(std::mem::replace(&mut leaf.entries[at], packed).cell()),
             Err(at) => {
                 leaf.insert(at, packed);
@@ -150,27 +194,38 @@ impl Table {
         }
     }
 
+    /// Changes the cell where it lies, if it is there.
+    pub fn change(&mut self, fingerprint: Fingerprint, change: impl FnOnce(Cell) -> Option<Cell>) {
+        let (index, Ok(at)) = self.seek(fingerprint) else { return };
+        let packed = &mut self.leaf_mut(index).entries[at];
+        if let Some(cell) = change(packed.cell()) {
+            *packed = Packed::new(fingerprint, &cell);
+        }
+    }
+
     fn split(&mut self, index: usize) {
-        let leaf = &mut self.leaves[index];
+        let leaf = self.leaf_mut(index);
         let upper = leaf.entries.split_off(LEAF_ENTRIES_MAX / 2);
         leaf.entries.shrink_to(LEAF_ENTRIES_MAX / 2 + LEAF_GROWTH);
         let low = upper[0].fingerprint();
-        self.leaves.insert(index + 1, Leaf { low, entries: upper });
+        self.more.reserve_exact(1);
+        self.more.insert(index, Leaf { low, entries: upper });
     }
 
     /// Takes the cell out.
     pub fn remove(&mut self, fingerprint: Fingerprint) -> Option<Cell> {
-        let index = self.leaf(fingerprint);
-        let leaf = self.leaves.get_mut(index)?;
-        let at = leaf.find(fingerprint).ok()?;
+        let (index, Ok(at)) = self.seek(fingerprint) else { return None };
+        let leaf = self.leaf_mut(index);
         let cell = leaf.entries.remove(at).cell();
-        match leaf.entries.first() {
-            Some(first) => leaf.low = first.fingerprint(),
-            None => {
-                self.leaves.remove(index);
+        match (leaf.entries.first(), index.checked_sub(1)) {
+            (Some(first), _) => leaf.low = first.fingerprint(),
+            (None, Some(index)) => {
+                self.more.remove(index);
                 return Some(cell);
             }
+            (None, None) => leaf.low = Fingerprint::MIN,
         }
+        let leaf = self.leaf_mut(index);
         if leaf.entries.capacity() > 2 * leaf.entries.len() + LEAF_GROWTH {
             leaf.entries.shrink_to(leaf.entries.len() + LEAF_GROWTH);
         }
@@ -179,9 +234,9 @@ impl Table {
 
     /// Entries in order, from `from` on.
     pub fn range(&self, from: Fingerprint) -> impl Iterator<Item = (Fingerprint, Cell)> + '_ {
-        let first = self.leaf(from);
-        self.leaves
-            .iter()
+        let (first, _) = self.seek(from);
+        std::iter::once(&self.first)
+            .chain(&self.more)
             .skip(first)
             .flat_map(|leaf| leaf.entries.iter())
             .map(|packed| (packed.fingerprint(), packed))
@@ -191,8 +246,9 @@ impl Table {
 
     /// Bytes that the table has asked the allocator for.
     pub fn heap_bytes(&self) -> usize {
-        let entries: usize = self.leaves.iter().map(|leaf| leaf.entries.capacity() * CELL_BYTES).sum();
-        entries + self.leaves.capacity() * size_of::<Leaf>()
+        let leaves = std::iter::once(&self.first).chain(&self.more);
+        let entries: usize = leaves.map(|leaf| leaf.entries.capacity() * CELL_BYTES).sum();
+        entries + self.more.capacity() * size_of::<Leaf>()
     }
 }
 
