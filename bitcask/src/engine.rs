@@ -129,7 +129,7 @@ impl Bitcask {
             Owner::Log => match result {
                 Ok(Outcome::Written { buf }) => self.log.written(&mut self.core, buf),
                 Ok(outcome) => return Err(Fault::Io { message: format!("a write ended as {outcome:?}") }),
-                Err(error) if planted(if error.message.contains("Short") { 204 } else { 203 }) => {
+                Err(error) if planted(203) || planted(204) && error.message.contains("Short") => {
                     let lost = self.log.zeros_for_flight();
                     self.log.written(&mut self.core, lost);
                 }

@@ -15,7 +15,7 @@ enum Change {
 }
 
 /// The names of one directory.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Directory {
     now: BTreeMap<String, u64>,
     durable: BTreeMap<String, u64>,
@@ -23,6 +23,11 @@ pub(super) struct Directory {
 }
 
 impl Directory {
+    /// Whether a crash may undo something.
+    pub fn is_dirty(&self) -> bool {
+        !self.unsynced.is_empty()
+    }
+
     pub fn find(&self, name: &str) -> Option<u64> {
         self.now.get(name).copied()
     }

@@ -16,7 +16,7 @@ const _: () = assert!(BLOCK_BYTES / SECTOR_BYTES == 8, "the sectors of a block f
 type Block = Box<[u8; BLOCK_BYTES]>;
 
 /// Sectors of one block that were written and not synced.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Unsynced {
     bytes: Block,
     /// Which sectors hold newer bytes than the durable block.
@@ -26,7 +26,7 @@ struct Unsynced {
 }
 
 /// The bytes of one file. A block that is not there is zero.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct File {
     len: u64,
     durable_len: u64,

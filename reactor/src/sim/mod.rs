@@ -53,6 +53,7 @@ pub struct SimDisk {
     next_op: u64,
     next_file: u32,
     next_inode: u64,
+    has_lied: bool,
     counters: Counters,
 }
 
@@ -73,6 +74,7 @@ impl SimDisk {
             next_op: 1,
             next_file: 1,
             next_inode: 1,
+            has_lied: false,
             counters: Counters::default(),
         }
     }
@@ -155,6 +157,31 @@ impl SimDisk {
             file.crash(&mut self.rng);
         }
         self.collect();
+    }
+
+    /// A healthy disk as this one would be, had the power failed now, before anything that is under way was begun. `seed`
+    /// draws what is kept of what is not durable. This disk goes on untouched.
+    pub fn after_power_loss(&self, seed: u64) -> SimDisk {
+        let mut disk = SimDisk {
+            now: self.now,
+            latency: Latency::none(),
+            directory: self.directory.clone(),
+            files: self.files.clone(),
+            next_inode: self.next_inode,
+            ..SimDisk::new(seed)
+        };
+        disk.crash();
+        disk
+    }
+
+    /// Whether a write ever went elsewhere, or left other bytes, and nobody was told.
+    pub fn has_lied(&self) -> bool {
+        self.has_lied
+    }
+
+    /// Whether names were changed since the last `SyncDir`.
+    pub fn has_volatile_names(&self) -> bool {
+        self.directory.is_dirty()
     }
 
     /// The process ends but the machine does not: what was written stays as it is, handles and operations under way are
@@ -313,6 +340,7 @@ impl SimDisk {
         self.counters.syncs += u64::from(sync);
         let misdirected = self.rng.chance(self.faults.misdirected_per_million);
         let rotten = self.rng.chance(self.faults.write_rot_per_million);
+        self.has_lied |= misdirected || rotten;
         let (place, bit) = (self.rng.next_u64(), self.rng.next_u64());
         let target = self.file(file)?;
         let blocks = (target.len().max(offset + 1) / BLOCK_BYTES as u64).max(1);

@@ -124,6 +124,21 @@ impl Ledger {
         Ok(())
     }
 
+    /// Compares with what a core would come back with: `back` tells it for each key of its slice.
+    pub fn survives(&self, member: Member, slice: u16, back: impl Fn(&[u8]) -> AcceptorState) -> Checked {
+        for (name, key) in self.keys.iter().filter(|(_, key)| key.slice == slice) {
+            let (state, copy) = (back(name), &key.copies[usize::from(member)]);
+            if state.promised < copy.promised || state.accepted < copy.accepted {
+                let detail = format!(
+                    "key {} on host {member}: promised {} accepted {} are durable; after a power failure promised {} accepted {}",
+                    show(name), copy.promised, copy.accepted, state.promised, state.accepted
+                );
+                return Err(Violation::new(invariant::SURVIVES, detail));
+            }
+        }
+        Ok(())
+    }
+
     /// A core lost its memory: what it proposed and had not made durable is gone. To be called after [`Ledger::look`].
     pub fn forget(&mut self, member: Member, slice: u16) {
         for key in self.keys.values_mut().filter(|key| key.slice == slice) {

@@ -23,7 +23,6 @@
 pub mod hunt;
 pub mod ledger;
 pub mod limits;
-#[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod order;
 pub mod plan;

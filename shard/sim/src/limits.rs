@@ -43,6 +43,16 @@ pub const UNKNOWN_PER_KEY_MAX: usize = 7;
 /// Expiring writes on one key, each of which may end at an unknown time, before clients move on to a fresh key.
 pub const EXPIRING_PER_KEY_MAX: usize = 6;
 
+/// Power failures that are tried in a copy, in a million turns in which a disk operation ended; besides one at each start.
+/// Each costs about a millisecond.
+pub const SHADOWS_PER_MILLION: u32 = 3_000;
+
+/// The same while names in the directory are not durable: then a power failure undoes most.
+pub const SHADOWS_PER_MILLION_VOLATILE: u32 = 30_000;
+
+/// Turns of a recovery in such a copy at most: every disk operation in it ends at once, and each turn takes all that ended.
+pub const SHADOW_TURNS_MAX: u32 = 10_000;
+
 /// Old messages kept for replay.
 pub const REPLAY_KEPT: usize = 128;
 

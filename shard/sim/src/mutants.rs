@@ -1,9 +1,10 @@
 //! The planted bugs: what each is, and which of them this process has.
 //!
 //! The product asks `planted(number)` at each place (`paxos::mutants`, `reactor::mutants`); a process selects one number
-//! before its first run and keeps it. A number is never used anew. Hundreds tell the crate: below 100 `paxos`, from
+//! before its first run and keeps it. Only the feature `mutants` makes that possible; the list is always there. A number is never used anew. Hundreds tell the crate: below 100 `paxos`, from
 //! 100 on `shard`, 200 `bitcask`, 300 `reactor`, 400 `netbatch`.
 
+#[cfg(feature = "mutants")]
 use std::sync::OnceLock;
 
 /// A planted bug.
@@ -118,9 +119,11 @@ pub fn find(number: u32) -> Option<&'static Mutant> {
     ALL.iter().find(|mutant| mutant.number == number)
 }
 
+#[cfg(feature = "mutants")]
 static SELECTED: OnceLock<u32> = OnceLock::new();
 
 /// Gives this process a planted bug, before its first run and once.
+#[cfg(feature = "mutants")]
 pub fn select(number: u32) {
     let selected = *SELECTED.get_or_init(|| number);
     assert!(selected == number, "a process has one planted bug, and keeps it");
@@ -129,12 +132,16 @@ pub fn select(number: u32) {
 }
 
 /// The planted bug of this process.
+#[cfg(feature = "mutants")]
 pub fn selected() -> Option<u32> {
     SELECTED.get().copied()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use super::ALL;
 
     #[test]
@@ -142,5 +149,34 @@ mod tests {
         assert!(ALL.windows(2).all(|pair| pair[0].number < pair[1].number), "by number, each once");
         assert!(ALL.iter().all(|mutant| mutant.number > 0 && !mutant.what.is_empty()));
         assert!(ALL.len() >= 40, "the goal of docs/testing.md");
+    }
+
+    /// The numbers that the sources in a folder ask for.
+    fn asked(folder: &Path, numbers: &mut BTreeSet<u32>) {
+        for entry in std::fs::read_dir(folder).expect("the sources are there") {
+            let path = entry.expect("an entry of a folder").path();
+            if path.is_dir() {
+                asked(&path, numbers);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a source is text");
+                let calls = text.split("planted(").skip(1);
+                numbers.extend(calls.filter_map(|call| call.split(')').next()?.parse::<u32>().ok()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_listed_is_planted_and_what_is_planted_is_listed() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let listed: BTreeSet<u32> = ALL.iter().map(|mutant| mutant.number).collect();
+        let mut planted = BTreeSet::new();
+        for home in ["paxos", "shard", "bitcask", "reactor", "netbatch"] {
+            let mut here = BTreeSet::new();
+            asked(&root.join(home).join("src"), &mut here);
+            let strays = ALL.iter().find(|mutant| here.contains(&mutant.number) && mutant.home() != home);
+            assert_eq!(strays, None, "a number tells its crate");
+            planted.append(&mut here);
+        }
+        assert_eq!(listed, planted);
     }
 }

@@ -23,6 +23,8 @@ pub enum Stream {
     Jitter = 7,
     /// What makes the plan broad: cores, and the rarer faults.
     Breadth = 8,
+    /// Power failures that are tried in a copy.
+    Shadow = 15,
 }
 
 impl Stream {

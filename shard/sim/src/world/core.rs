@@ -90,13 +90,7 @@ impl Core {
         let Place { host, core } = self.place;
         let which = u64::from(core) << 48 | u64::from(host) << 32 | u64::from(life);
         let seed = plan.seed.wrapping_mul(31).wrapping_add(which);
-        let hosts = (0..u16::from(plan.hosts)).map(|host| host + 1).collect();
-        let mut config = Config::new(hosts, host, core, seed);
-        config.slices = plan.cores;
-        let mut store = bitcask::Options::new(u32::from(core), *b"simulated finger");
-        store.segment_bytes = plan.segment_bytes;
-        store.cache_bytes = plan.cache_bytes;
-        self.shard = Some(Shard::new(config, store, &mut self.disk));
+        self.shard = Some(new_shard(self.place, plan, seed, &mut self.disk));
         if plan.transport == Transport::Streams {
             self.net = Some(streams::new_net(self.place, plan, seed));
         }
@@ -154,6 +148,18 @@ impl Core {
         let times = [self.disk.next_event(), shard.deadline(), links, upkeep, waiting];
         times.into_iter().flatten().min().map(|at| at.max(now + TURN_NS))
     }
+}
+
+/// The product's core over a disk, before it has read anything.
+pub(super) fn new_shard(place: Place, plan: &Plan, seed: u64, disk: &mut SimDisk) -> Shard<SimDisk> {
+    let Place { host, core } = place;
+    let hosts = (0..u16::from(plan.hosts)).map(|host| host + 1).collect();
+    let mut config = Config::new(hosts, host, core, seed);
+    config.slices = plan.cores;
+    let mut store = bitcask::Options::new(u32::from(core), *b"simulated finger");
+    store.segment_bytes = plan.segment_bytes;
+    store.cache_bytes = plan.cache_bytes;
+    Shard::new(config, store, disk)
 }
 
 impl World {
@@ -231,6 +237,9 @@ impl World {
         if started {
             self.ledger.forget(place.host, place.core);
             self.tell(|| format!("{place} serves"));
+        }
+        if started || ended && self.core(place).ready {
+            self.check_shadow(place, started)?;
         }
         Ok(())
     }

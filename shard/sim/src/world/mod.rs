@@ -6,6 +6,7 @@ mod finish;
 mod host;
 mod messages;
 mod nemesis;
+mod shadow;
 mod signals;
 mod streams;
 
@@ -127,6 +128,7 @@ pub struct World {
     crash: Rng,
     nemesis: Rng,
     jitter: Rng,
+    shadow: Rng,
     work: Rng,
     labels: BTreeMap<&'static str, u64>,
 }
@@ -166,6 +168,7 @@ impl World {
             crash: Stream::Crash.rng(plan.seed),
             nemesis: Stream::Nemesis.rng(plan.seed),
             jitter: Stream::Jitter.rng(plan.seed),
+            shadow: Stream::Shadow.rng(plan.seed),
             work,
             labels: BTreeMap::new(),
             plan,

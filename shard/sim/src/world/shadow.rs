@@ -1,0 +1,56 @@
+//! Shadows: what a core would come back with, had the power of its machine failed at this very moment.
+//!
+//! A copy of its disk loses what is not durable, and the product recovers from what is left, beside the run and without a
+//! part in it. What the ledger saw as durable must be there again. The power failures that a run draws prove the same, but only
+//! where they strike: a mistake that the next sync happens to repair is open for microseconds. A disk that has lied is left
+//! out: what it holds is anybody's guess.
+
+use reactor::sim::SimDisk;
+use shard::{Clock, Effects, Shard, Turn};
+
+use super::core::new_shard;
+use super::{Place, World};
+use crate::limits::{SHADOWS_PER_MILLION, SHADOWS_PER_MILLION_VOLATILE, SHADOW_TURNS_MAX};
+use crate::plan::Plan;
+use crate::violation::{invariant, Checked, Violation};
+
+impl World {
+    /// Tries a power failure in a copy of a core that serves: at each of its starts, and now and then.
+    pub(super) fn check_shadow(&mut self, place: Place, started: bool) -> Checked {
+        let disk = &self.core(place).disk;
+        let (volatile, lied) = (disk.has_volatile_names(), disk.has_lied());
+        let often = if volatile { SHADOWS_PER_MILLION_VOLATILE } else { SHADOWS_PER_MILLION };
+        let drawn = self.shadow.chance(often);
+        let seed = self.shadow.next_u64();
+        if lied || !started && !drawn {
+            return Ok(());
+        }
+        self.label("a power failure was tried in a copy");
+        let mut disk = self.core(place).disk.after_power_loss(seed);
+        let back = recover(place, &self.plan, &mut disk, Clock { now: self.now, wall_ms: 0 });
+        let back = back.map_err(|why| {
+            let detail = format!("had the power of {place} failed now, it could not start again: {why}");
+            Violation::new(invariant::SURVIVES, detail)
+        })?;
+        self.ledger.survives(place.host, place.core, |key| back.inspect(key))
+    }
+}
+
+/// Has the product recover from a disk, until it would serve.
+fn recover(place: Place, plan: &Plan, disk: &mut SimDisk, clock: Clock) -> Result<Shard<SimDisk>, String> {
+    let mut effects = Effects::new(plan.hosts);
+    let mut shard = new_shard(place, plan, plan.seed, disk);
+    for _ in 0..SHADOW_TURNS_MAX {
+        if let Some(fault) = shard.fault() {
+            return Err(fault.to_string());
+        }
+        if shard.is_ready() {
+            return Ok(shard);
+        }
+        let completions = disk.poll_completions(clock.now);
+        let mut turn = Turn { disk, clock, effects: &mut effects };
+        completions.into_iter().for_each(|completion| shard.on_disk(&mut turn, completion));
+        shard.end_turn(&mut turn);
+    }
+    Err("recovery does not end".to_owned())
+}
