@@ -133,6 +133,8 @@ pub struct Replica {
     read: Option<Reading>,
     reads: u32,
     heard: Vec<(Member, Report<Log>)>,
+    /// The fast path is not for records up to this round: they are from before an epoch.
+    fast_above: u64,
 }
 
 impl Hash for Replica {
@@ -179,7 +181,47 @@ impl Replica {
             read: None,
             reads: 0,
             heard: Vec::new(),
+            fast_above: 0,
         }
+    }
+
+    /// A new epoch: all that rests on answers is void, and so is the fast path.
+    pub fn change_epoch(&mut self, fx: &mut Effects) {
+        self.give_up_ballot();
+        if matches!(self.read, Some(Reading::Asking(_))) {
+            self.inst.abandon_read();
+            self.read = None;
+            fx.events.push(Event::ReadDropped);
+        }
+        self.fast_above = self.round.max(self.durable.promised.round);
+    }
+
+    /// The log is lost: nothing of what it promised is known any more.
+    pub fn lose_log(&mut self, fx: &mut Effects) {
+        self.give_up_requests(fx);
+        self.disk.clear();
+        (self.durable, self.durable_log) = (AcceptorState::default(), None);
+        (self.told, self.round, self.reads, self.fast_above) = (Ballot::ZERO, 0, 0, 0);
+        self.inst = Instance::new(self.me, self.members, self.durable, None);
+    }
+
+    /// It is a voter again, with ballots that no former life of it has issued.
+    pub fn start_life(&mut self, incarnation: u32) {
+        assert!(incarnation > self.incarnation, "incarnations grow");
+        self.incarnation = incarnation;
+    }
+
+    /// What is durable here, for who lost it.
+    pub fn tell(&self) -> (Ballot, Ballot, Option<Log>) {
+        (self.durable.accepted, self.inst.state().chosen_to, self.durable_log.clone())
+    }
+
+    /// Takes over a record that is known to be chosen.
+    pub fn take_over(&mut self, ballot: Ballot, log: Log, fx: &mut Effects) {
+        let mut out = Vec::new();
+        self.round = self.round.max(ballot.round);
+        self.inst.take_over(ballot, log, Ballot::ZERO, &mut out);
+        self.run(out, fx);
     }
 
     pub fn has_write(&self) -> bool {
@@ -280,7 +322,7 @@ impl Replica {
             }
             _ => {}
         }
-        self.inst.can_fast(self.node(), self.incarnation)
+        self.inst.can_fast(self.node(), self.incarnation) && state.accepted.round > self.fast_above
     }
 
     fn go_fast(&mut self, id: Id, out: &mut Vec<Output<Log>>, fx: &mut Effects) {

@@ -1,9 +1,11 @@
-//! Tests of the protocol: rules one by one, golden scripts, a twin of the acceptor, exhaustive exploration, random schedules.
+//! Tests of the protocol: rules one by one, golden scripts, a twin of the acceptor, exhaustive exploration, random schedules, losses of
+//! whole logs.
 
 mod checker;
 mod driver;
 mod explore;
 mod golden;
 mod model;
+mod rejoin;
 mod rules;
 mod twin;
