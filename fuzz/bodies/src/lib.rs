@@ -13,10 +13,10 @@
 //!
 //! # Invariants
 //!
-//! 1. A target decides everything by its input: no clock, no randomness, nothing kept from one input to the next. 2. A target checks
-//! more than that nothing panics: the same bytes in other pieces mean the same, what is decoded is encoded as it was, and memory
-//! follows the bytes that arrived ([`meter`]). 3. Checksums are made right where a target is about what lies behind them, since no
-//! mutation finds them.
+//! 1. A target decides everything by its input: no clock, no randomness, nothing kept from one input to the next.
+//! 2. A target checks more than that nothing panics: the same bytes in other pieces mean the same, what is decoded is
+//!    encoded as it was, and memory follows the bytes that arrived ([`meter`]).
+//! 3. Checksums are made right where a target is about what lies behind them, since no mutation finds them.
 
 mod command;
 mod config;
