@@ -173,7 +173,7 @@ impl Table {
     /// See [`Table::touch_leaf`]. Says nothing.
     pub fn touch_entries(&self, fingerprint: Fingerprint) -> u64 {
         let entries = &self.first.entries;
-        let at = (u128::from(fingerprint.hi) * entries.len() as u128 >> 64) as usize;
+        let at = ((u128::from(fingerprint.hi) * entries.len() as u128) >> 64) as usize;
         entries.get(at).map_or(0, |packed| packed.word(0))
     }
 
