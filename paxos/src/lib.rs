@@ -38,13 +38,15 @@ pub mod instance;
 pub mod limits;
 pub mod message;
 pub mod mutants;
+pub mod output;
 pub mod proposer;
 pub mod quorum;
 pub mod read;
 
 pub use acceptor::AcceptorState;
 pub use ballot::Ballot;
-pub use instance::{Entry, Found, Instance, Lost, Output, Recorded, Token};
+pub use instance::Instance;
 pub use message::{Message, Report};
+pub use output::{Entry, Found, Lost, Output, Recorded, Token};
 pub use quorum::{Member, MemberSet, Members};
 pub use read::ReadOutcome;
