@@ -5,6 +5,7 @@
 //! until the entry is chosen. A batch that changes nothing is a read and is answered like one: never from the fast state
 //! alone.
 
+use std::collections::VecDeque;
 use std::mem;
 
 use bitcask::Kind;
@@ -546,9 +547,17 @@ impl<D: Disk> Shard<D> {
         });
     }
 
-    /// Answers the commands of the batch whose deadline passed. An Accept that is out may carry them.
+    /// Answers the commands whose deadline passed, whatever those before them have. An Accept that is out may carry those of
+    /// the batch.
     fn drop_expired(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         let now = turn.clock.now;
+        if self.peek(id).queue.iter().any(|queued| queued.deadline <= now) {
+            let queue = mem::take(&mut self.entity(id).queue);
+            let (late, kept): (VecDeque<_>, VecDeque<_>) =
+                queue.into_iter().partition(|queued| queued.deadline <= now);
+            self.entity(id).queue = kept;
+            late.into_iter().for_each(|queued| self.answer_expired(turn, queued, 0));
+        }
         if self.entity(id).settle.is_some_and(|settle| settle.until <= now) {
             self.end_settle(id);
         }
@@ -580,7 +589,8 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Wakes the entity at a time, or at the earliest deadline of its commands if that is sooner.
+    /// Wakes the entity at a time, or at the earliest deadline of its batch if that is sooner. One in the queue is
+    /// noticed with the next repetition: looking through the queue at each attempt would cost more than that is worth.
     fn wake_by_deadline(&mut self, id: EntityId, at: Nanos) {
         let entity = self.peek(id);
         let settle = entity.settle.map(|settle| settle.until);

@@ -2,6 +2,7 @@
 
 mod bridge;
 mod command;
+mod deadlines;
 mod keyspace;
 mod learner;
 mod repair;

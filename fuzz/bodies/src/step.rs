@@ -3,6 +3,8 @@
 //! The core is one of three, on a simulated disk, with clients of its own. Messages come in as they are, or with the epoch and
 //! incarnation that the core expects, so that more than their head is read. What it says in return is thrown away.
 
+use std::collections::BTreeMap;
+
 use reactor::sim::SimDisk;
 use shard::command::{Command, Limits};
 use shard::{Clock, Config, Effects, Request, RequestId, Shard, Turn};
@@ -30,7 +32,7 @@ pub fn run(data: &[u8]) {
     // Whatever was said, clients get their answers when their time is over.
     core.pass(3000 * MS);
     assert!(core.shard.fault().is_none(), "a peer cannot stop the core: {:?}", core.shard.fault());
-    assert_eq!(core.answered, core.asked, "every request has one reply");
+    assert!(core.unanswered.is_empty(), "every request has one reply: {:?}", core.unanswered);
 }
 
 struct Core {
@@ -39,7 +41,8 @@ struct Core {
     effects: Effects,
     now: u64,
     asked: u64,
-    answered: u64,
+    /// Requests, and the line that each has of the commands below.
+    unanswered: BTreeMap<u64, usize>,
 }
 
 impl Core {
@@ -48,7 +51,8 @@ impl Core {
         let mut store = bitcask::Options::new(0, *b"the same for all");
         (store.segment_bytes, store.cache_bytes) = (bitcask::limits::SEGMENT_BYTES_MIN, 16 << 10);
         let shard = Shard::new(Config::new(vec![1, 2, 3], 0, 0, 1), store, &mut disk);
-        let mut core = Core { disk, shard, effects: Effects::new(3), now: 0, asked: 0, answered: 0 };
+        let mut core =
+            Core { disk, shard, effects: Effects::new(3), now: 0, asked: 0, unanswered: BTreeMap::new() };
         core.settle();
         assert!(core.shard.is_ready(), "an empty directory is soon recovered");
         core.peer(1);
@@ -61,7 +65,9 @@ impl Core {
         let mut turn = Turn { disk: &mut self.disk, clock, effects: &mut self.effects };
         work(&mut self.shard, &mut turn);
         self.shard.end_turn(&mut turn);
-        self.answered += self.effects.replies.drain(..).count() as u64;
+        for (id, _) in self.effects.replies.drain(..) {
+            assert!(self.unanswered.remove(&id.0).is_some(), "one reply to request {}", id.0);
+        }
         self.effects.outboxes.iter_mut().for_each(|outbox| outbox.clear());
     }
 
@@ -115,12 +121,13 @@ impl Core {
             &[b"SCAN", b"0"],
             &[b"FLUSHALL"],
         ];
-        let line = words[usize::from(input.byte()) % words.len()];
-        let command = match Command::parse(line, &Limits::default()).expect("a command") {
+        let line = usize::from(input.byte()) % words.len();
+        let command = match Command::parse(words[line], &Limits::default()).expect("a command") {
             Command::Many(split) => split.parts.into_iter().next().expect("one key"),
             command => command,
         };
         self.asked += 1;
+        self.unanswered.insert(self.asked, line);
         let request =
             Request { id: RequestId(self.asked), command, deadline: self.now + 1000 * MS, scope: None };
         self.with_turn(|shard, turn| shard.submit(turn, request));
