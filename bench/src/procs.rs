@@ -60,6 +60,17 @@ impl Process {
     }
 }
 
+/// How long the threads of a process have been ready to run and had to wait for a CPU, in ns, all together; 0
+/// if the kernel does not tell. A drill that measures time says by it how busy the machine was.
+pub fn cpu_wait_ns(pid: u32) -> u64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    let waited = |path: std::path::PathBuf| {
+        let text = fs::read_to_string(path.join("schedstat")).ok()?;
+        text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    tasks.flatten().filter_map(|task| waited(task.path())).sum()
+}
+
 /// The processes that listen on any of the addresses, in order of their ids. Empty for servers on another
 /// machine, and for processes whose descriptors this user may not see.
 pub fn listening(addrs: &[SocketAddr]) -> Vec<Process> {
@@ -151,6 +162,7 @@ mod tests {
         let me = Process::running(std::process::id()).unwrap();
         assert_eq!(listening(&[addr]), vec![me]);
         assert!(me.is_alive() && me.cpu_us().is_some());
+        assert_eq!(cpu_wait_ns(u32::MAX), 0, "there is no such process");
         assert!(!Process { started: me.started + 1, ..me }.is_alive(), "an id used again is another process");
         assert_eq!(listening(&[SocketAddr::new("127.0.0.9".parse().unwrap(), addr.port())]), Vec::new());
     }

@@ -13,6 +13,7 @@ use super::ledger;
 use super::limits::HOSTS;
 use super::means::Means;
 use super::report::Report;
+use super::scenario::{Outcome, Scenario};
 use crate::error::BenchError;
 use crate::limits::{DRILL_CLIENTS_MAX, DRILL_KEYS_MAX};
 
@@ -31,6 +32,9 @@ pub struct ChaosArgs {
     /// Faults to draw from: all, cuts, disks, none, or names with commas between them (see docs/bench.md).
     #[arg(long, default_value = "all", value_name = "KINDS")]
     pub faults: String,
+    /// Instead of faults by the seed, a drill with a figure to hold, and with the disks that it needs.
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub scenario: Option<Scenario>,
     /// Seed of faults and clients.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -141,7 +145,7 @@ impl ChaosArgs {
     /// The disk of each host: as asked, or mixed by the seed; a folder where the machine cannot do it.
     pub fn media(&self, means: &Means) -> Vec<Medium> {
         let mixed = [Medium::Memory, Medium::Image, Medium::Tmpfs, Medium::Memory];
-        let asked = self.medium().ok().flatten();
+        let asked = self.scenario.map(Scenario::medium).or_else(|| self.medium().ok().flatten());
         let wanted =
             |host: usize| asked.unwrap_or(mixed[(self.seed as usize).wrapping_add(host) % mixed.len()]);
         let able = |medium: Medium| means.medium(medium).map_or(Medium::Folder, |()| medium);
@@ -180,12 +184,29 @@ impl ChaosArgs {
         if let Some(path) = &self.ledger {
             text = ledger::add(path, self.commit.as_deref(), report)?;
         }
-        // A reader that went away ends nothing but the printing.
-        let mut out = std::io::stdout();
-        let _ = out.write_all((text + &report.table()).as_bytes());
-        let _ = out.flush();
+        print(&(text + &report.table()));
         Ok(())
     }
+
+    /// Writes what came of a scenario, as asked for, and prints its table.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write_outcome(&self, outcome: &Outcome) -> Result<(), BenchError> {
+        if let Some(path) = &self.json {
+            let text = serde_json::to_string_pretty(outcome).expect("an outcome has only plain values");
+            std::fs::write(path, text + "\n")
+                .map_err(|source| BenchError::io(format!("writing {}", path.display()), source))?;
+        }
+        print(&outcome.table());
+        Ok(())
+    }
+}
+
+/// Prints to standard output; a reader that went away ends nothing but the printing.
+fn print(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn name_means(name: &str, kind: Kind, own: &str, need: Need) -> bool {

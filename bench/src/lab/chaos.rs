@@ -46,6 +46,9 @@ pub struct Episode {
     pub heal: u64,
     /// When every host served again.
     pub healed: u64,
+    /// The longest time, ns, that one host's threads together waited for a CPU from the beginning to the heal: on a
+    /// machine with nothing else to do it is next to nothing, but for a host whose CPU is limited.
+    pub cpu_wait: u64,
 }
 
 /// What happened, and what was seen.
@@ -65,11 +68,30 @@ pub struct Story {
     pub took: Duration,
 }
 
-/// Runs the drill on a cluster that serves.
+/// What clients saw while something was done to their cluster.
+#[derive(Debug)]
+pub struct Watched<T> {
+    /// What came of what was done.
+    pub told: T,
+    /// By client.
+    pub seen: Vec<Seen>,
+    /// Everything that clients asked, the reads at the end included.
+    pub history: History,
+    /// What it proves, or why not everything could be read back.
+    pub judged: Result<Judgement, String>,
+    /// How long it took, reading back and all.
+    pub took: Duration,
+}
+
+/// Does something to a cluster while clients use it; then reads everything back and judges it.
 ///
 /// # Errors
-/// The machine refuses a fault: nothing is proven then.
-pub fn run(plan: &Plan, cluster: &mut Cluster) -> Result<Story, BenchError> {
+/// What `script` gives.
+pub fn under_load<T>(
+    plan: &Plan,
+    cluster: &mut Cluster,
+    script: impl FnOnce(&mut Cluster, &World) -> Result<T, BenchError>,
+) -> Result<Watched<T>, BenchError> {
     let world = World {
         start: Instant::now(),
         stop: AtomicBool::new(false),
@@ -87,30 +109,36 @@ pub fn run(plan: &Plan, cluster: &mut Cluster) -> Result<Story, BenchError> {
                 scope.spawn(move || client.run())
             })
             .collect();
-        let told = trouble(plan, cluster, &world);
+        let told = script(cluster, &world);
         world.stop.store(true, Ordering::Release);
         let seen = threads.into_iter().map(|thread| thread.join().expect("a panic aborts the process"));
         (told, seen.collect::<Vec<Seen>>())
     });
-    let (episodes, mut troubles) = told?;
+    let told = told?;
     let mut history = History::new();
     for one in &mut seen {
         history.operations.append(&mut one.operations);
     }
-    let judgement = read_and_judge(&world, &mut history, &mut troubles);
-    Ok(Story { episodes, troubles, seen, history, judgement, took: world.start.elapsed() })
+    let judged = read_and_judge(&world, &mut history);
+    Ok(Watched { told, seen, history, judged, took: world.start.elapsed() })
 }
 
-fn read_and_judge(world: &World, history: &mut History, troubles: &mut Vec<String>) -> Option<Judgement> {
+fn read_and_judge(world: &World, history: &mut History) -> Result<Judgement, String> {
     let door =
         judge::Door { hosts: &world.hosts, password: None, timeout: CLIENT_TIMEOUT, start: world.start };
-    match judge::read_back(&door, &world.keys(), history) {
-        Ok(finals) => Some(judge::judge(history, &finals)),
-        Err(error) => {
-            troubles.push(error.to_string());
-            None
-        }
-    }
+    let finals = judge::read_back(&door, &world.keys(), history).map_err(|error| error.to_string())?;
+    Ok(judge::judge(history, &finals))
+}
+
+/// Runs the drill on a cluster that serves.
+///
+/// # Errors
+/// The machine refuses a fault: nothing is proven then.
+pub fn run(plan: &Plan, cluster: &mut Cluster) -> Result<Story, BenchError> {
+    let watched = under_load(plan, cluster, |cluster, world| trouble(plan, cluster, world))?;
+    let Watched { told: (episodes, mut troubles), seen, history, judged, took } = watched;
+    let judgement = judged.map_err(|error| troubles.push(error)).ok();
+    Ok(Story { episodes, troubles, seen, history, judgement, took })
 }
 
 /// Faults until the time is over, or a host does not come back.
@@ -156,6 +184,7 @@ fn happen(
     let names: Vec<String> = faults.iter().map(Fault::text).collect();
     // What ended before is the fault of the episode before, or of nobody.
     troubles.extend(cluster.ended().into_iter().map(|text| Trouble { text, lasting: false }));
+    let waits = cluster.cpu_waits();
     let begin = world.now_ns();
     for fault in &faults {
         cluster.inject(fault)?;
@@ -169,6 +198,7 @@ fn happen(
         troubles.extend(ended.into_iter().map(text));
     }
     let heal = world.now_ns();
+    let cpu_wait = longest_wait(&waits, &cluster.cpu_waits());
     if let Err(error) = cluster.heal() {
         troubles.push(Trouble { text: format!("after {}: {error}", names.join(" and ")), lasting: true });
     }
@@ -184,5 +214,11 @@ fn happen(
             seconds(healed - heal)
         );
     }
-    Ok((Episode { faults, begin, heal, healed }, troubles))
+    Ok((Episode { faults, begin, heal, healed, cpu_wait }, troubles))
+}
+
+/// The longest wait of one host between two looks; a process that is not the same any more counts for nothing.
+fn longest_wait(before: &[(u64, u64)], after: &[(u64, u64)]) -> u64 {
+    let same = before.iter().zip(after).filter(|(before, after)| before.0 == after.0);
+    same.map(|(before, after)| after.1.saturating_sub(before.1)).max().unwrap_or_default()
 }

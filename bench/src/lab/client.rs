@@ -86,6 +86,8 @@ pub struct Event {
     pub client: u32,
     /// Which host, from 0.
     pub host: usize,
+    /// Whether it was a SET without conditions.
+    pub set: bool,
     /// When it was asked, ns.
     pub call: u64,
     /// When it ended, ns.
@@ -97,6 +99,8 @@ pub struct Event {
 /// What a client saw.
 #[derive(Debug, Default)]
 pub struct Seen {
+    /// Whether it came in by the core ports, each key at the host that it is routed to.
+    pub routed: bool,
     /// The operations, for the checkers.
     pub operations: Vec<Operation>,
     /// The same, for who asks about time and place.
@@ -121,9 +125,11 @@ impl<'a> Client<'a> {
     /// Client `index`; every third uses the core ports.
     pub fn new(world: &'a World, index: usize) -> Client<'a> {
         let seed = world.seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let door = Door::new(&world.hosts, index, index % 3 == 2);
+        let routed = index % 3 == 2;
+        let door = Door::new(&world.hosts, index, routed);
         let random = SmallRng::seed_from_u64(seed);
-        Client { world, index, random, door, healed: 0, sequence: 0, seen: Seen::default() }
+        let seen = Seen { routed, ..Seen::default() };
+        Client { world, index, random, door, healed: 0, sequence: 0, seen }
     }
 
     /// Runs until it is told to stop, or its share of the record is full.
@@ -206,7 +212,8 @@ impl<'a> Client<'a> {
             std::thread::sleep(DRILL_PAUSE);
         }
         let client = self.index as u32;
-        self.seen.events.push(Event { client, host, call, end, failure });
+        let set = matches!(command, Command::Set(_));
+        self.seen.events.push(Event { client, host, set, call, end, failure });
         self.seen.operations.push(Operation { client, key, call, command, outcome, version: None });
     }
 }

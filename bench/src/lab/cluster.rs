@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::disk::fuse::Ill;
+use super::disk::fuse::{Ill, MemoryDisk};
 use super::disk::{Disk, Medium};
 use super::fault::{Fault, Kind};
 use super::host::{Host, Ports, Setup};
@@ -17,6 +17,7 @@ use super::means::Means;
 use super::net;
 use super::switch::Switch;
 use crate::error::BenchError;
+use crate::procs;
 
 /// What a cluster is made of.
 #[derive(Debug, Clone)]
@@ -128,7 +129,8 @@ impl Cluster {
         self.hosts[host - 1].kill()
     }
 
-    fn must_start(&mut self, host: usize) {
+    /// Has a host started anew when all is healed.
+    pub fn must_start(&mut self, host: usize) {
         if !self.fallen.contains(&host) {
             self.fallen.push(host);
         }
@@ -268,6 +270,38 @@ impl Cluster {
             }
         }
         texts
+    }
+
+    /// The disk in memory of a host, from 1.
+    ///
+    /// # Errors
+    /// Its disk is of another kind.
+    pub fn memory_disk(&self, host: usize) -> Result<&MemoryDisk, BenchError> {
+        let disk = self.disks[host - 1].memory();
+        disk.ok_or_else(|| {
+            BenchError::Usage(format!("host {host} has no disk in memory: give --disks memory"))
+        })
+    }
+
+    /// Delays every frame between hosts.
+    ///
+    /// # Errors
+    /// There is no network of the lab's own.
+    pub fn set_distance(&mut self, delay: Duration) -> Result<(), BenchError> {
+        let switch =
+            self.switch.as_ref().ok_or_else(|| BenchError::Usage("no network of its own".to_owned()))?;
+        switch.change(|links| {
+            for link in links.iter_mut().skip(1).flat_map(|row| row.iter_mut().skip(1)) {
+                link.delay = delay;
+            }
+        });
+        Ok(())
+    }
+
+    /// How long each host's threads have waited for a CPU since its process started, ns.
+    pub fn cpu_waits(&self) -> Vec<(u64, u64)> {
+        let wait = |host: &Host| (host.starts, host.pid().map_or(0, procs::cpu_wait_ns));
+        self.hosts.iter().map(wait).collect()
     }
 
     /// What each host's disk is.

@@ -42,6 +42,18 @@ pub const CLIENT_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// The time after a cut during which operations on the majority's side may fail (issue 3).
 pub const CUT_GRACE: Duration = Duration::from_millis(200);
 
+/// How soon a core must stop after a sync of its log has failed (issue 3).
+pub const STOP_WITHIN: Duration = Duration::from_millis(100);
+
+/// How much one slow host may add to the p99 of the other hosts' clients (issue 3).
+pub const SLOW_P99_FACTOR: f64 = 2.0;
+
+/// How far apart hosts are in the drill of three places: one way (issue 3).
+pub const DISTANCE: Duration = Duration::from_millis(10);
+
+/// Syncs that fail, one after the other, in the drill of failing syncs: each host has its turn, some twice.
+pub const SCENARIO_ROUNDS: usize = 6;
+
 /// Redirects that one operation of a cluster client follows.
 pub const REDIRECTS_MAX: usize = 5;
 

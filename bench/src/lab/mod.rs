@@ -38,6 +38,7 @@ pub mod link;
 pub mod means;
 pub mod net;
 pub mod report;
+pub mod scenario;
 pub mod switch;
 mod sys;
 mod tool;
@@ -64,13 +65,19 @@ fn inside(args: &args::ChaosArgs, binary: PathBuf, folder: &Path) -> Result<bool
     }
     let media = args.media(&means);
     let (kinds, skipped) = means.sort(&args.kinds()?, &media);
-    for (kind, why) in &skipped {
+    for (kind, why) in skipped.iter().filter(|_| args.scenario.is_none()) {
         eprintln!("SKIPPED {}: {why}", kind.name());
     }
     let layout =
         Layout { binary, folder: folder.to_owned(), cores: args.cores, media, seed: args.seed, enclosed };
     let plan: Plan = args.plan(kinds, layout.media.clone());
     let mut cluster = Cluster::start(&layout, &means)?;
+    if let Some(scenario) = args.scenario {
+        let outcome = scenario::run(scenario, &plan, &mut cluster)?;
+        drop(cluster);
+        args.write_outcome(&outcome)?;
+        return Ok(outcome.good);
+    }
     let story = chaos::run(&plan, &mut cluster)?;
     drop(cluster);
     let disks = layout.media.iter().map(|medium| medium.name()).collect();

@@ -26,6 +26,8 @@ pub struct Line {
     pub lasted_s: f64,
     /// How long after their end every host served a write.
     pub back_s: f64,
+    /// How long one host's threads waited for a CPU meanwhile, at most, seconds: how busy the machine was.
+    pub cpu_wait_s: f64,
     /// The longest time between two answers to one client on the majority's side, ms; none if there is no such
     /// side.
     pub longest_gap_ms: Option<f64>,
@@ -124,8 +126,8 @@ impl Report {
         }
         let _ = writeln!(
             out,
-            "\n{:>8} {:<30}{:>8}{:>8}{:>9}{:>10}{:>7}{:>8}",
-            "at s", "fault", "lasted", "back s", "gap ms", "failures", "late", "struck"
+            "\n{:>8} {:<30}{:>8}{:>8}{:>8}{:>9}{:>10}{:>7}{:>8}",
+            "at s", "fault", "lasted", "back s", "wait s", "gap ms", "failures", "late", "struck"
         );
         for line in &self.lines {
             let gap = line.longest_gap_ms.map_or("-".to_owned(), |gap| format!("{gap:.0}"));
@@ -133,11 +135,12 @@ impl Report {
                 line.by_kind.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
             let _ = writeln!(
                 out,
-                "{:>8.1} {:<30}{:>8.1}{:>8.2}{gap:>9}{:>10}{:>7}{:>8}  {}",
+                "{:>8.1} {:<30}{:>8.1}{:>8.2}{:>8.2}{gap:>9}{:>10}{:>7}{:>8}  {}",
                 line.at_s,
                 line.faults.join(" + "),
                 line.lasted_s,
                 line.back_s,
+                line.cpu_wait_s,
                 line.majority_failures,
                 line.late_failures,
                 line.struck_failures,
@@ -190,6 +193,7 @@ fn line(episode: &Episode, story: &Story) -> Line {
         faults: episode.faults.iter().map(Fault::text).collect(),
         lasted_s: seconds(episode.heal - episode.begin),
         back_s: seconds(episode.healed - episode.heal),
+        cpu_wait_s: seconds(episode.cpu_wait),
         longest_gap_ms: None,
         majority_failures: 0,
         late_failures: 0,

@@ -1,7 +1,12 @@
 //! The engine alone, beside RocksDB by its own `db_bench`: synced puts from 64 writers, 16-byte keys, 100-byte values.
+//!
+//! The engine's own benchmark is a program that is called with `--keys N --seconds S --dir DIR` and ends its output with a line of
+//! JSON, whose fields are those of [`Measured`]. Without one only RocksDB is measured, and that is said.
 
 use std::path::Path;
 use std::process::Command;
+
+use serde::Deserialize;
 
 use crate::context::Context;
 use crate::error::{CompareError, Result};
@@ -19,7 +24,30 @@ pub const ROCKSDB_PUTS: &str = "RocksDB, synced puts of 64 writers";
 /// Synced puts of 64 writers, the engine.
 pub const PUTS: &str = "bitcask, synced puts of 64 writers";
 
+/// Gets of values in memory, one core.
+pub const WARM: &str = "bitcask, warm gets of one core";
+/// Gets of values on disk.
+pub const COLD: &str = "bitcask, cold gets";
+/// Direct reads of the same device at the same depth.
+pub const RAW: &str = "raw direct reads at the same depth";
+/// Memory per key.
+pub const MEMORY: &str = "bitcask, memory per key";
+/// Time to start with all keys.
+pub const START: &str = "bitcask, start-up with all keys";
+
 const WRITERS: u64 = 64;
+
+/// What the benchmark of the engine says; what it does not say is not judged.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Measured {
+    synced_puts_per_second: Option<f64>,
+    warm_gets_per_second: Option<f64>,
+    cold_gets_per_second: Option<f64>,
+    raw_reads_per_second: Option<f64>,
+    ram_bytes_per_key: Option<f64>,
+    start_seconds: Option<f64>,
+}
 
 /// Measures it.
 pub fn measure(context: &Context, _machine: &Machine, record: &mut Record) -> Result<()> {
@@ -29,8 +57,50 @@ pub fn measure(context: &Context, _machine: &Machine, record: &mut Record) -> Re
         let rate = rocksdb(context, folder.path())?;
         context.say(&format!("{NAME} run {run}: {ROCKSDB_PUTS}: {rate:.0}/s"));
         record.figure(NAME, run, ROCKSDB_PUTS, rate, "ops/s");
+        if let Some(program) = &context.programs.engine {
+            let folder = tempfile::tempdir_in(&context.dir)
+                .map_err(|error| CompareError::io("making a folder", error))?;
+            note(context, record, run, &bitcask(context, program, folder.path())?);
+        }
+    }
+    if context.programs.engine.is_none() {
+        record.left_out.push(format!("{NAME}: bitcask itself; name its benchmark with --engine"));
     }
     Ok(())
+}
+
+fn bitcask(context: &Context, program: &Path, folder: &Path) -> Result<Measured> {
+    let mut command = Command::new(program);
+    command.args(["--keys", &context.options.engine_keys.to_string()]);
+    command.args(["--seconds", &context.options.seconds.as_secs_f64().to_string(), "--dir"]).arg(folder);
+    let log = context.dir.join("engine.log");
+    let text = process::run_well("the engine's benchmark", &mut command, &log, LOAD_PATIENCE, &context.stop)?;
+    told(&text).ok_or_else(|| {
+        CompareError::tool("the engine's benchmark", format!("ended without its line of JSON: {text}"))
+    })
+}
+
+/// The last line that is JSON.
+fn told(text: &str) -> Option<Measured> {
+    let line = text.lines().rfind(|line| line.starts_with('{'))?;
+    serde_json::from_str(line).ok()
+}
+
+fn note(context: &Context, record: &mut Record, run: usize, measured: &Measured) {
+    let figures = [
+        (PUTS, measured.synced_puts_per_second, "ops/s"),
+        (WARM, measured.warm_gets_per_second, "ops/s"),
+        (COLD, measured.cold_gets_per_second, "ops/s"),
+        (RAW, measured.raw_reads_per_second, "ops/s"),
+        (MEMORY, measured.ram_bytes_per_key, "bytes"),
+        (START, measured.start_seconds, "s"),
+    ];
+    for (name, value, unit) in figures {
+        if let Some(value) = value {
+            context.say(&format!("{NAME} run {run}: {name}: {value:.1} {unit}"));
+            record.figure(NAME, run, name, value, unit);
+        }
+    }
 }
 
 fn rocksdb(context: &Context, folder: &Path) -> Result<f64> {
@@ -60,10 +130,20 @@ fn read(text: &str, benchmark: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::{read, told};
+
+    #[test]
+    fn what_the_engine_tells_is_its_last_line_of_json() {
+        let text = "puts ...\n{\"start_seconds\": 1}\n{\"start_seconds\": 2.5, \"more\": 3}\ndone\n";
+        let measured = told(text).unwrap();
+        assert_eq!((measured.start_seconds, measured.warm_gets_per_second), (Some(2.5), None));
+        assert!(told("no JSON\n").is_none() && told("{\n").is_none());
+    }
+
     #[test]
     fn the_rate_of_db_bench_is_read() {
         let text = "Entries:    1000\nfillrandom   :     101.2 micros/op 632123 ops/sec 2.0 seconds 1264 operations;   70.0 MB/s\n";
-        assert_eq!(super::read(text, "fillrandom"), Some(632123.0));
-        assert_eq!(super::read("fillrandom : 1 micros/op", "fillrandom"), None);
+        assert_eq!(read(text, "fillrandom"), Some(632123.0));
+        assert_eq!(read("fillrandom : 1 micros/op", "fillrandom"), None);
     }
 }

@@ -35,7 +35,7 @@ pub fn speed(title: &str, rows: &[&Row<'_>]) -> Result<String> {
     });
     let lines: Vec<Series> = lines.collect();
     let (x, y) = (spread(&lines, |point| point.0), spread(&lines, |point| point.1));
-    drawn(|area| {
+    drawn(&lines, |area| {
         let mut chart = ChartBuilder::on(area);
         let mut chart = chart
             .caption(title, ("sans-serif", 18))
@@ -57,7 +57,7 @@ pub fn has_curve(row: &Row<'_>, point: Point) -> bool {
 pub fn percentiles(title: &str, rows: &[&Row<'_>], point: Point) -> Result<String> {
     let lines: Vec<Series> = rows.iter().map(|row| (row.who.name().to_owned(), curve(row, point))).collect();
     let y = spread(&lines, |point| point.1);
-    drawn(|area| {
+    drawn(&lines, |area| {
         let mut chart = ChartBuilder::on(area);
         let mut chart = chart
             .caption(title, ("sans-serif", 18))
@@ -97,7 +97,9 @@ fn spread(lines: &[Series], of: impl Fn(&(f64, f64)) -> f64) -> (f64, f64) {
 
 type Failed = Box<dyn std::error::Error>;
 
+/// A plot and its legend.
 fn drawn(
+    lines: &[Series],
     draw: impl FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> std::result::Result<(), Failed>,
 ) -> Result<String> {
     let mut svg = String::new();
@@ -106,7 +108,7 @@ fn drawn(
         let done = draw(&area).and_then(|()| Ok(area.present()?));
         done.map_err(|error| CompareError::tool("plots", error.to_string()))?;
     }
-    Ok(svg)
+    Ok(svg + &legend(lines))
 }
 
 fn lines_of<'a, X, Y>(
@@ -117,19 +119,18 @@ where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    for ((name, points), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
-        chart
-            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(4))?
-            .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+    for ((_, points), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
+        chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(4))?;
     }
-    let mut labels = chart.configure_series_labels();
-    labels
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.2));
-    labels.draw()?;
     Ok(())
+}
+
+/// Which colour is which system, below the plot: within it the names would hide points.
+fn legend(lines: &[Series]) -> String {
+    let entry = |((name, _), RGBColor(r, g, b)): (&Series, &RGBColor)| {
+        format!("<span style=\"color:rgb({r},{g},{b})\">&#9632;</span> {} &nbsp; ", super::escape(name))
+    };
+    format!("<p>{}</p>", lines.iter().zip(COLOURS.iter().cycle()).map(entry).collect::<String>())
 }
 
 #[cfg(test)]
