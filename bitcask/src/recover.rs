@@ -73,6 +73,8 @@ struct Found {
     index: u16,
     file: Option<FileId>,
     hint: Option<(u64, Option<FileId>)>,
+    /// A hint was there, whatever it was worth: so the segment had its seal.
+    was_hinted: bool,
     /// Walks the hint, if there is one, else the segment.
     walk: Walk,
     in_hint: bool,
@@ -383,7 +385,7 @@ impl Recovery {
         self.recovered.hints_refused += 1;
         let found = &mut self.files[i];
         core.segments.at_mut(found.index).removes = 0;
-        found.in_hint = false;
+        (found.in_hint, found.was_hinted) = (false, true);
         found.walk = Walk::new(names::segment(found.id), found.id, core.options.core, found.len);
         let (id, hint) = (found.id, found.hint.take());
         if let Some((_, Some(file))) = hint {
@@ -447,6 +449,7 @@ impl Recovery {
         let log = self.in_order(LOG)?;
         let merged = self.in_order(MERGE)?;
         let next = self.check_links(&log)?;
+        self.check_hinted()?;
         self.check_room(log.last().into_iter().chain(merged.last()).copied().chain(next))?;
         self.resume(core, chains.0, log.last().copied());
         self.resume(core, chains.1, merged.last().copied());
@@ -495,6 +498,17 @@ impl Recovery {
         let offset = found.walk.last_at;
         self.push(Op::Write { file, offset, buf, sync: true }, Tag::Plain);
         Ok(())
+    }
+
+    /// A hint is begun when its segment's seal is durable. Where the hint is of no use and the seal is not there either, the
+    /// segment was cut, and what the directory took from the hint may lie behind the cut.
+    fn check_hinted(&self) -> Result<(), Fault> {
+        match self.files.iter().find(|found| found.was_hinted && found.seal.is_none()) {
+            Some(found) => {
+                Err(found.damage(format!("it had a hint, so it had a seal; but here: {}", found.end)))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The segments of a chain, by sequence. Only the last one may lack its seal.
@@ -587,6 +601,7 @@ fn found(id: u64, len: u64, core: u32) -> Found {
         index: 0,
         file: None,
         hint: None,
+        was_hinted: false,
         walk: Walk::new(names::segment(id), id, core, 0),
         in_hint: false,
         seal: None,
