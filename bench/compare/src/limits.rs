@@ -14,6 +14,9 @@ pub const STOP_PATIENCE: Duration = Duration::from_secs(20);
 /// Pause between two looks at something that is awaited. A child is awaited by looking, so that Ctrl-C is seen meanwhile.
 pub const POLL: Duration = Duration::from_millis(20);
 
+/// Lines of a program's output that an error quotes.
+pub const LAST_LINES: usize = 4;
+
 /// What a load may take beyond its own time before it is given up: a preload of all keys at a few thousand a second.
 pub const LOAD_PATIENCE: Duration = Duration::from_secs(600);
 

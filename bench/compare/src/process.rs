@@ -12,7 +12,7 @@ use rustix::process::{kill_process, Pid, Signal};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::error::{CompareError, Result};
-use crate::limits::{POLL, STOP_PATIENCE};
+use crate::limits::{LAST_LINES, POLL, STOP_PATIENCE};
 
 /// Whether somebody asked to stop, by Ctrl-C or SIGTERM.
 #[derive(Debug, Clone, Default)]
@@ -71,12 +71,12 @@ impl Server {
         self.child.id()
     }
 
-    /// An error with the last line of its log if it has ended.
+    /// An error with the end of its log if it has ended.
     pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => {
-                Err(CompareError::tool(&self.name, format!("ended ({status}): {}", last_line(&self.log))))
+                Err(CompareError::tool(&self.name, format!("ended ({status}): {}", last_words(&self.log))))
             }
             Err(error) => Err(CompareError::io(format!("looking after {}", self.name), error)),
         }
@@ -114,10 +114,16 @@ fn redirect(command: &mut Command, log: &Path) -> Result<()> {
     Ok(())
 }
 
-fn last_line(log: &Path) -> String {
+/// The end of a log, on one line. Not the last line alone: what a program printed early may be flushed late, behind its error.
+fn last_words(log: &Path) -> String {
     let bytes = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing was said").to_owned()
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let from = lines.len().saturating_sub(LAST_LINES);
+    lines
+        .get(from..)
+        .filter(|lines| !lines.is_empty())
+        .map_or("nothing was said".to_owned(), |lines| lines.join(" | "))
 }
 
 /// Runs a command to its end, with its output in `log`; gives its exit status and what it printed.
@@ -171,7 +177,7 @@ pub fn run_well(
 ) -> Result<String> {
     let (status, text) = run(name, command, log, patience, stop)?;
     if !status.success() {
-        return Err(CompareError::tool(name, format!("{status}: {}", last_line(log))));
+        return Err(CompareError::tool(name, format!("{status}: {}", last_words(log))));
     }
     Ok(text)
 }

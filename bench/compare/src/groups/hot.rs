@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use super::{in_turn, keep};
+use super::{fail, in_turn, keep};
 use crate::context::Context;
 use crate::error::{CompareError, Result};
 use crate::limits::{HOT_TRIAL_REQUESTS, LOAD_PATIENCE};
+use crate::load::Target;
 use crate::machine::Machine;
 use crate::point::Point;
 use crate::process;
@@ -29,14 +30,14 @@ pub fn measure(context: &Context, _machine: &Machine, record: &mut Record) -> Re
     for run in 1..=context.options.runs {
         let mut best = 0.0_f64;
         for point in POINTS {
-            let mut slowest: Option<Outcome> = None;
-            for addr in in_turn(&target.hosts, run) {
-                let outcome = increments(context, *addr, point)?;
-                if slowest.as_ref().is_none_or(|slowest| outcome.ops_per_second < slowest.ops_per_second) {
-                    slowest = Some(outcome);
+            let outcome = match slowest(context, target, point, run) {
+                // redis-benchmark gives up at the first error reply; the other points may be without.
+                Err(error @ CompareError::Tool { .. }) => {
+                    fail(context, record, format!("{NAME} run {run}, {point}: {error}"));
+                    continue;
                 }
-            }
-            let outcome = slowest.ok_or_else(|| CompareError::tool(NAME, "a cluster without hosts"))?;
+                outcome => outcome?,
+            };
             best = best.max(outcome.ops_per_second);
             keep(
                 context,
@@ -55,6 +56,18 @@ pub fn measure(context: &Context, _machine: &Machine, record: &mut Record) -> Re
         record.figure(NAME, run, SLOWEST, best, "ops/s");
     }
     Ok(())
+}
+
+/// The outcome through the host that was slowest.
+fn slowest(context: &Context, target: &Target, point: Point, run: usize) -> Result<Outcome> {
+    let mut slowest: Option<Outcome> = None;
+    for addr in in_turn(&target.hosts, run) {
+        let outcome = increments(context, *addr, point)?;
+        if slowest.as_ref().is_none_or(|slowest| outcome.ops_per_second < slowest.ops_per_second) {
+            slowest = Some(outcome);
+        }
+    }
+    slowest.ok_or_else(|| CompareError::tool(NAME, "a cluster without hosts"))
 }
 
 /// A short trial says how many requests fill the time.
