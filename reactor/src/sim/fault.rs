@@ -16,7 +16,7 @@ pub enum Fault {
 }
 
 /// Rates of faults, in a million operations of the kind. All zero by default.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Reads that fail.
     pub read_error_per_million: u32,
@@ -28,6 +28,8 @@ pub struct Faults {
     pub sync_error_per_million: u32,
     /// Reads in which one bit differs from what is on disk.
     pub read_rot_per_million: u32,
+    /// Reads in which one block is what it was before it was last written, unnoticed.
+    pub stale_read_per_million: u32,
     /// Writes after which one bit on disk differs, unnoticed.
     pub write_rot_per_million: u32,
     /// Writes that land on another block of the file, unnoticed.

@@ -32,6 +32,8 @@ pub(super) struct File {
     durable_len: u64,
     durable: BTreeMap<u64, Block>,
     unsynced: BTreeMap<u64, Unsynced>,
+    /// What durable blocks were before they were last written, where that was not zero.
+    before: BTreeMap<u64, Block>,
 }
 
 impl File {
@@ -56,6 +58,17 @@ impl File {
             }
         }
         count
+    }
+
+    /// Puts into `out`, which was read from `offset`, what its `index`th block was before it was last written.
+    pub fn read_stale(&self, offset: u64, out: &mut [u8], index: usize) {
+        let block = offset / BLOCK_BYTES as u64 + index as u64;
+        if let Some(part) = out.chunks_mut(BLOCK_BYTES).nth(index) {
+            match self.before.get(&block) {
+                Some(before) => part.copy_from_slice(&before[..part.len()]),
+                None => part.fill(0),
+            }
+        }
     }
 
     pub fn write(&mut self, offset: u64, bytes: &[u8]) {
@@ -160,12 +173,21 @@ impl File {
         self.overwrite(bit / 8, &byte);
     }
 
+    fn keep_before(&mut self, block: u64, before: Option<Block>) {
+        match before {
+            Some(before) => self.before.insert(block, before),
+            None => self.before.remove(&block),
+        };
+    }
+
     fn settle(&mut self, block: u64, over: Unsynced, mask: u8) {
         let take = over.written & !over.forsaken & mask;
         if take == ALL && over.bytes.iter().all(|&byte| byte == 0) {
-            self.durable.remove(&block);
+            let before = self.durable.remove(&block);
+            self.keep_before(block, before);
         } else if take == ALL {
-            self.durable.insert(block, over.bytes.clone());
+            let before = self.durable.insert(block, over.bytes.clone());
+            self.keep_before(block, before);
         } else if take != 0 {
             let target = self.durable.entry(block).or_insert_with(|| Box::new([0; BLOCK_BYTES]));
             for sector in (0..8).filter(|sector| take & (1 << sector) != 0) {

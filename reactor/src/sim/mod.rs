@@ -50,6 +50,8 @@ pub struct SimDisk {
     handles: BTreeMap<FileId, u64>,
     pending: BTreeMap<(Nanos, OpId), Op>,
     aimed: BTreeMap<u64, Fault>,
+    /// Files whose last write went to another place.
+    astray: BTreeSet<u64>,
     next_op: u64,
     next_file: u32,
     next_inode: u64,
@@ -71,6 +73,7 @@ impl SimDisk {
             handles: BTreeMap::new(),
             pending: BTreeMap::new(),
             aimed: BTreeMap::new(),
+            astray: BTreeSet::new(),
             next_op: 1,
             next_file: 1,
             next_inode: 1,
@@ -82,6 +85,22 @@ impl SimDisk {
     /// Sets the faults that operations submitted or finished from now on may meet.
     pub fn set_faults(&mut self, faults: Faults) {
         self.faults = faults;
+    }
+
+    /// The faults that operations may meet.
+    pub fn faults(&self) -> Faults {
+        self.faults
+    }
+
+    /// Whether operations may fail or lie, or space is bounded.
+    pub fn is_failing(&self) -> bool {
+        self.faults != Faults::default() || self.capacity_bytes != u64::MAX
+    }
+
+    /// Whether the last write to any file went to another place: what it should have written, and no later write to that file, is
+    /// missing.
+    pub fn is_astray(&self) -> bool {
+        self.astray.iter().any(|inode| self.files.contains_key(inode))
     }
 
     /// Sets how long operations submitted from now on take.
@@ -259,7 +278,13 @@ impl SimDisk {
                 self.counters.reads += 1;
                 let flip = self.rng.chance(self.faults.read_rot_per_million);
                 let bit = self.rng.next_u64();
-                let bytes = self.file(file)?.read(offset, buf.as_mut_slice());
+                let stale = self.rng.chance(self.faults.stale_read_per_million);
+                let target = self.file(file)?;
+                let bytes = target.read(offset, buf.as_mut_slice());
+                if stale && bytes > 0 {
+                    let index = bit as usize % bytes.div_ceil(BLOCK_BYTES);
+                    target.read_stale(offset, &mut buf.as_mut_slice()[..bytes], index);
+                }
                 if flip && bytes > 0 {
                     let at = bit as usize % (bytes * 8);
                     buf.as_mut_slice()[at / 8] ^= 1 << (at % 8);
@@ -342,8 +367,12 @@ impl SimDisk {
         let rotten = self.rng.chance(self.faults.write_rot_per_million);
         self.has_lied |= misdirected || rotten;
         let (place, bit) = (self.rng.next_u64(), self.rng.next_u64());
+        let inode = self.handles.get(&file).copied().unwrap_or_default();
+        let asked = offset;
         let target = self.file(file)?;
-        let blocks = (target.len().max(offset + 1) / BLOCK_BYTES as u64).max(1);
+        let whole = (target.len().max(offset + 1) / BLOCK_BYTES as u64).max(1);
+        // Where the bytes fit into the file.
+        let blocks = whole.saturating_sub(bytes.len().div_ceil(BLOCK_BYTES) as u64 - 1).max(1);
         let offset = if misdirected { place % blocks * BLOCK_BYTES as u64 } else { offset };
         target.write(offset, bytes);
         if sync {
@@ -351,6 +380,11 @@ impl SimDisk {
         }
         if rotten {
             target.flip_bit(offset * 8 + bit % (bytes.len() as u64 * 8));
+        }
+        if offset == asked {
+            self.astray.remove(&inode);
+        } else {
+            self.astray.insert(inode);
         }
         Ok(())
     }

@@ -19,6 +19,7 @@
 //!    run bad; what it cannot decide is counted, not failed. 4. Nothing of the product is changed for the simulator: it
 //!    looks in through `Shard::inspect` and `Shard::under_way`, which only read.
 
+pub mod class;
 #[cfg(feature = "mutants")]
 pub mod hunt;
 pub mod ledger;

@@ -8,8 +8,12 @@ pub const HOSTS_MAX: usize = 5;
 /// Steps of one run at most. A run of 150 operations takes some 5,000 to 30,000; beyond this something spins.
 pub const STEPS_MAX: u64 = 2_000_000;
 
-/// Faults stop at this time at the latest, even if clients are not done.
+/// Faults stop at this time at the latest, even if clients are not done, unless the plan says otherwise.
 pub const FAULTS_UNTIL_MAX: Nanos = 20 * SECOND;
+
+/// How much too fast or too slow a clock runs at most, in a million. Deadlines are told in the host's own time, so a fifth
+/// stretches none of them beyond [`OVERDUE`].
+pub const DRIFT_PPM_MAX: u64 = 200_000;
 
 /// After faults stop: time for restarts, reconnects and the deadlines of what was under way, before the last reads.
 pub const SETTLE: Nanos = 2 * SECOND;
@@ -29,6 +33,9 @@ pub const OVERDUE: Nanos = 3 * SECOND;
 
 /// The longest request deadline that clients ask for.
 pub const DEADLINE_MAX: Nanos = SECOND;
+
+/// Questions that a client asks at once, at most. The search for a linear order gets costly with many on one key.
+pub const PIPELINE_MAX: u64 = 5;
 
 /// Time between turns of one host at least: what a turn itself takes.
 pub const TURN_NS: Nanos = 2 * MICROSECOND;

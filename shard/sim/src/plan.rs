@@ -1,8 +1,14 @@
 //! What a seed stands for: the cluster, the load, and which faults it meets (swarm testing: each class is drawn on or off).
 
-use reactor::clock::{Nanos, MICROSECOND, MILLISECOND};
+use std::collections::BTreeSet;
+
+use paxos::Member;
+use reactor::clock::{Nanos, MICROSECOND, MILLISECOND, SECOND};
 use reactor::rng::Rng;
 use reactor::sim::Latency;
+
+use crate::class::{Class, Classes};
+use crate::limits::{DRIFT_PPM_MAX, FAULTS_UNTIL_MAX};
 
 /// A stream of decisions of its own for each concern, so that switching one fault off does not shift the others.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +92,29 @@ pub enum Routes {
     Torn,
 }
 
+/// Classes of the narrow plan that two seeds of five have, in the order in which they are drawn.
+const NARROW: [Class; 6] =
+    [Class::Blackouts, Class::Cuts, Class::Pauses, Class::SlowDisks, Class::FalseSignals, Class::Clocks];
+
+/// Classes that came later, and one in how many seeds has them.
+const BROAD: [(Class, u64); 15] = [
+    (Class::CrashLoops, 6),
+    (Class::Shapes, 5),
+    (Class::Flaps, 6),
+    (Class::Clogs, 5),
+    (Class::LongPauses, 30),
+    (Class::FailSlow, 8),
+    (Class::Drift, 4),
+    (Class::ReadErrors, 10),
+    (Class::FullDisks, 8),
+    (Class::Rot, 10),
+    (Class::Astray, 12),
+    (Class::StaleReads, 12),
+    (Class::Pipelines, 4),
+    (Class::Retries, 4),
+    (Class::Disconnects, 8),
+];
+
 /// What a run is made of.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -105,24 +134,20 @@ pub struct Plan {
     pub transport: Transport,
     /// How messages fare.
     pub weather: Weather,
-    /// Hosts die: at steps of the nemesis, and around turns, with this chance per million turns.
-    pub crashes: bool,
-    /// See `crashes`.
+    /// Whether more than the narrow plan was drawn.
+    pub is_broad: bool,
+    /// Which faults happen, and which kinds of load.
+    pub classes: Classes,
+    /// Strikes of the nemesis that are left out, by number.
+    pub spared: BTreeSet<u64>,
+    /// Hosts whose disks may be damaged for good: a minority.
+    pub victims: Vec<Member>,
+    /// How much too fast the clock of each host runs, in a million; too slow if below zero.
+    pub drift_ppm: Vec<i64>,
+    /// Deaths at a turn, per million turns.
     pub crash_per_million: u32,
-    /// All hosts die at once.
-    pub blackouts: bool,
-    /// The network is cut, in both directions or in one.
-    pub partitions: bool,
-    /// Hosts stop for a while and go on.
-    pub pauses: bool,
-    /// Disks become slow, one at a time.
-    pub slow_disks: bool,
-    /// Hosts are told that peers are down that are not, and the other way round.
-    pub false_signals: bool,
-    /// Wall clocks differ and jump.
-    pub clocks: bool,
-    /// Some disks fail operations.
-    pub disk_errors: bool,
+    /// Faults stop at this time at the latest.
+    pub faults_until: Nanos,
     /// When the storage of a core fails, the other cores of its host go on; else the process ends.
     pub slices_fail_alone: bool,
     /// Who is preferred.
@@ -152,8 +177,42 @@ impl Plan {
     /// Draws what came later than the rest, from a stream of its own: so the narrow plan of a seed is what it always was, and
     /// scenarios that were found by it stay what they are.
     fn broaden(&mut self, rng: &mut Rng) {
+        self.is_broad = true;
         self.cores = [1, 1, 2, 3][rng.below(4) as usize];
         self.slices_fail_alone = rng.coin();
+        for (class, one_in) in BROAD {
+            let drawn = rng.below(one_in) == 0;
+            self.classes.draw(class, drawn);
+        }
+        let minority = (self.hosts - 1) / 2;
+        let first = rng.below(u64::from(self.hosts)) as Member;
+        self.victims = (0..minority).map(|step| (first + step) % self.hosts).collect();
+        for host in 0..usize::from(self.hosts) {
+            let far = [200, 50_000, DRIFT_PPM_MAX][rng.below(3) as usize];
+            let drift = rng.below(2 * far) as i64 - far as i64;
+            if self.classes.is_drawn(Class::Drift) {
+                self.drift_ppm[host] = drift;
+            }
+        }
+        if self.classes.is_drawn(Class::LongPauses) {
+            // Clients work for as long as the pauses last.
+            self.faults_until = 100 * SECOND;
+            self.think = 3 * SECOND;
+        }
+    }
+
+    /// Switches a class off.
+    pub fn switch_off(&mut self, class: Class) {
+        self.classes.switch_off(class);
+        match class {
+            Class::Loss => self.weather.loss = 0,
+            Class::Repeat => self.weather.repeat = 0,
+            Class::Replay => self.weather.replay = 0,
+            Class::Tail => self.weather.tail = 0,
+            Class::TurnCrashes => self.crash_per_million = 0,
+            Class::Drift => self.drift_ppm.fill(0),
+            _ => {}
+        }
     }
 
     /// The plan of a seed, of one core to a host and with the older faults only.
@@ -163,11 +222,13 @@ impl Plan {
         let transport = if rng.below(4) == 0 { Transport::Streams } else { Transport::Messages };
         let clients = rng.between(3, 6) as u32;
         let crashes = rng.below(3) > 0;
-        let mut class = || rng.below(5) < 2;
-        let [blackouts, partitions, pauses, slow_disks, false_signals, clocks] =
-            std::array::from_fn(|_| class());
-        let disk_errors = rng.below(10) == 0;
-        Plan {
+        let mut classes = Classes::default();
+        classes.draw(Class::Crashes, crashes);
+        for class in NARROW {
+            classes.draw(class, rng.below(5) < 2);
+        }
+        classes.draw(Class::DiskErrors, rng.below(10) == 0);
+        let mut plan = Plan {
             seed,
             hosts,
             cores: 1,
@@ -176,15 +237,13 @@ impl Plan {
             keys: rng.between(2, 8) as usize,
             transport,
             weather: Weather::draw(rng),
-            crashes,
+            is_broad: false,
+            classes,
+            spared: BTreeSet::new(),
+            victims: Vec::new(),
+            drift_ppm: vec![0; usize::from(hosts)],
             crash_per_million: if crashes { [0, 500, 3_000][rng.below(3) as usize] } else { 0 },
-            blackouts,
-            partitions,
-            pauses,
-            slow_disks,
-            false_signals,
-            clocks,
-            disk_errors,
+            faults_until: FAULTS_UNTIL_MAX,
             slices_fail_alone: false,
             routes: [Routes::Fixed, Routes::Liveness, Routes::Torn][rng.below(3) as usize],
             nemesis_every: [15, 60, 200][rng.below(3) as usize] * MILLISECOND,
@@ -193,17 +252,30 @@ impl Plan {
             disk: disk_latency(rng),
             segment_bytes: [64 << 10, 256 << 10, 1 << 20][rng.below(3) as usize],
             cache_bytes: [0, 1 << 10, 1 << 20][rng.below(3) as usize],
-        }
+        };
+        let Weather { tail, loss, repeat, replay, .. } = plan.weather;
+        plan.classes.draw(Class::Tail, tail > 0);
+        plan.classes.draw(Class::Loss, loss > 0);
+        plan.classes.draw(Class::Repeat, repeat > 0);
+        plan.classes.draw(Class::Replay, replay > 0);
+        plan.classes.draw(Class::TurnCrashes, plan.crash_per_million > 0);
+        plan.classes.draw(Class::Reroutes, plan.routes == Routes::Torn);
+        plan
     }
 
     /// Whether any fault is on that keeps hosts from working.
     pub fn has_faults(&self) -> bool {
-        self.crashes
-            || self.blackouts
-            || self.partitions
-            || self.pauses
-            || self.slow_disks
-            || self.disk_errors
+        let harmless = [
+            Class::Tail,
+            Class::Repeat,
+            Class::Replay,
+            Class::Reroutes,
+            Class::Clocks,
+            Class::Drift,
+            Class::Pipelines,
+            Class::Retries,
+        ];
+        self.classes.on().any(|class| !harmless.contains(&class))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Clients: closed loops that ask, wait, give up, and go on elsewhere.
 
+use std::collections::BTreeSet;
+
 use paxos::Member;
 use reactor::clock::{Nanos, MICROSECOND, MILLISECOND};
 use shard::command::Command;
@@ -9,19 +11,22 @@ use synod_bench::history::{self, OperationId};
 
 use super::core::Input;
 use super::{Event, Phase, Place, World};
+use crate::class::Class;
 use crate::ledger::show;
-use crate::limits::{DEADLINE_MAX, OVERDUE};
+use crate::limits::{DEADLINE_MAX, OVERDUE, PIPELINE_MAX};
 use crate::order::Swap;
 use crate::plan::Plan;
 use crate::violation::{invariant, Checked, Violation};
 use crate::workload::{Ask, Form, Kind, Told};
 
-/// A client, connected to one core. It has at most one question out that it waits for.
+/// A client, connected to one core. It asks one question at a time, or a few at once, and goes on when all have ended.
 #[derive(Debug)]
 pub(super) struct Client {
     at: Place,
     left: u32,
-    waits_for: Option<RequestId>,
+    waits_for: BTreeSet<RequestId>,
+    /// What it asks again, since it may have been done or not.
+    again: Option<Ask>,
 }
 
 impl Client {
@@ -29,11 +34,11 @@ impl Client {
         let hosts = u32::from(plan.hosts);
         let core = (id / hosts % u32::from(plan.cores)) as u16;
         let at = Place { host: (id % hosts) as Member, core };
-        Client { at, left: plan.operations, waits_for: None }
+        Client { at, left: plan.operations, waits_for: BTreeSet::new(), again: None }
     }
 
     pub fn is_done(&self) -> bool {
-        self.left == 0 && self.waits_for.is_none()
+        self.left == 0 && self.waits_for.is_empty()
     }
 }
 
@@ -74,9 +79,25 @@ impl World {
             let at = self.now + self.work.between(MILLISECOND, 5 * MILLISECOND);
             return self.schedule(at, Event::Issue(client));
         }
-        self.clients[client as usize].left -= 1;
-        let ask = self.workload.next(client);
-        let operation = self.history.call(client, &ask.key, ask.command.clone(), self.now);
+        let together =
+            if self.plan.classes.has(Class::Pipelines) { self.work.between(1, PIPELINE_MAX) } else { 1 };
+        let together = together.min(u64::from(self.clients[client as usize].left));
+        if together > 1 {
+            self.label("a client asked several things at once");
+        }
+        for place in 0..together as u32 {
+            self.issue_one(client, at, place);
+        }
+    }
+
+    /// One question, the `place`th of those asked at once.
+    fn issue_one(&mut self, client: u32, at: Place, place: u32) {
+        let entry = &mut self.clients[client as usize];
+        entry.left -= 1;
+        let again = entry.again.take();
+        let ask = again.unwrap_or_else(|| self.workload.next(client));
+        let thread = client * PIPELINE_MAX as u32 + place;
+        let operation = self.history.call(thread, &ask.key, ask.command.clone(), self.now);
         let deadline = self.now + self.work.between(30 * MILLISECOND, DEADLINE_MAX);
         let (command, arrival) = (ask.to_command(), self.client_delay());
         let request = self.open_request(Outstanding {
@@ -87,9 +108,13 @@ impl World {
             command,
             arrived: false,
         });
-        self.clients[client as usize].waits_for = Some(request);
+        self.clients[client as usize].waits_for.insert(request);
         self.schedule(self.now + arrival, Event::Ask { request });
-        let patience = self.work.between(self.plan.patience, 4 * self.plan.patience);
+        let mut patience = self.work.between(self.plan.patience, 4 * self.plan.patience);
+        if self.plan.classes.has(Class::Disconnects) && self.work.below(8) == 0 {
+            self.label("a client went away at once");
+            patience = self.work.below(200 * MICROSECOND);
+        }
         self.schedule(self.now + patience, Event::GiveUp { client, request });
     }
 
@@ -159,7 +184,7 @@ impl World {
         operation: OperationId,
         reply: &Reply,
     ) -> Checked {
-        if self.clients[client as usize].waits_for != Some(request) {
+        if !self.waits(client, request) {
             self.label("a reply came too late for its client");
             return Ok(());
         }
@@ -176,7 +201,10 @@ impl World {
                 self.history.failed(operation);
                 "failed"
             }
-            Told::Unknown => "unknown by reply",
+            Told::Unknown => {
+                self.may_ask_again(client, ask);
+                "unknown by reply"
+            }
         };
         self.label(label);
         if let Reply::Error(text) = reply {
@@ -198,11 +226,9 @@ impl World {
 
     /// A reply reaches its client, which goes on.
     pub(super) fn answer(&mut self, client: u32, request: RequestId, reply: &Reply) -> Checked {
-        let entry = &mut self.clients[client as usize];
-        if entry.waits_for != Some(request) {
+        if !self.clients[client as usize].waits_for.remove(&request) {
             return Ok(());
         }
-        entry.waits_for = None;
         if reply.is_error() && self.work.coin() {
             self.move_on(client);
         }
@@ -212,19 +238,32 @@ impl World {
 
     /// A client does not wait any longer: it will never know, and goes on elsewhere.
     pub(super) fn give_up(&mut self, client: u32, request: RequestId) {
-        if self.clients[client as usize].waits_for != Some(request) {
+        // The reply may be on its way; then the history has it already.
+        if !self.clients[client as usize].waits_for.remove(&request) {
             return;
         }
-        // The reply may be on its way; then the history has it already.
-        self.clients[client as usize].waits_for = None;
         let asker = self.outstanding.get(&request).map(|outstanding| outstanding.asker.clone());
         if let Some(Asker::Client { ask, .. }) = asker {
             self.learn(&ask, &Told::Unknown);
+            self.may_ask_again(client, &ask);
             self.label("unknown by giving up");
         }
         self.tell(|| format!("client {client} gives up {request:?}"));
         self.move_on(client);
         self.go_on(client);
+    }
+
+    fn waits(&self, client: u32, request: RequestId) -> bool {
+        self.clients[client as usize].waits_for.contains(&request)
+    }
+
+    /// What may have been done or not is asked again, as a question of its own: unless values must all be different.
+    fn may_ask_again(&mut self, client: u32, ask: &Ask) {
+        let unlike = matches!(self.workload.kind_of(&ask.key), Kind::Appended | Kind::Register);
+        if self.plan.classes.has(Class::Retries) && (ask.command.is_read() || !unlike) && self.work.coin() {
+            self.label("a client asked again");
+            self.clients[client as usize].again = Some(ask.clone());
+        }
     }
 
     fn move_on(&mut self, client: u32) {
@@ -234,6 +273,9 @@ impl World {
     }
 
     fn go_on(&mut self, client: u32) {
+        if !self.clients[client as usize].waits_for.is_empty() {
+            return;
+        }
         let think = self.work.below(1 + self.plan.think);
         self.schedule(self.now + think, Event::Issue(client));
     }
@@ -249,10 +291,11 @@ impl World {
         for request in gone {
             let Some(outstanding) = self.outstanding.remove(&request) else { continue };
             let Asker::Client { client, ask, .. } = outstanding.asker else { continue };
-            if self.clients[client as usize].waits_for != Some(request) {
+            if !self.waits(client, request) {
                 continue;
             }
             self.learn(&ask, &Told::Unknown);
+            self.may_ask_again(client, &ask);
             self.label("unknown by a reset");
             let after = self.work.between(MILLISECOND / 10, 3 * MILLISECOND);
             self.schedule(self.now + after, Event::GiveUp { client, request });

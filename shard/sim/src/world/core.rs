@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use netbatch::Net;
 use paxos::Member;
 use reactor::clock::Nanos;
-use reactor::sim::SimDisk;
+use reactor::sim::{Faults, SimDisk};
 use shard::command::Command;
-use shard::{Clock, Config, Effects, Request, RequestId, Shard, Turn};
+use shard::{Config, Effects, Request, RequestId, Shard, Turn};
 
+use super::host::HostClock;
 use super::streams::{self, Socket};
 use super::{Event, Phase, Place, World};
 use crate::limits::{TURN_NS, UPKEEP_NS};
@@ -40,6 +41,12 @@ pub(super) struct Core {
     /// Its storage failed: it answers with errors until the host is started again.
     failed: bool,
     effects: Effects,
+    /// Its disk fails, or has failed since the host was started.
+    pub is_sick: bool,
+    /// Its disk has lost or changed what was written, perhaps.
+    pub is_damaged: bool,
+    /// The last write before its end went astray: recovery cannot know that it is missing.
+    lost_its_end: bool,
     /// What it was told of its peers.
     pub up: Vec<bool>,
 }
@@ -58,6 +65,9 @@ impl Core {
             ready: false,
             failed: false,
             effects: Effects::new(plan.hosts),
+            is_sick: false,
+            is_damaged: false,
+            lost_its_end: false,
             up: vec![false; usize::from(plan.hosts)],
         }
     }
@@ -85,6 +95,7 @@ impl Core {
     pub fn boot(&mut self, plan: &Plan, life: u32, now: Nanos) {
         self.ready = false;
         self.failed = false;
+        self.is_sick = self.disk.is_failing();
         self.up.fill(false);
         self.disk.advance(now);
         let Place { host, core } = self.place;
@@ -98,6 +109,9 @@ impl Core {
 
     /// The process is gone, with all that was in memory.
     pub fn end(&mut self) {
+        self.lost_its_end |= self.disk.is_astray();
+        // Stale reads are for a core that serves: a log whose end is not shown cannot know that it is missing.
+        self.disk.set_faults(Faults { stale_read_per_million: 0, ..self.disk.faults() });
         self.shard = None;
         self.net = None;
         self.inbox.clear();
@@ -106,11 +120,12 @@ impl Core {
     }
 
     /// Runs one turn over all that has arrived. Whether a disk operation ended in it.
-    fn run(&mut self, clock: Clock, now: Nanos, disk_first: bool, upkeep: bool) -> bool {
+    fn run(&mut self, clock: HostClock, now: Nanos, disk_first: bool, upkeep: bool) -> bool {
         let Some(shard) = &mut self.shard else { return false };
         let completions = self.disk.poll_completions(now);
         let ended = !completions.is_empty();
-        let mut turn = Turn { disk: &mut self.disk, clock, effects: &mut self.effects };
+        let time = clock.read(now);
+        let mut turn = Turn { disk: &mut self.disk, clock: time, effects: &mut self.effects };
         let mut completions = completions.into_iter();
         if disk_first {
             completions.by_ref().for_each(|completion| shard.on_disk(&mut turn, completion));
@@ -119,13 +134,14 @@ impl Core {
             match input {
                 Input::Message { from, bytes } => shard.on_message(&mut turn, from, &bytes),
                 Input::Request { id, command, deadline } => {
+                    let deadline = clock.local(deadline);
                     shard.submit(&mut turn, Request { id, command, deadline, scope: None });
                 }
                 Input::Signal { peer, up } => shard.on_peer(&mut turn, peer, up),
                 Input::Routes(routes) => shard.set_routes(routes),
                 Input::Socket(input) => {
                     let Some(net) = &mut self.net else { continue };
-                    streams::on_input(net, now, input, &mut |from, bytes| {
+                    streams::on_input(net, time.now, input, &mut |from, bytes| {
                         shard.on_message(&mut turn, from, bytes)
                     });
                 }
@@ -140,12 +156,13 @@ impl Core {
     }
 
     /// When it wants its next turn.
-    fn next_turn(&self, now: Nanos) -> Option<Nanos> {
+    fn next_turn(&self, clock: HostClock, now: Nanos) -> Option<Nanos> {
         let shard = self.shard.as_ref()?;
         let upkeep = shard.background_wanted().then_some(now + UPKEEP_NS);
         let waiting = (!self.inbox.is_empty()).then_some(now + TURN_NS);
         let links = self.net.as_ref().and_then(Net::deadline);
-        let times = [self.disk.next_event(), shard.deadline(), links, upkeep, waiting];
+        let [own, links] = [shard.deadline(), links].map(|at| at.map(|local| clock.global(local)));
+        let times = [self.disk.next_event(), own, links, upkeep, waiting];
         times.into_iter().flatten().min().map(|at| at.max(now + TURN_NS))
     }
 }
@@ -187,7 +204,7 @@ impl World {
     pub(super) fn turn(&mut self, place: Place) -> Checked {
         let now = self.now;
         let host = &mut self.hosts[usize::from(place.host)];
-        let (until, clock) = (host.paused_until, host.clock(now));
+        let (until, clock) = (host.paused_until, host.clock);
         let core = &mut host.cores[usize::from(place.core)];
         if !core.is_up() || core.turn_at != Some(now) {
             return Ok(());
@@ -211,7 +228,7 @@ impl World {
             self.die(place.host, death, Some(after));
             return Ok(());
         }
-        if let Some(at) = self.core(place).next_turn(now) {
+        if let Some(at) = self.core(place).next_turn(clock, now) {
             self.wake(place, at);
         }
         Ok(())
@@ -226,6 +243,9 @@ impl World {
             return self.on_core_failed(place, &fault);
         }
         let started = shard.is_ready() && !core.ready;
+        if started && core.lost_its_end {
+            return self.give_up_host(place, "the last frame went astray, unnoticed");
+        }
         if started || shard.is_ready() && ended {
             let World { hosts, ledger, .. } = self;
             let core = &mut hosts[usize::from(place.host)].cores[usize::from(place.core)];
@@ -246,13 +266,18 @@ impl World {
 
     /// The storage of a core failed. Its slice stops until the host is started again, at once or after a while.
     fn on_core_failed(&mut self, place: Place, fault: &str) -> Checked {
-        if !self.plan.disk_errors {
+        let core = self.core(place);
+        if !core.is_sick && !core.is_damaged {
             return Err(Violation::new(invariant::NO_FAULT, format!("{place}: {fault}")));
         }
+        let gone = !core.ready && core.is_damaged && !core.disk.is_failing();
         self.tell(|| format!("the storage of {place} failed: {fault}"));
         self.label("a core failed");
+        if gone {
+            return self.give_up_host(place, "a damaged host could not start");
+        }
         let after = self.draw_downtime();
-        self.core_mut(place).disk.set_faults(reactor::sim::Faults::default());
+        self.core_mut(place).disk.set_faults(Faults::default());
         let alone = self.plan.slices_fail_alone && self.core(place).ready;
         if !alone {
             let death = self.draw_death();

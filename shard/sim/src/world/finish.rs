@@ -10,9 +10,10 @@ use synod_bench::check;
 use synod_bench::history::{self, History, OperationId};
 
 use super::clients::{Asker, Outstanding};
+use super::host::Death;
 use super::{Event, Phase, Place, World};
 use crate::ledger::show;
-use crate::limits::{FAULTS_UNTIL_MAX, LAST_PASSES_MAX, LAST_READ_DEADLINE, QUIET, SETTLE};
+use crate::limits::{LAST_PASSES_MAX, LAST_READ_DEADLINE, QUIET, SETTLE};
 use crate::order;
 use crate::plan::Weather;
 use crate::report::Report;
@@ -29,7 +30,7 @@ impl World {
     /// Ends the first phase when all clients are done, or have had enough time.
     pub(super) fn check_done(&mut self) {
         let done = self.clients.iter().all(|client| client.is_done());
-        if self.phase == Phase::Faults && (done || self.now > FAULTS_UNTIL_MAX) {
+        if self.phase == Phase::Faults && (done || self.now > self.plan.faults_until) {
             self.stop_faults();
         }
     }
@@ -39,6 +40,8 @@ impl World {
         self.tell(|| "faults stop".to_owned());
         self.weather = Weather::FAIR;
         self.mend_disks();
+        self.clogged.iter_mut().for_each(|ways| ways.fill(0));
+        self.take_away_damaged();
         for from in 0..self.plan.hosts {
             for to in 0..self.plan.hosts {
                 self.set_blocked(from, to, false);
@@ -47,7 +50,8 @@ impl World {
         for host in 0..self.plan.hosts {
             let entry = &mut self.hosts[usize::from(host)];
             entry.paused_until = entry.paused_until.min(self.now);
-            entry.skew_ms = 0;
+            entry.clock.skew_ms = 0;
+            entry.falls = 0;
             let (up, life) = (entry.is_up(), entry.life);
             if up {
                 for place in self.places(host) {
@@ -57,11 +61,27 @@ impl World {
                 for place in self.places(host) {
                     self.set_routes_of(place);
                 }
-            } else {
+            } else if !self.hosts[usize::from(host)].lost {
                 self.schedule(self.now, Event::Start { host, life });
             }
         }
         self.schedule(self.now + SETTLE, Event::Finish);
+    }
+
+    /// Hosts whose disks were damaged are not counted on: they could find out at any time.
+    fn take_away_damaged(&mut self) {
+        for host in 0..self.plan.hosts {
+            let entry = &mut self.hosts[usize::from(host)];
+            if entry.cores.iter().any(|core| core.is_damaged) {
+                entry.lost = true;
+                self.die(host, Death::Power, None);
+            }
+        }
+    }
+
+    /// The hosts that were not given up.
+    fn hosts_left(&self) -> Vec<Member> {
+        (0..self.plan.hosts).filter(|host| !self.hosts[usize::from(*host)].lost).collect()
     }
 
     /// The next part of the end.
@@ -90,7 +110,7 @@ impl World {
         self.tell(|| "the last reads".to_owned());
         let mut at = self.now;
         for key in self.ledger.watched() {
-            for host in 0..self.plan.hosts {
+            for host in self.hosts_left() {
                 let args: [&[u8]; 2] = [b"GET", &key];
                 let command = Command::parse(&args, &Limits::default()).expect("GET has one argument");
                 at += self.work.below(100 * MICROSECOND);
@@ -157,7 +177,7 @@ impl World {
 
     /// Nothing may be under way any more.
     fn check_idle(&mut self) -> Checked {
-        for core in self.hosts.iter().flat_map(|host| &host.cores) {
+        for core in self.hosts.iter().filter(|host| !host.lost).flat_map(|host| &host.cores) {
             let place = core.place;
             let Some(shard) = core.shard() else {
                 return Err(Violation::new(invariant::CONVERGES, format!("{place} is not up")));

@@ -1,7 +1,7 @@
 //! One host: a process of several cores, which start and die together; its clocks and its routes.
 
 use paxos::Member;
-use reactor::clock::Nanos;
+use reactor::clock::{Nanos, MILLISECOND};
 use reactor::sim::{Faults, Latency};
 use shard::Clock;
 
@@ -20,9 +20,45 @@ pub(super) struct Host {
     /// Its process runs.
     running: bool,
     pub paused_until: Nanos,
-    pub skew_ms: i64,
+    pub clock: HostClock,
     /// How often it was started.
     pub life: u32,
+    /// How many of its next starts end soon: a loop of crashes.
+    pub falls: u32,
+    /// It was given up: it stays down.
+    pub lost: bool,
+}
+
+/// What a host takes for the time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HostClock {
+    /// How far its wall clock is off, in milliseconds.
+    pub skew_ms: i64,
+    /// How much too fast both of its clocks run, in a million.
+    pub drift_ppm: i64,
+}
+
+impl HostClock {
+    fn rate(self) -> u128 {
+        (1_000_000 + self.drift_ppm).unsigned_abs().into()
+    }
+
+    /// Its monotonic time.
+    pub fn local(self, now: Nanos) -> Nanos {
+        (u128::from(now) * self.rate() / 1_000_000) as Nanos
+    }
+
+    /// The first moment at which its monotonic time has come so far.
+    pub fn global(self, local: Nanos) -> Nanos {
+        Nanos::try_from((u128::from(local) * 1_000_000).div_ceil(self.rate())).unwrap_or(Nanos::MAX)
+    }
+
+    /// Both of its clocks.
+    pub fn read(self, now: Nanos) -> Clock {
+        let now = self.local(now);
+        let wall_ms = WALL_MS + self.skew_ms + (now / 1_000_000) as i64;
+        Clock { now, wall_ms: wall_ms.unsigned_abs() }
+    }
 }
 
 /// How a host dies.
@@ -38,21 +74,17 @@ impl Host {
     /// A host that was never started. `seed` draws one for each disk.
     pub fn new(host: Member, plan: &Plan, mut seed: impl FnMut() -> u64) -> Host {
         let cores = (0..plan.cores).map(|core| Core::new(Place { host, core }, plan, seed())).collect();
-        Host { cores, running: false, paused_until: 0, skew_ms: 0, life: 0 }
+        let clock = HostClock { skew_ms: 0, drift_ppm: plan.drift_ppm[usize::from(host)] };
+        Host { cores, running: false, paused_until: 0, clock, life: 0, falls: 0, lost: false }
     }
 
     pub fn is_up(&self) -> bool {
         self.running
     }
 
-    /// Whether it died in this life and was not started since.
-    pub fn is_down_in(&self, life: u32) -> bool {
-        !self.running && self.life == life
-    }
-
-    pub fn clock(&self, now: Nanos) -> Clock {
-        let wall_ms = WALL_MS + self.skew_ms + (now / 1_000_000) as i64;
-        Clock { now, wall_ms: wall_ms.unsigned_abs() }
+    /// Whether it died in this life, was not started since, and was not given up.
+    pub fn may_start(&self, life: u32) -> bool {
+        !self.running && self.life == life && !self.lost
     }
 }
 
@@ -72,6 +104,13 @@ impl World {
         entry.life += 1;
         let life = entry.life;
         entry.cores.iter_mut().for_each(|core| core.boot(plan, life, now));
+        let falls = entry.falls > 0;
+        entry.falls = entry.falls.saturating_sub(1);
+        if falls {
+            let longest = [MILLISECOND, 20 * MILLISECOND][self.crash.below(2) as usize];
+            let at = now + self.crash.below(longest);
+            self.schedule(at, Event::Fall { host, life });
+        }
         self.tell(|| format!("host {host} starts, life {life}"));
         for place in self.places(host) {
             self.set_routes_of(place);
@@ -90,11 +129,11 @@ impl World {
             return;
         }
         for core in &mut entry.cores {
+            core.end();
             match death {
                 Death::Process => core.disk.kill(),
                 Death::Power => core.disk.crash(),
             }
-            core.end();
         }
         entry.paused_until = 0;
         let life = entry.life;
@@ -150,6 +189,7 @@ impl World {
         for core in self.hosts.iter_mut().flat_map(|host| &mut host.cores) {
             core.disk.set_faults(Faults::default());
             core.disk.set_latency(Latency::default());
+            core.disk.set_capacity(u64::MAX);
             core.disk.clear_aimed();
         }
     }

@@ -64,7 +64,8 @@ impl World {
         if self.net.chance(self.weather.tail) {
             delay *= 8;
         }
-        self.schedule(self.now + delay, Event::Deliver { from, to, bytes });
+        let at = self.arrival(from, to.host, delay);
+        self.schedule(at, Event::Deliver { from, to, bytes });
     }
 
     /// A message arrives, if the way is open and the host is up.

@@ -2,6 +2,8 @@
 
 mod clients;
 mod core;
+mod cuts;
+mod disks;
 mod finish;
 mod host;
 mod messages;
@@ -75,10 +77,14 @@ enum Event {
     Start { host: Member, life: u32 },
     /// A host with a failed slice is started again.
     Restart { host: Member, life: u32 },
-    /// A cut between two hosts, in this direction, ends.
-    Heal { from: Member, to: Member },
+    /// The way from one host to another is cut, or open again.
+    Way { from: Member, to: Member, blocked: bool },
+    /// A host in a loop of crashes falls.
+    Fall { host: Member, life: u32 },
     /// A slow disk recovers.
     Quicken(Place),
+    /// A full disk has space again.
+    Free(Place),
     /// Requests are looked over for such as should have ended.
     Watch,
     /// The next part of the end.
@@ -114,6 +120,8 @@ pub struct World {
     signals: Signals,
     /// `blocked[from][to]`: nothing passes in this direction.
     blocked: Vec<Vec<bool>>,
+    /// `clogged[from][to]`: what is sent this way arrives later than this.
+    clogged: Vec<Vec<Nanos>>,
     weather: Weather,
     clients: Vec<Client>,
     outstanding: BTreeMap<RequestId, Outstanding>,
@@ -130,6 +138,10 @@ pub struct World {
     jitter: Rng,
     shadow: Rng,
     work: Rng,
+    /// Strikes of the nemesis so far.
+    strikes: u64,
+    /// Faults of all kinds that happened.
+    faults: u64,
     labels: BTreeMap<&'static str, u64>,
 }
 
@@ -154,6 +166,7 @@ impl World {
             streams: Streams::default(),
             signals: Signals::new(count, usize::from(plan.cores)),
             blocked: vec![vec![false; count]; count],
+            clogged: vec![vec![0; count]; count],
             weather: plan.weather,
             clients: (0..plan.clients).map(|id| Client::new(id, &plan)).collect(),
             outstanding: BTreeMap::new(),
@@ -170,6 +183,8 @@ impl World {
             jitter: Stream::Jitter.rng(plan.seed),
             shadow: Stream::Shadow.rng(plan.seed),
             work,
+            strikes: 0,
+            faults: 0,
             labels: BTreeMap::new(),
             plan,
         }
@@ -221,12 +236,16 @@ impl World {
             Event::Signal { at, peer, up, stamp } => self.on_signal(at, peer, up, stamp),
             Event::Nemesis => return self.strike(),
             Event::Start { host, life } => {
-                if self.hosts[usize::from(host)].is_down_in(life) {
+                if self.hosts[usize::from(host)].may_start(life) {
                     return self.start(host);
                 }
             }
             Event::Restart { host, life } => return self.restart(host, life),
-            Event::Heal { from, to } => self.set_blocked(from, to, false),
+            Event::Way { from, to, blocked } => {
+                self.set_blocked(from, to, blocked && self.phase == Phase::Faults);
+            }
+            Event::Fall { host, life } => self.fall(host, life),
+            Event::Free(place) => self.free_disk(place),
             Event::Quicken(place) => {
                 let healthy = self.plan.disk;
                 self.core_mut(place).disk.set_latency(healthy);

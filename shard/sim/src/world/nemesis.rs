@@ -1,12 +1,12 @@
-//! Faults: who dies, what is cut, what stops, which clocks jump.
+//! Faults: who dies, what is cut, what stops, which clocks jump. What happens to disks is in `disks`, to the network in `cuts`.
 
 use paxos::Member;
-use reactor::clock::{Nanos, MILLISECOND};
-use reactor::sim::{Faults, Latency};
+use reactor::clock::{Nanos, MILLISECOND, SECOND};
 
 use super::host::Death;
 use super::{Event, Phase, Place, World};
-use crate::plan::{Plan, Routes, Transport};
+use crate::class::Class;
+use crate::plan::{Plan, Transport};
 use crate::violation::Checked;
 
 /// What the nemesis can do.
@@ -23,26 +23,50 @@ enum Strike {
     Clock,
     Reroute,
     DiskError,
+    CrashLoop,
+    Bridge,
+    Scatter,
+    Flap,
+    Clog,
+    LongPause,
+    FailSlow,
+    ReadError,
+    FullDisk,
+    Rot,
+    Astray,
+    StaleRead,
 }
 
-/// Which strikes a plan allows. Listed twice means twice as likely.
-fn strikes(plan: &Plan) -> Vec<Strike> {
-    let table: [(bool, &[Strike]); 8] = [
-        (plan.crashes, &[Strike::Crash, Strike::Crash]),
-        (plan.blackouts, &[Strike::Blackout]),
-        (plan.partitions, &[Strike::CutPair, Strike::CutOneWay, Strike::Isolate]),
-        (plan.pauses, &[Strike::Pause]),
-        (plan.slow_disks, &[Strike::SlowDisk]),
-        (plan.false_signals && plan.transport == Transport::Messages, &[Strike::FalseSignal]),
-        (plan.clocks, &[Strike::Clock]),
-        (plan.disk_errors, &[Strike::DiskError]),
-    ];
-    let mut allowed: Vec<Strike> =
-        table.iter().filter(|(on, _)| *on).flat_map(|(_, strikes)| strikes.iter().copied()).collect();
-    if plan.routes == Routes::Torn {
-        allowed.push(Strike::Reroute);
-    }
-    allowed
+/// Which strikes each class has. Listed twice means twice as likely.
+const STRIKES: [(Class, &[Strike]); 20] = [
+    (Class::Crashes, &[Strike::Crash, Strike::Crash]),
+    (Class::Blackouts, &[Strike::Blackout]),
+    (Class::Cuts, &[Strike::CutPair, Strike::CutOneWay, Strike::Isolate]),
+    (Class::Pauses, &[Strike::Pause]),
+    (Class::SlowDisks, &[Strike::SlowDisk]),
+    (Class::FalseSignals, &[Strike::FalseSignal]),
+    (Class::Clocks, &[Strike::Clock]),
+    (Class::DiskErrors, &[Strike::DiskError]),
+    (Class::Reroutes, &[Strike::Reroute]),
+    (Class::CrashLoops, &[Strike::CrashLoop]),
+    (Class::Shapes, &[Strike::Bridge, Strike::Scatter]),
+    (Class::Flaps, &[Strike::Flap]),
+    (Class::Clogs, &[Strike::Clog]),
+    (Class::LongPauses, &[Strike::LongPause]),
+    (Class::FailSlow, &[Strike::FailSlow]),
+    (Class::ReadErrors, &[Strike::ReadError]),
+    (Class::FullDisks, &[Strike::FullDisk]),
+    (Class::Rot, &[Strike::Rot]),
+    (Class::Astray, &[Strike::Astray]),
+    (Class::StaleReads, &[Strike::StaleRead]),
+];
+
+/// Which strikes a plan draws from, with their classes.
+fn strikes(plan: &Plan) -> Vec<(Class, Strike)> {
+    // Links find out by themselves who is up.
+    let applies = |class| class != Class::FalseSignals || plan.transport == Transport::Messages;
+    let drawn = STRIKES.iter().filter(|(class, _)| plan.classes.is_drawn(*class) && applies(*class));
+    drawn.flat_map(|(class, strikes)| strikes.iter().map(|strike| (*class, *strike))).collect()
 }
 
 impl World {
@@ -58,18 +82,31 @@ impl World {
         if allowed.is_empty() {
             return Ok(());
         }
-        let strike = allowed[self.nemesis.below(allowed.len() as u64) as usize];
-        let host = self.nemesis.below(u64::from(self.plan.hosts)) as Member;
-        let peer =
-            (host + 1 + self.nemesis.below(u64::from(self.plan.hosts) - 1) as Member) % self.plan.hosts;
-        let core =
-            if self.plan.cores > 1 { self.nemesis.below(u64::from(self.plan.cores)) as u16 } else { 0 };
-        self.carry_out_strike(strike, Place { host, core }, peer);
+        let (class, strike) = allowed[self.nemesis.below(allowed.len() as u64) as usize];
+        let hosts = u64::from(self.plan.hosts);
+        let host = self.nemesis.below(hosts) as Member;
+        let peer = (host + 1 + self.nemesis.below(hosts - 1) as Member) % self.plan.hosts;
+        if !self.plan.is_broad {
+            self.carry_out_strike(strike, Place { host, core: 0 }, peer);
+            return Ok(());
+        }
+        let core = self.nemesis.below(u64::from(self.plan.cores)) as u16;
+        // What a strike draws is its own, so that one which is left out does not shift those after it.
+        let own = self.nemesis.fork();
+        let index = self.strikes;
+        self.strikes += 1;
+        if self.plan.classes.has(class) && !self.plan.spared.contains(&index) {
+            let after = std::mem::replace(&mut self.nemesis, own);
+            self.tell(|| format!("strike {index}: {strike:?}"));
+            self.carry_out_strike(strike, Place { host, core }, peer);
+            self.nemesis = after;
+        }
         Ok(())
     }
 
     fn carry_out_strike(&mut self, strike: Strike, place: Place, peer: Member) {
         let host = place.host;
+        self.faults += 1;
         match strike {
             Strike::Crash => {
                 let (death, after) = (self.draw_death(), self.draw_downtime());
@@ -85,14 +122,15 @@ impl World {
                 self.label("one direction was cut");
                 self.cut(&[(host, peer)]);
             }
-            Strike::Isolate => {
-                self.label("a host was isolated");
-                let others = (0..self.plan.hosts).filter(|other| *other != host);
-                let ways: Vec<_> = others.flat_map(|other| [(host, other), (other, host)]).collect();
-                self.cut(&ways);
-            }
-            Strike::Pause => self.pause(host),
+            Strike::Isolate => self.isolate(host),
+            Strike::Bridge => self.bridge(host),
+            Strike::Scatter => self.scatter(),
+            Strike::Flap => self.flap(host, peer),
+            Strike::Clog => self.clog(host, peer),
+            Strike::Pause => self.pause(host, 2 * SECOND),
+            Strike::LongPause => self.pause(host, 60 * SECOND),
             Strike::SlowDisk => self.slow_disk(place),
+            Strike::FailSlow => self.fail_slow(place),
             Strike::FalseSignal => self.mislead(place, peer),
             Strike::Clock => self.turn_clock(host),
             Strike::Reroute => {
@@ -100,6 +138,12 @@ impl World {
                 self.set_routes_of(place);
             }
             Strike::DiskError => self.hurt_disk(place),
+            Strike::ReadError => self.fail_reads(place),
+            Strike::FullDisk => self.fill_disk(place),
+            Strike::Rot => self.rot(place),
+            Strike::Astray => self.lead_astray(place),
+            Strike::StaleRead => self.serve_stale(place),
+            Strike::CrashLoop => self.loop_crashes(host),
         }
     }
 
@@ -112,34 +156,32 @@ impl World {
         }
     }
 
-    fn cut(&mut self, ways: &[(Member, Member)]) {
-        let span = self.nemesis.between(2 * MILLISECOND, 400 * MILLISECOND);
-        for (from, to) in ways {
-            self.set_blocked(*from, *to, true);
-            self.schedule(self.now + span, Event::Heal { from: *from, to: *to });
+    /// The next starts of a host end soon after they began, most of them during recovery.
+    fn loop_crashes(&mut self, host: Member) {
+        self.label("a host died again and again");
+        self.hosts[usize::from(host)].falls = self.nemesis.between(2, 6) as u32;
+        let (death, after) = (self.draw_death(), self.draw_downtime());
+        self.die(host, death, Some(after));
+    }
+
+    /// A host in a loop of crashes falls.
+    pub(super) fn fall(&mut self, host: Member, life: u32) {
+        let entry = &self.hosts[usize::from(host)];
+        if self.phase == Phase::Faults && entry.is_up() && entry.life == life {
+            let (death, after) = (self.draw_death(), self.crash.below(5 * MILLISECOND));
+            self.die(host, death, Some(after));
         }
     }
 
-    fn pause(&mut self, host: Member) {
-        let span = [20, 200, 2_000][self.nemesis.below(3) as usize] * MILLISECOND;
+    fn pause(&mut self, host: Member, longest: Nanos) {
+        let span = [longest / 100, longest / 10, longest][self.nemesis.below(3) as usize];
         let until = self.now + self.nemesis.below(span);
         self.hosts[usize::from(host)].paused_until = until;
         self.label("a host was paused");
+        if until > self.now + 10 * SECOND {
+            self.label("a host was paused for more than ten seconds");
+        }
         self.tell(|| format!("host {host} stops until {} ms", until / MILLISECOND));
-    }
-
-    fn slow_disk(&mut self, place: Place) {
-        let slow = self.plan.disk;
-        let slow = Latency {
-            sync: (slow.sync.0 * 20, slow.sync.1 * 20),
-            read: (slow.read.0 * 20, slow.read.1 * 20),
-            ..slow
-        };
-        self.core_mut(place).disk.set_latency(slow);
-        let span = self.nemesis.between(5 * MILLISECOND, 300 * MILLISECOND);
-        self.label("a disk was slow");
-        self.tell(|| format!("the disk of {place} is slow"));
-        self.schedule(self.now + span, Event::Quicken(place));
     }
 
     fn mislead(&mut self, place: Place, peer: Member) {
@@ -151,21 +193,9 @@ impl World {
     fn turn_clock(&mut self, host: Member) {
         let far: i64 = if self.nemesis.below(4) == 0 { 3_600_000 } else { 400 };
         let skew = self.nemesis.below(2 * far.unsigned_abs()) as i64 - far;
-        self.hosts[usize::from(host)].skew_ms = skew;
+        self.hosts[usize::from(host)].clock.skew_ms = skew;
         self.label("a clock jumped");
         self.tell(|| format!("the clock of host {host} is off by {skew} ms"));
-    }
-
-    fn hurt_disk(&mut self, place: Place) {
-        let rate = self.nemesis.below(200_000) as u32;
-        let faults = match self.nemesis.below(3) {
-            0 => Faults { write_error_per_million: rate, ..Faults::default() },
-            1 => Faults { sync_error_per_million: rate, ..Faults::default() },
-            _ => Faults { short_write_per_million: rate, ..Faults::default() },
-        };
-        self.core_mut(place).disk.set_faults(faults);
-        self.label("a disk had errors");
-        self.tell(|| format!("the disk of {place} fails some operations"));
     }
 
     pub(super) fn draw_death(&mut self) -> Death {

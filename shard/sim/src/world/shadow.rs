@@ -17,8 +17,8 @@ use crate::violation::{invariant, Checked, Violation};
 impl World {
     /// Tries a power failure in a copy of a core that serves: at each of its starts, and now and then.
     pub(super) fn check_shadow(&mut self, place: Place, started: bool) -> Checked {
-        let disk = &self.core(place).disk;
-        let (volatile, lied) = (disk.has_volatile_names(), disk.has_lied());
+        let core = self.core(place);
+        let (volatile, lied) = (core.disk.has_volatile_names(), core.disk.has_lied() || core.is_damaged);
         let often = if volatile { SHADOWS_PER_MILLION_VOLATILE } else { SHADOWS_PER_MILLION };
         let drawn = self.shadow.chance(often);
         let seed = self.shadow.next_u64();

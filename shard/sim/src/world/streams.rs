@@ -116,7 +116,7 @@ pub(super) enum Socket {
 impl World {
     /// Ends the turn of a core's links and carries out what they want.
     pub(super) fn end_turn_of_links(&mut self, place: Place) {
-        let now = self.now;
+        let now = self.hosts[usize::from(place.host)].clock.local(self.now);
         if let Some(net) = &mut self.core_mut(place).net {
             net.end_turn(now);
         }
@@ -161,7 +161,9 @@ impl World {
     fn send_bytes(&mut self, place: Place, link: LinkId, bytes: &[u8]) {
         let Some((conn, end)) = self.streams.ends.get(&(place, link)).copied() else { return };
         let to = 1 - end;
-        let mut at = (self.now + self.way()).max(self.streams.conns[conn].arrived[to]);
+        let delay = self.way();
+        let peer = self.streams.conns[conn].hosts[to];
+        let mut at = self.arrival(place.host, peer, delay).max(self.streams.conns[conn].arrived[to]);
         let mut rest = bytes;
         while !rest.is_empty() {
             let longest = if self.net.below(4) == 0 { 64 } else { 64 << 10 };
@@ -240,10 +242,11 @@ impl World {
             return;
         }
         let now = self.now;
+        let local = self.hosts[usize::from(to.host)].clock.local(now);
         let Some(net) = &mut self.core_mut(to).net else {
             return self.schedule(now, Event::Wire(Wire::Closed { conn, at: 0 }));
         };
-        let accepted = net.on_accepted(now, addr(from));
+        let accepted = net.on_accepted(local, addr(from));
         self.streams.conns[conn].links[1] = Some(accepted);
         self.streams.ends.insert((to, accepted), (conn, 1));
         self.wake(to, now);
