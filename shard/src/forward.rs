@@ -21,6 +21,7 @@ use crate::entity::{Queued, Waiter};
 use crate::error::{self, Fault};
 use crate::learner::HandedIn;
 use crate::limits::FORWARD_NS;
+use crate::patience::Patience;
 use crate::record::CommandId;
 use crate::reply::Reply;
 use crate::turn::{Request, RequestId, Turn};
@@ -56,6 +57,8 @@ pub(crate) struct Forwards {
     /// Commands taken in above the watermarks, so that a repeated Forward is not taken in twice: (node, seq).
     taken_in: BTreeSet<(u32, u64)>,
     last_seq: u64,
+    /// The peers that were slow to answer.
+    patience: Patience,
     /// What learners have handed over to this core.
     handed_in: HandedIn,
     /// On a learner: what stands for the incarnation in its ids.
@@ -179,7 +182,8 @@ impl<D: Disk> Shard<D> {
         self.commands += 1;
         self.command_bytes += bytes;
         let command = Rc::new(command);
-        if !self.is_reachable(preferred) {
+        let now = turn.clock.now;
+        if !self.is_reachable(preferred) || !self.forwards.patience.admits(preferred, now) {
             let id = self.own_id(false);
             let waiter = Waiter::Client(request.id);
             let queued = Queued { waiter, id, command, bytes, deadline: request.deadline, sent: false };
@@ -193,9 +197,10 @@ impl<D: Disk> Shard<D> {
             slot,
             deadline: request.deadline,
             at: Some(preferred),
-            sent_at: turn.clock.now,
+            sent_at: now,
         };
         self.send_forward(turn, preferred, id, &travelling);
+        self.forwards.patience.on_sent(preferred, id.seq);
         self.forwards.travelling.insert(id.seq, travelling);
         self.metrics.forwarded += 1;
     }
@@ -319,6 +324,7 @@ impl<D: Disk> Shard<D> {
             // Taken back meanwhile: the attempt here finds the id in the entry and answers the same.
             return;
         }
+        self.note_answer(turn, id.seq);
         let full = reply == error::DISK_FULL || reply == error::RESERVE_USED;
         if full && !self.store.is_full() && !self.config.learner {
             // Nothing was proposed there. Here there is room: a full disk is no matter of who comes in by another host.
@@ -335,8 +341,18 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn on_not_forwarded(&mut self, turn: &mut Turn<'_, D>, id: CommandId) {
         match self.is_own(id) {
             true if self.config.learner => self.on_not_taken_up(turn, id.seq),
-            true => self.take_back(turn, id.seq),
+            true => {
+                self.note_answer(turn, id.seq);
+                self.take_back(turn, id.seq);
+            }
             false => {}
+        }
+    }
+
+    /// The member that has a command said something about it.
+    fn note_answer(&mut self, turn: &Turn<'_, D>, seq: u64) {
+        if let Some(member) = self.forwards.travelling.get(&seq).and_then(|travelling| travelling.at) {
+            self.forwards.patience.on_answer(member, seq, turn.clock.now);
         }
     }
 
@@ -368,6 +384,9 @@ impl<D: Disk> Shard<D> {
 
     /// Takes back what a member has (all members: None).
     pub(crate) fn take_back_forwards(&mut self, turn: &mut Turn<'_, D>, member: Option<Member>) {
+        if let Some(member) = member {
+            self.forwards.patience.forget(member);
+        }
         let there = |t: &Travelling| t.at.is_some() && (member.is_none() || t.at == member);
         let seqs: Vec<u64> =
             self.forwards.travelling.iter().filter(|(_, t)| there(t)).map(|(seq, _)| *seq).collect();
@@ -381,8 +400,9 @@ impl<D: Disk> Shard<D> {
         }
         let now = turn.clock.now;
         while self.status == Status::Ready && self.forwards.deadline().is_some_and(|at| at <= now) {
-            let first = self.forwards.travelling.iter().find(|(_, t)| t.at.is_some()).map(|(seq, _)| *seq);
-            let Some(seq) = first else { return };
+            let first = self.forwards.travelling.iter().find_map(|(seq, t)| Some((*seq, t.at?)));
+            let Some((seq, member)) = first else { return };
+            self.forwards.patience.on_lapse(member, seq, now);
             self.take_back(turn, seq);
         }
     }

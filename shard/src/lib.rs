@@ -42,6 +42,7 @@ mod forward;
 mod held;
 mod keyspace;
 mod learner;
+mod patience;
 mod repair;
 
 pub use config::Config;

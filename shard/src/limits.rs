@@ -58,6 +58,14 @@ pub const READ_SETTLE_NS: u64 = 3 * MS;
 /// A forwarded command that is not answered in this time is proposed here.
 pub const FORWARD_NS: u64 = 150 * MS;
 
+/// How long a peer that let a forwarded command lapse is left alone. Of a few hundred commands a second that it is preferred
+/// for, one probe a second is below one in a hundred, so that it does not show in a p99.
+pub const SLOW_PEER_NS: u64 = 1_000 * MS;
+
+/// The longest it is left alone, doubled for each lapse that follows soon. What is under way when a peer lapses again is what
+/// came in [`FORWARD_NS`]: once in so long, it is below one in a hundred too.
+pub const SLOW_PEER_NS_MAX: u64 = 16_000 * MS;
+
 /// What a learner keeps back of a command's time, at most, so that the voter's answer is there before the client's time is over.
 pub const HAND_OVER_MARGIN_NS: u64 = 50 * MS;
 
@@ -192,6 +200,8 @@ const _: () = assert!(ANSWER_KEY_BYTES_MAX + KEY_BYTES_MAX + 64 < 1 << 20);
 const _: () = assert!(LIST_ENTRIES_MIN < ASK_KEYS_MAX && ASK_KEYS_MAX <= LIST_ENTRIES_MAX);
 const _: () = assert!(LIST_ENTRIES_MAX <= u16::MAX as usize && SURVEYS_MAX < SURVEYS_WAITING_MAX);
 const _: () = assert!(FLUSH_DELETES_MAX < COMMANDS_MAX && FLUSH_DELETES_MAX <= ASK_KEYS_MAX);
+const _: () = assert!(FORWARD_NS < SLOW_PEER_NS && SLOW_PEER_NS < SLOW_PEER_NS_MAX, "a probe ends before the next");
+const _: () = assert!(SLOW_PEER_NS_MAX >= 100 * FORWARD_NS, "below one in a hundred");
 const _: () = assert!(RESEND_NS <= RESEND_NS_MAX && BACKOFF_NS <= BACKOFF_NS_MAX);
 const _: () = assert!(ORIGIN_IDS_MAX + BATCH_COMMANDS_MAX < u16::MAX as usize);
 const _: () = assert!(BATCH_COMMANDS_MAX < COMMANDS_MAX);

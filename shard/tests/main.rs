@@ -6,3 +6,4 @@ mod deadlines;
 mod keyspace;
 mod learner;
 mod repair;
+mod slow_peer;
