@@ -200,7 +200,8 @@ const _: () = assert!(ANSWER_KEY_BYTES_MAX + KEY_BYTES_MAX + 64 < 1 << 20);
 const _: () = assert!(LIST_ENTRIES_MIN < ASK_KEYS_MAX && ASK_KEYS_MAX <= LIST_ENTRIES_MAX);
 const _: () = assert!(LIST_ENTRIES_MAX <= u16::MAX as usize && SURVEYS_MAX < SURVEYS_WAITING_MAX);
 const _: () = assert!(FLUSH_DELETES_MAX < COMMANDS_MAX && FLUSH_DELETES_MAX <= ASK_KEYS_MAX);
-const _: () = assert!(FORWARD_NS < SLOW_PEER_NS && SLOW_PEER_NS < SLOW_PEER_NS_MAX, "a probe ends before the next");
+const _: () =
+    assert!(FORWARD_NS < SLOW_PEER_NS && SLOW_PEER_NS < SLOW_PEER_NS_MAX, "a probe ends before the next");
 const _: () = assert!(SLOW_PEER_NS_MAX >= 100 * FORWARD_NS, "below one in a hundred");
 const _: () = assert!(RESEND_NS <= RESEND_NS_MAX && BACKOFF_NS <= BACKOFF_NS_MAX);
 const _: () = assert!(ORIGIN_IDS_MAX + BATCH_COMMANDS_MAX < u16::MAX as usize);
