@@ -34,9 +34,9 @@ pub(crate) struct Patience {
 impl Patience {
     /// Whether a command may be forwarded to a member now.
     pub fn admits(&self, member: Member, now: Nanos) -> bool {
-        self.lapses.get(&member).is_none_or(|lapse| {
-            lapse.trusted.is_some() || (lapse.probe.is_none() && lapse.probe_at <= now)
-        })
+        self.lapses
+            .get(&member)
+            .is_none_or(|lapse| lapse.trusted.is_some() || (lapse.probe.is_none() && lapse.probe_at <= now))
     }
 
     /// A command was forwarded: the probe, if the member is not trusted.
