@@ -135,7 +135,9 @@ impl Core {
     }
 
     fn peer(&mut self, knob: u8) {
-        self.with_turn(|shard, turn| shard.on_peer(turn, 1 + knob / 2 % 2, knob.is_multiple_of(2) || knob < 3));
+        self.with_turn(|shard, turn| {
+            shard.on_peer(turn, 1 + knob / 2 % 2, knob.is_multiple_of(2) || knob < 3)
+        });
     }
 }
 
