@@ -273,7 +273,7 @@ impl Log {
     fn change_segment(&mut self, core: &mut Core, take: impl Fn(&mut Core) -> Option<Ready>) -> Option<Op> {
         let next = take(core)?;
         self.end = None;
-        if self.chain.writer.is_some() {
+        if self.chain.writer.is_some() && !planted(226) {
             return Some(self.write_seal(core, next));
         }
         self.chain.writer = Some(Writer { segment: core.adopt(next), offset: 0 });

@@ -114,8 +114,7 @@ fn candidates(core: &Core, busy: Option<u16>) -> Vec<Candidate> {
     let sealed = core
         .segments
         .iter()
-        .filter(|&(index, segment)| segment.sealed && Some(index) != busy)
-        .filter(|&(index, _)| Some(index) != core.predecessor || planted(226));
+        .filter(|&(index, segment)| segment.sealed && Some(index) != busy && Some(index) != core.predecessor);
     sealed
         .map(|(index, segment)| {
             let pins = segment.removes > 0 && is_pinned(core, index, segment.removes_barrier);
@@ -315,7 +314,8 @@ impl Merge {
             let id = core.new_id();
             self.recycled = Some(id);
             self.state = State::Renamed;
-            Op::Rename { from, to: names::segment(id) }
+            let to = names::segment(if planted(218) { self.id } else { id });
+            Op::Rename { from, to }
         } else {
             self.state = State::Closed;
             Op::Close { file: self.file }
@@ -382,10 +382,6 @@ impl Task for MergeTask {
             (State::Closed, _) => {
                 merge.state = State::Removed;
                 Ok(Step::Do(Op::Remove { name: names::segment(merge.id) }))
-            }
-            (State::Renamed, _) if planted(218) => {
-                merge.finish(core);
-                Ok(Step::Finished)
             }
             (State::Removed | State::Renamed, _) => {
                 merge.state = State::Done;

@@ -301,9 +301,7 @@ impl Recovery {
 
     fn start_opening(&mut self) {
         self.phase = Phase::Opening;
-        if !planted(216) {
-            self.push(Op::SyncDir, Tag::Plain);
-        }
+        self.push(Op::SyncDir, Tag::Plain);
         for i in 0..self.files.len() {
             let id = self.files[i].id;
             self.push(Op::Open { name: names::segment(id), create: false }, Tag::SegmentOpened(i));
@@ -325,7 +323,9 @@ impl Recovery {
         if !found.in_hint {
             found.walk = Walk::new(names::segment(found.id), found.id, core.options.core, capacity);
         }
-        self.push(Op::Sync { file }, Tag::Plain);
+        if !planted(216) {
+            self.push(Op::Sync { file }, Tag::Plain);
+        }
         Ok(())
     }
 
@@ -473,7 +473,7 @@ impl Recovery {
     /// durable, and got its name after it was durable itself.
     fn read_last(&mut self, i: usize) {
         let found = &self.files[i];
-        if planted(215) {
+        if planted(215) || planted(216) {
             return;
         }
         if let (false, Some(_), Some(file)) = (found.in_hint, found.walk.last, found.file) {
