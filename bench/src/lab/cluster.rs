@@ -304,11 +304,6 @@ impl Cluster {
         self.hosts.iter().map(wait).collect()
     }
 
-    /// What each host's disk is.
-    pub fn media(&self) -> Vec<Medium> {
-        self.disks.iter().map(Disk::medium).collect()
-    }
-
     /// Frames that the switch passed on, and frames it dropped.
     pub fn frames(&self) -> (u64, u64) {
         self.switch.as_ref().map_or((0, 0), Switch::counts)

@@ -79,9 +79,10 @@ fn inside(args: &args::ChaosArgs, binary: PathBuf, folder: &Path) -> Result<bool
         return Ok(outcome.good);
     }
     let story = chaos::run(&plan, &mut cluster)?;
+    let frames = cluster.frames();
     drop(cluster);
     let disks = layout.media.iter().map(|medium| medium.name()).collect();
-    let report = Report::new(args.seed, disks, &story, &skipped);
+    let report = Report::new(args.seed, disks, frames, &story, &skipped);
     args.write(&report, &story)?;
     Ok(report.good)
 }

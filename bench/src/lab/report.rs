@@ -56,6 +56,8 @@ pub struct Report {
     pub lines: Vec<Line>,
     /// How often each kind of fault happened.
     pub faults: BTreeMap<&'static str, u64>,
+    /// Frames that passed between hosts and clients, and frames that were lost on purpose.
+    pub frames: (u64, u64),
     /// Operations, the reads at the end included.
     pub operations: usize,
     /// Of them: answered.
@@ -86,7 +88,13 @@ pub struct Report {
 
 impl Report {
     /// Sums up a drill.
-    pub fn new(seed: u64, disks: Vec<&'static str>, story: &Story, skipped: &[(Kind, String)]) -> Report {
+    pub fn new(
+        seed: u64,
+        disks: Vec<&'static str>,
+        frames: (u64, u64),
+        story: &Story,
+        skipped: &[(Kind, String)],
+    ) -> Report {
         let lines: Vec<Line> = story.episodes.iter().map(|episode| line(episode, story)).collect();
         let mut faults = BTreeMap::new();
         for fault in story.episodes.iter().flat_map(|episode| &episode.faults) {
@@ -102,6 +110,7 @@ impl Report {
             skipped: skipped.iter().map(|(kind, why)| (kind.name(), why.clone())).collect(),
             lines,
             faults,
+            frames,
             operations: story.history.operations.len(),
             answered: summary.map_or(0, |summary| summary.replied),
             unknown: summary.map_or(0, |summary| summary.unknown),
@@ -153,7 +162,12 @@ impl Report {
             "\nfaults: {}",
             if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
         );
-        let _ = writeln!(out, "reconnects: {}", self.reconnects);
+        let (passed, dropped) = self.frames;
+        let _ = writeln!(
+            out,
+            "frames: {passed} passed, {dropped} lost on purpose; reconnects: {}",
+            self.reconnects
+        );
         out.push_str(&self.checked);
         for trouble in &self.troubles {
             let _ = writeln!(out, "TROUBLE {trouble}");

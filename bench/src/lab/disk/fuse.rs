@@ -139,13 +139,6 @@ impl MemoryDisk {
         state.ill = Ill::Off;
         Ok(())
     }
-
-    /// Flips one bit of what is durable; tells whether there was any.
-    pub fn flip_bit(&self) -> bool {
-        let mut guard = self.served.lock();
-        let state = &mut *guard;
-        state.store.flip_bit(&mut state.random).is_some()
-    }
 }
 
 impl Drop for MemoryDisk {

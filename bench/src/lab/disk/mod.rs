@@ -90,16 +90,6 @@ impl Disk {
         Ok(Disk { mountpoint: mountpoint.to_owned(), kind })
     }
 
-    /// What it is.
-    pub fn medium(&self) -> Medium {
-        match self.kind {
-            Kind::Folder => Medium::Folder,
-            Kind::Memory(_) => Medium::Memory,
-            Kind::Image { .. } => Medium::Image,
-            Kind::Tmpfs => Medium::Tmpfs,
-        }
-    }
-
     /// The disk in memory, if it is one.
     pub fn memory(&self) -> Option<&MemoryDisk> {
         match &self.kind {

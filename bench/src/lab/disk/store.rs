@@ -388,25 +388,6 @@ impl Store {
         self.collect();
     }
 
-    /// Flips one bit somewhere in a block that is durable and in use; none if there is no such block.
-    pub fn flip_bit(&mut self, random: &mut SmallRng) -> Option<(u64, u64)> {
-        let blocks = |file: &File| file.blocks.keys().copied().collect::<Vec<_>>();
-        let all: Vec<(u64, u64)> = self
-            .nodes
-            .iter()
-            .filter_map(|(number, (node, _))| match node {
-                Node::File(file) => Some((*number, blocks(file))),
-                Node::Directory(_) => None,
-            })
-            .flat_map(|(number, blocks)| blocks.into_iter().map(move |block| (number, block)))
-            .collect();
-        let place = *all.get(random.random_range(0..all.len().max(1)))?;
-        let block = self.file_mut(place.0).ok()?.blocks.get_mut(&place.1)?;
-        let bit = random.random_range(0..BLOCK_BYTES * 8);
-        block[bit / 8] ^= 1 << (bit % 8);
-        Some(place)
-    }
-
     /// Accounts for a file that grows.
     fn take(&mut self, before: u64, after: u64) -> Result<(), Trouble> {
         let used = self.used_blocks + after.saturating_sub(before);
