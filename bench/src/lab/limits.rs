@@ -54,6 +54,18 @@ pub const DISTANCE: Duration = Duration::from_millis(10);
 /// Syncs that fail, one after the other, in the drill of failing syncs: each host has its turn, some twice.
 pub const SCENARIO_ROUNDS: usize = 6;
 
+/// How long a killed host may take to serve again, for each GB that it holds (issue 3).
+pub const RESTART_PER_GB: Duration = Duration::from_secs(2);
+
+/// Bytes of values that hosts hold when they are killed for that.
+pub const FILL_BYTES: usize = 1_000_000_000;
+
+/// Bytes of one of those values: some 60,000 keys, of which none is large.
+pub const FILL_VALUE_BYTES: usize = 16_384;
+
+/// Values under way while hosts are filled: 1 MiB, below what any queue of the product holds.
+pub const FILL_PIPELINE: usize = 64;
+
 /// Redirects that one operation of a cluster client follows.
 pub const REDIRECTS_MAX: usize = 5;
 

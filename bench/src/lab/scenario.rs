@@ -14,7 +14,10 @@ use super::cluster::Cluster;
 use super::disk::fuse::Ill;
 use super::disk::Medium;
 use super::fault::{Fault, Kind};
-use super::limits::{DISTANCE, HOSTS, SCENARIO_ROUNDS, SLOW_P99_FACTOR, STOP_WITHIN};
+use super::limits::{
+    DISTANCE, FILL_BYTES, FILL_PIPELINE, FILL_VALUE_BYTES, HOSTS, RESTART_PER_GB, SCENARIO_ROUNDS,
+    SLOW_P99_FACTOR, STOP_WITHIN,
+};
 use crate::error::BenchError;
 use crate::resp::Value;
 use crate::wire::Wire;
@@ -28,6 +31,8 @@ pub enum Scenario {
     SlowHost,
     /// Hosts are 10 ms apart: a SET takes at most a round trip and two syncs.
     FarApart,
+    /// Each host holds 1 GB and is killed: it serves again within 2 s.
+    Restart,
 }
 
 impl Scenario {
@@ -36,7 +41,7 @@ impl Scenario {
         match self {
             Scenario::FailingSync => Medium::Memory,
             Scenario::SlowHost => Medium::Image,
-            Scenario::FarApart => Medium::Folder,
+            Scenario::FarApart | Scenario::Restart => Medium::Folder,
         }
     }
 }
@@ -120,6 +125,7 @@ pub fn run(scenario: Scenario, plan: &Plan, cluster: &mut Cluster) -> Result<Out
         Scenario::FailingSync => failing_sync(plan, cluster),
         Scenario::SlowHost => slow_host(plan, cluster),
         Scenario::FarApart => far_apart(plan, cluster),
+        Scenario::Restart => restart(plan, cluster),
     }
 }
 
@@ -269,6 +275,49 @@ fn far_apart(plan: &Plan, cluster: &mut Cluster) -> Result<Outcome, BenchError> 
         Figure::told("far: SET p50 of plain clients (two of three forward), ms", p50(far, false)),
     ];
     Ok(Outcome::new(figures, &watched))
+}
+
+fn restart(plan: &Plan, cluster: &mut Cluster) -> Result<Outcome, BenchError> {
+    let watched = under_load(plan, cluster, |cluster, world| {
+        fill(cluster)?;
+        let mut figures = Vec::new();
+        let most = RESTART_PER_GB.as_secs_f64() * FILL_BYTES as f64 / 1e9;
+        for host in 1..=HOSTS {
+            let fault = Fault { kind: Kind::Kill, host, other: 1, lasts: Duration::ZERO, salt: 0 };
+            cluster.inject(&fault)?;
+            std::thread::sleep(Duration::from_secs(1));
+            let back = cluster.heal()?.as_secs_f64();
+            world.healed.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+            let what = format!("host {host}: from its start after SIGKILL until all cores served, s");
+            figures.push(Figure::held(what, back, most));
+        }
+        Ok(figures)
+    })?;
+    let mut figures = vec![Figure::told("bytes of values on each host, GB", FILL_BYTES as f64 / 1e9)];
+    figures.extend(watched.told.iter().cloned());
+    Ok(Outcome::new(figures, &watched))
+}
+
+/// Writes [`FILL_BYTES`] of values, which every host then holds.
+fn fill(cluster: &Cluster) -> Result<(), BenchError> {
+    let addr = cluster.plain()[0];
+    let failed = |source| BenchError::Connection { addr, source };
+    let mut wire = Wire::connect(addr, None, super::limits::HOST_PATIENCE).map_err(failed)?;
+    let value = vec![0x61; FILL_VALUE_BYTES];
+    let keys: Vec<String> =
+        (0..FILL_BYTES / FILL_VALUE_BYTES).map(|number| format!("fill:{number}")).collect();
+    for keys in keys.chunks(FILL_PIPELINE) {
+        for key in keys {
+            wire.send(&[b"SET", key.as_bytes(), &value]).map_err(failed)?;
+        }
+        for _ in keys {
+            if let Value::Error(text) = wire.receive().map_err(failed)? {
+                let text = format!("filling: {}", String::from_utf8_lossy(&text));
+                return Err(BenchError::Server { addr, text });
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
