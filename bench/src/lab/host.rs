@@ -173,15 +173,19 @@ impl Host {
         Ok(())
     }
 
-    /// The program, in the host's namespace. `nsenter` becomes the program, so its process is the host's.
+    /// The program, in the host's namespace; without namespaces it ends with the drill because it asks to. The tool in
+    /// front becomes the program, so its process is the host's.
     fn program(&self) -> Result<Command, BenchError> {
-        let Some(namespace) = self.setup.namespaces.get(self.number - 1) else {
-            return Ok(Command::new(&self.setup.binary));
+        let namespace = self.setup.namespaces.get(self.number - 1);
+        let name = if namespace.is_some() { "nsenter" } else { "setpriv" };
+        let tool = tool::find(name)
+            .ok_or_else(|| BenchError::Command(format!("{name} is not installed (util-linux)")))?;
+        let mut command = Command::new(tool);
+        match namespace {
+            Some(namespace) => command.arg(format!("--net=/run/netns/{namespace}")),
+            None => command.args(["--pdeathsig", "KILL", "--"]),
         };
-        let enter = tool::find("nsenter")
-            .ok_or_else(|| BenchError::Command("nsenter is not installed (util-linux)".to_owned()))?;
-        let mut command = Command::new(enter);
-        command.arg(format!("--net=/run/netns/{namespace}")).arg(&self.setup.binary);
+        command.arg(&self.setup.binary);
         Ok(command)
     }
 
