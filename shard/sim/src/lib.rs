@@ -22,11 +22,14 @@
 pub mod class;
 #[cfg(feature = "mutants")]
 pub mod hunt;
+pub mod labels;
 pub mod ledger;
 pub mod limits;
 pub mod mutants;
 pub mod order;
 pub mod plan;
+pub mod records;
+pub mod reduce;
 pub mod report;
 pub mod scenarios;
 pub mod story;
@@ -35,6 +38,7 @@ pub mod workload;
 mod world;
 
 pub use plan::Plan;
+pub use reduce::Reduction;
 pub use report::{Report, Sums};
 pub use violation::Violation;
 

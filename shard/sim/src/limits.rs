@@ -27,6 +27,13 @@ pub const LAST_PASSES_MAX: u32 = 8;
 /// After the last reads nothing may be under way any more once this has passed.
 pub const QUIET: Nanos = 2 * SECOND;
 
+/// When all was read and nothing is under way, replicas must be equal after this time at the latest. Looks of repair at a peer are a
+/// second apart, up to eight where the ones before came to nothing.
+pub const LEVEL_MAX: Nanos = 30 * SECOND;
+
+/// How often it is looked whether they are.
+pub const LEVEL_POLL: Nanos = 500 * MILLISECOND;
+
 /// How long after its deadline the reply to a request may come, on a host that runs. The slowest disk operation of a plan
 /// (see [`crate::plan`]) lies below it.
 pub const OVERDUE: Nanos = 3 * SECOND;

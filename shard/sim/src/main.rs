@@ -1,13 +1,19 @@
 //! The command line of the simulator.
 
+use std::cell::{Cell, RefCell};
 use std::io::IsTerminal;
 use std::ops::Range;
-use std::process::ExitCode;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use sim::{scenarios, Report, Sums};
+use sim::records::{self, Batch};
+use sim::{labels, reduce, scenarios, Reduction, Report, Sums};
+
+/// Seeds that are written to the record together.
+const BATCH: u64 = 500;
 
 /// Plays whole clusters under faults, each run decided by a seed, and checks them.
 #[derive(Debug, Parser)]
@@ -31,6 +37,23 @@ struct Options {
     /// What to report besides the sums.
     #[arg(long, value_enum)]
     report: Option<Extra>,
+    /// With --seed: cuts the failing run down, and says how to play what is left.
+    #[arg(long, requires = "seed", conflicts_with = "log")]
+    shrink: bool,
+    /// Adds what was played, without a failure, to this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "seed")]
+    ledger: Option<PathBuf>,
+    /// With --ledger: goes on where the seeds played on this commit end.
+    #[arg(long, requires = "ledger")]
+    resume: bool,
+    /// With --ledger: prints the sums of each commit, and plays nothing.
+    #[arg(long, requires = "ledger")]
+    ledger_sum: bool,
+    /// With --ledger: what is played, instead of the commit that is checked out.
+    #[arg(long, requires = "ledger")]
+    commit: Option<String>,
+    #[command(flatten)]
+    reduction: Reduction,
     #[cfg(feature = "mutants")]
     #[command(flatten)]
     planted: Planted,
@@ -82,19 +105,15 @@ fn main() -> ExitCode {
         return code;
     }
     if let Some(seed) = options.seed {
-        return one(seed, options.log);
+        return if options.shrink { shrink(seed, &options) } else { one(seed, &options) };
     }
     if let Some(count) = options.determinism {
         return twice(count);
     }
-    for scenario in scenarios::ALL {
-        note_seed(scenario.seed);
-        if let Some(violation) = sim::play(scenario.plan(), false).violation {
-            eprintln!("scenario \"{}\" failed ({}): {violation}", scenario.name, scenario.story);
-            return ExitCode::FAILURE;
-        }
+    match long_run(&options) {
+        Ok(code) => code,
+        Err(error) => refuse(&error),
     }
-    many(&options)
 }
 
 /// Plants the bug that is asked for. Some: that was all there was to do.
@@ -121,15 +140,15 @@ fn plant(options: &Options) -> Option<ExitCode> {
     hunted.then(|| sim::hunt::hunted(options.seeds.clone()))
 }
 
-#[cfg(feature = "mutants")]
 fn refuse(error: &str) -> ExitCode {
     eprintln!("{error}");
     ExitCode::FAILURE
 }
 
-fn one(seed: u64, log: bool) -> ExitCode {
-    note_seed(seed);
-    let plan = sim::Plan::draw(seed);
+fn one(seed: u64, options: &Options) -> ExitCode {
+    note_run(seed, &options.reduction);
+    let log = options.log;
+    let plan = plan(seed, &options.reduction);
     if log {
         println!("{plan:#?}");
     }
@@ -149,19 +168,50 @@ fn verdict(report: &Report) -> ExitCode {
     ExitCode::FAILURE
 }
 
+fn plan(seed: u64, reduction: &Reduction) -> sim::Plan {
+    let mut plan = sim::Plan::draw(seed);
+    reduction.apply(&mut plan);
+    plan
+}
+
 fn replay(seed: u64) -> String {
+    let reduction = REDUCTION.with_borrow(Reduction::to_string);
     #[cfg(feature = "mutants")]
     if let Some(number) = sim::mutants::selected() {
         return format!(
-            "cargo run --release -p sim --features mutants -- --mutant {number} --seed {seed} --log"
+            "cargo run --release -p sim --features mutants -- --mutant {number} --seed {seed}{reduction} --log"
         );
     }
-    format!("cargo run --release -p sim -- --seed {seed} --log")
+    format!("cargo run --release -p sim -- --seed {seed}{reduction} --log")
+}
+
+fn shrink(seed: u64, options: &Options) -> ExitCode {
+    #[cfg(feature = "mutants")]
+    let before: Vec<String> = options
+        .planted
+        .mutant
+        .iter()
+        .flat_map(|number| ["--mutant".to_owned(), number.to_string()])
+        .collect();
+    #[cfg(not(feature = "mutants"))]
+    let before: Vec<String> = Vec::new();
+    match reduce::shrink(seed, &before, &options.reduction) {
+        Ok(Some(reduction)) => {
+            note_run(seed, &reduction);
+            println!("replay: {}", replay(seed));
+            ExitCode::FAILURE
+        }
+        Ok(None) => {
+            println!("seed {seed} does not fail");
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(&error),
+    }
 }
 
 fn twice(count: u64) -> ExitCode {
     for seed in 0..count {
-        note_seed(seed);
+        note_run(seed, &Reduction::default());
         let (one, other) = (sim::run(seed, false), sim::run(seed, false));
         if (one.hash, one.steps) != (other.hash, other.steps) {
             eprintln!("SEED {seed} is not deterministic: {:016x} and {:016x}", one.hash, other.hash);
@@ -173,18 +223,81 @@ fn twice(count: u64) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn many(options: &Options) -> ExitCode {
-    let started = Instant::now();
+/// Scenarios, then seeds, in batches if there is a record of them.
+fn long_run(options: &Options) -> Result<ExitCode, String> {
+    let batches = options.ledger.as_deref().map(records::read).transpose()?.unwrap_or_default();
+    if options.ledger_sum {
+        records::sums(&batches).iter().for_each(|line| println!("{line}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let commit = match (&options.commit, &options.ledger) {
+        (Some(commit), _) => commit.clone(),
+        (None, Some(_)) => checked_out()?,
+        (None, None) => String::new(),
+    };
+    let mut next = options.seeds.start;
+    if options.resume {
+        next = records::resume(&batches, &commit, next);
+    }
+    for scenario in scenarios::ALL {
+        note_run(scenario.seed, &Reduction::default());
+        if let Some(violation) = sim::play(scenario.plan(), false).violation {
+            eprintln!("scenario \"{}\" failed ({}): {violation}", scenario.name, scenario.story);
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    let (started, mut sums) = (Instant::now(), Sums::default());
+    while next < options.seeds.end {
+        let end =
+            if options.ledger.is_some() { options.seeds.end.min(next + BATCH) } else { options.seeds.end };
+        let mut own = Sums::default();
+        if let Some(report) = batch(next..end, options, started, &sums, &mut own) {
+            sums.join(&own);
+            print_sums(&sums, started.elapsed());
+            return Ok(verdict(&report));
+        }
+        if let Some(path) = &options.ledger {
+            records::append(path, &Batch::new(&commit, next, end, &own))?;
+        }
+        sums.join(&own);
+        next = end;
+    }
+    print_sums(&sums, started.elapsed());
+    Ok(if options.report.is_some() { report_labels(&sums) } else { ExitCode::SUCCESS })
+}
+
+/// The commit that is checked out, marked if what is there differs from it.
+fn checked_out() -> Result<String, String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output();
+        output.map_err(|error| format!("ask git for the commit: {error}; name it with --commit"))
+    };
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let same = git(&["diff", "--quiet", "HEAD"])?.status.success();
+    let commit = String::from_utf8_lossy(&commit.stdout).trim().to_owned();
+    if commit.is_empty() {
+        return Err("git knows no commit here; name it with --commit".to_owned());
+    }
+    Ok(if same { commit } else { commit + "+changes" })
+}
+
+/// Plays seeds on all threads; a report that has a violation, if there is one.
+fn batch(
+    seeds: Range<u64>,
+    options: &Options,
+    started: Instant,
+    before: &Sums,
+    sums: &mut Sums,
+) -> Option<Report> {
     let total = options.seeds.end - options.seeds.start;
-    let mut sums = Sums::default();
-    let failed = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel::<Report>();
         for thread in 0..options.threads {
-            let (sender, seeds, step) = (sender.clone(), options.seeds.clone(), options.threads as usize);
+            let (sender, seeds, step) = (sender.clone(), seeds.clone(), options.threads as usize);
             scope.spawn(move || {
                 for seed in seeds.skip(thread as usize).step_by(step) {
-                    note_seed(seed);
-                    let report = sim::run(seed, false);
+                    note_run(seed, &options.reduction);
+                    let report = sim::play(plan(seed, &options.reduction), false);
                     let failed = report.violation.is_some();
                     if sender.send(report).is_err() || failed {
                         return;
@@ -202,26 +315,33 @@ fn many(options: &Options) -> ExitCode {
             }
             if progress && shown.elapsed() > Duration::from_millis(500) {
                 shown = Instant::now();
-                let rate = sums.seeds as f64 / started.elapsed().as_secs_f64();
-                eprint!("\r{} of {total} seeds, {rate:.0} a second   ", sums.seeds);
+                let played = before.seeds + sums.seeds;
+                let rate = played as f64 / started.elapsed().as_secs_f64();
+                eprint!("\r{played} of {total} seeds, {rate:.0} a second   ");
             }
         }
         None
-    });
-    if std::io::stderr().is_terminal() {
-        eprint!("\r");
+    })
+}
+
+/// Prints the labels, and fails if one was met too rarely.
+fn report_labels(sums: &Sums) -> ExitCode {
+    print_labels(sums);
+    let missed = labels::missed(sums);
+    for (label, hits) in &missed {
+        eprintln!("met too rarely: {label} ({hits} times in {} seeds)", sums.seeds);
     }
-    print_sums(&sums, started.elapsed());
-    if options.report.is_some() {
-        print_labels(&sums);
+    if missed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
-    failed.map_or(ExitCode::SUCCESS, |report| verdict(&report))
 }
 
 fn print_sums(sums: &Sums, took: Duration) {
     println!(
-        "seeds: {}, operations: {} answered, {} not applied, {} unknown; entries chosen: {}, events: {}",
-        sums.seeds, sums.replied, sums.failed, sums.unknown, sums.choices, sums.steps
+        "seeds: {}, operations: {} answered, {} not applied, {} unknown; entries chosen: {}, faults: {}, events: {}",
+        sums.seeds, sums.replied, sums.failed, sums.unknown, sums.choices, sums.faults, sums.steps
     );
     println!("virtual time: {:.1} s, real time: {:.1} s", sums.virtual_ns as f64 / 1e9, took.as_secs_f64());
 }
@@ -233,11 +353,13 @@ fn print_labels(sums: &Sums) {
 }
 
 thread_local! {
-    static SEED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    static SEED: Cell<u64> = const { Cell::new(0) };
+    static REDUCTION: RefCell<Reduction> = RefCell::default();
 }
 
-fn note_seed(seed: u64) {
+fn note_run(seed: u64, reduction: &Reduction) {
     SEED.set(seed);
+    REDUCTION.with_borrow_mut(|noted| noted.clone_from(reduction));
 }
 
 /// An assertion of the product that fails ends the run like any other violation: with the seed and the command to see it again.

@@ -27,6 +27,8 @@ pub struct Report {
     pub unknown: u64,
     /// Entries chosen.
     pub choices: u64,
+    /// Faults that happened: strikes of the nemesis, deaths at turns, operations of disks that failed.
+    pub faults: u64,
     /// How often rare states were met.
     pub labels: BTreeMap<&'static str, u64>,
 }
@@ -48,11 +50,28 @@ pub struct Sums {
     pub unknown: u64,
     /// See [`Report::choices`].
     pub choices: u64,
+    /// See [`Report::faults`].
+    pub faults: u64,
     /// See [`Report::labels`].
     pub labels: BTreeMap<&'static str, u64>,
 }
 
 impl Sums {
+    /// Adds the sums of other runs.
+    pub fn join(&mut self, other: &Sums) {
+        self.seeds += other.seeds;
+        self.steps += other.steps;
+        self.virtual_ns += other.virtual_ns;
+        self.replied += other.replied;
+        self.failed += other.failed;
+        self.unknown += other.unknown;
+        self.choices += other.choices;
+        self.faults += other.faults;
+        for (label, count) in &other.labels {
+            *self.labels.entry(label).or_default() += count;
+        }
+    }
+
     /// Adds a run.
     pub fn add(&mut self, report: &Report) {
         self.seeds += 1;
@@ -62,6 +81,7 @@ impl Sums {
         self.failed += report.failed;
         self.unknown += report.unknown;
         self.choices += report.choices;
+        self.faults += report.faults;
         for (label, count) in &report.labels {
             *self.labels.entry(label).or_default() += count;
         }

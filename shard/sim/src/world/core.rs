@@ -225,6 +225,7 @@ impl World {
         if dies {
             let (death, after) = (self.draw_death(), self.draw_downtime());
             self.label("a host died at a turn");
+            self.faults += 1;
             self.die(place.host, death, Some(after));
             return Ok(());
         }

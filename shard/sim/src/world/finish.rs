@@ -13,7 +13,7 @@ use super::clients::{Asker, Outstanding};
 use super::host::Death;
 use super::{Event, Phase, Place, World};
 use crate::ledger::show;
-use crate::limits::{LAST_PASSES_MAX, LAST_READ_DEADLINE, QUIET, SETTLE};
+use crate::limits::{LAST_PASSES_MAX, LAST_READ_DEADLINE, LEVEL_MAX, LEVEL_POLL, QUIET, SETTLE};
 use crate::order;
 use crate::plan::Weather;
 use crate::report::Report;
@@ -38,6 +38,9 @@ impl World {
     fn stop_faults(&mut self) {
         self.phase = Phase::Settling;
         self.tell(|| "faults stop".to_owned());
+        if self.check_equal().is_err() {
+            self.label("replicas differed when faults stopped");
+        }
         self.weather = Weather::FAIR;
         self.mend_disks();
         self.clogged.iter_mut().for_each(|ways| ways.fill(0));
@@ -99,9 +102,11 @@ impl World {
                 Err(Violation::new(invariant::CONVERGES, detail))
             }
             Phase::Quiet => {
-                self.phase = Phase::Over;
-                self.check_idle()
+                let since = self.now;
+                self.phase = Phase::Levelling { since };
+                self.level()
             }
+            Phase::Levelling { .. } => self.level(),
             Phase::Faults | Phase::Over => Ok(()),
         }
     }
@@ -175,8 +180,48 @@ impl World {
         self.last_reads.iter().find(|(_, replies)| replies.windows(2).any(|pair| pair[0] != pair[1]))
     }
 
+    /// Nothing may be under way any more, and all replicas must hold the same: at once, or when repair has made it so.
+    fn level(&mut self) -> Checked {
+        let found = self.check_idle().and_then(|()| self.check_equal());
+        let Phase::Levelling { since } = self.phase else { return found };
+        if found.is_ok() {
+            self.phase = Phase::Over;
+        } else if self.now - since > LEVEL_MAX {
+            return found;
+        } else {
+            self.schedule(self.now + LEVEL_POLL, Event::Finish);
+        }
+        Ok(())
+    }
+
+    /// The replicas of each slice hold the same (key, ballot) pairs, as their slots' sums tell.
+    fn check_equal(&self) -> Checked {
+        let left = self.hosts_left();
+        for core in 0..self.plan.cores {
+            let sums = |host: Member| {
+                let shard = self.core(Place { host, core }).shard();
+                shard.map(|shard| shard.slot_sums().collect::<Vec<_>>()).unwrap_or_default()
+            };
+            let Some((first, others)) = left.split_first() else { continue };
+            let expected = sums(*first);
+            for other in others {
+                let theirs = sums(*other);
+                let slots = expected.iter().zip(&theirs).filter(|(one, other)| one != other);
+                let slots: Vec<String> = slots.map(|((slot, _), _)| slot.to_string()).collect();
+                if !slots.is_empty() || expected.len() != theirs.len() {
+                    let slots = slots.join(", ");
+                    let detail = format!(
+                        "core {core} of hosts {first} and {other} do not hold the same in slots {slots}"
+                    );
+                    return Err(Violation::new(invariant::CONVERGES, detail));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing may be under way any more.
-    fn check_idle(&mut self) -> Checked {
+    fn check_idle(&self) -> Checked {
         for core in self.hosts.iter().filter(|host| !host.lost).flat_map(|host| &host.cores) {
             let place = core.place;
             let Some(shard) = core.shard() else {
@@ -242,6 +287,8 @@ impl World {
     /// What a run comes to.
     pub(super) fn report(mut self, violation: Option<Violation>) -> Report {
         let mut sums = Vec::new();
+        let disks = self.hosts.iter().flat_map(|host| &host.cores).map(|core| core.disk.counters().faults);
+        let faults = self.faults + disks.sum::<u64>();
         for core in self.hosts.iter().flat_map(|host| &host.cores) {
             let Some(shard) = core.shard() else { continue };
             let m = shard.metrics();
@@ -277,6 +324,7 @@ impl World {
             failed: told(|outcome| *outcome == history::Outcome::Failed),
             unknown: told(|outcome| *outcome == history::Outcome::Unknown),
             choices: self.ledger.choices,
+            faults,
             labels: self.labels,
         }
     }

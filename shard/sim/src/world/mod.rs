@@ -102,6 +102,8 @@ enum Phase {
     LastReads { pass: u32 },
     /// All was read; nothing may be under way soon.
     Quiet,
+    /// Repair makes all replicas equal.
+    Levelling { since: Nanos },
     /// It is over.
     Over,
 }

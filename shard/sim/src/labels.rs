@@ -1,0 +1,103 @@
+//! The rare states that runs must reach: a simulator that never meets one proves nothing about it.
+
+use crate::report::Sums;
+
+/// Hits that each label needs in [`SEEDS`] seeds.
+const HITS: u64 = 10;
+
+/// Seeds in which they are counted; in fewer nothing can be said.
+const SEEDS: u64 = 5_000;
+
+/// All of them.
+pub const WANTED: &[&str] = &[
+    "UNCERTAIN",
+    "a bit flipped on the way",
+    "a bit of a segment rotted",
+    "a client asked again",
+    "a client asked several things at once",
+    "a client went away at once",
+    "a clock jumped",
+    "a command went to another core",
+    "a connection was reset",
+    "a core failed",
+    "a cut came and went many times",
+    "a damaged host could not start",
+    "a disk failed reads",
+    "a disk had errors",
+    "a disk had stale reads",
+    "a disk was full",
+    "a disk was slow",
+    "a disk was very slow",
+    "a disk wrote to wrong places",
+    "a frame was refused",
+    "a host died",
+    "a host died again and again",
+    "a host died at a turn",
+    "a host was isolated",
+    "a host was paused",
+    "a host was paused for more than ten seconds",
+    "a host was told wrong things of a peer",
+    "a message was lost",
+    "a power failure was tried in a copy",
+    "a reply came too late for its client",
+    "a slice failed alone",
+    "a way was clogged",
+    "all hosts died at once",
+    "an old message was replayed",
+    "any set of directions was cut",
+    "ballots lost",
+    "classic proposals",
+    "commands forwarded",
+    "commands taken back",
+    "disk reads",
+    "failed",
+    "fast proposals",
+    "keys expired",
+    "no quorum",
+    "one direction was cut",
+    "one host was the bridge between two halves",
+    "questions repeated",
+    "read conflicts",
+    "records finished",
+    "records taken over",
+    "replicas differed when faults stopped",
+    "replied",
+    "routes changed",
+    "still reading",
+    "the last frame went astray, unnoticed",
+    "the last reads were repeated",
+    "timeout",
+    "two hosts were cut off from each other",
+    "uncertain replies",
+    "unknown by a reset",
+    "unknown by giving up",
+    "unknown by reply",
+];
+
+/// The labels that were met too rarely, with how often. None where too few seeds were played to tell.
+pub fn missed(sums: &Sums) -> Vec<(&'static str, u64)> {
+    if sums.seeds < SEEDS {
+        return Vec::new();
+    }
+    let hits = |label: &&'static str| (*label, sums.labels.get(label).copied().unwrap_or(0));
+    WANTED.iter().map(hits).filter(|(_, hits)| hits * SEEDS < HITS * sums.seeds).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_missed_below_its_share_of_the_seeds() {
+        let with = |seeds, hits| {
+            let mut sums = Sums { seeds, ..Sums::default() };
+            sums.labels.extend(WANTED.iter().map(|label| (*label, 1_000_000)));
+            sums.labels.insert("timeout", hits);
+            missed(&sums)
+        };
+        assert_eq!(with(5_000, 10), []);
+        assert_eq!(with(5_000, 9), [("timeout", 9)]);
+        assert_eq!(with(50_000, 99), [("timeout", 99)]);
+        assert_eq!(with(4_999, 0), []);
+    }
+}
