@@ -13,7 +13,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::door::{Asked, Door};
-use super::limits::CONTENDED_GENERATION;
+use super::limits::{CONTENDED_GENERATION, COUNTER_GENERATION};
 use crate::drill::client::{first_word, Answer};
 use crate::history::{Command, Operation, Outcome};
 use crate::limits::{DRILL_OPERATIONS_MAX, DRILL_PAUSE};
@@ -51,11 +51,16 @@ impl World {
     /// Every key that may have been written until now.
     pub fn keys(&self) -> Vec<Vec<u8>> {
         let registers = (0..self.keys).map(register);
-        let counters = (0..self.clients).map(counter);
+        let age = self.counter_generation();
+        let counters = (0..=age).flat_map(|g| (0..self.clients).map(move |client| counter(client, g)));
         let shared = (0..self.keys).map(shared);
         let contended =
             (0..=self.generation()).flat_map(|g| (0..self.keys).map(move |number| contended(number, g)));
         registers.chain(counters).chain(shared).chain(contended).collect()
+    }
+
+    fn counter_generation(&self) -> u64 {
+        self.start.elapsed().as_secs() / COUNTER_GENERATION.as_secs()
     }
 
     fn generation(&self) -> u64 {
@@ -67,8 +72,8 @@ fn register(number: usize) -> Vec<u8> {
     format!("r{number}").into_bytes()
 }
 
-fn counter(client: usize) -> Vec<u8> {
-    format!("c{client}").into_bytes()
+fn counter(client: usize, generation: u64) -> Vec<u8> {
+    format!("c{client}.{generation}").into_bytes()
 }
 
 fn shared(number: usize) -> Vec<u8> {
@@ -168,11 +173,14 @@ impl<'a> Client<'a> {
                 let number = self.random.random_range(0..own) * clients + self.index;
                 (register(number), Command::Set(self.value()))
             }
-            0..=4 => (counter(self.index), Command::IncrBy(1)),
+            0..=4 => (counter(self.index, self.world.counter_generation()), Command::IncrBy(1)),
             5..=8 => (shared(self.random.random_range(0..keys)), Command::Set(self.value())),
             9..=11 => self.contend(),
             12..=14 => (register(self.random.random_range(0..keys)), Command::Get),
-            15 => (counter(self.random.random_range(0..clients)), Command::Get),
+            15 => {
+                let client = self.random.random_range(0..clients);
+                (counter(client, self.world.counter_generation()), Command::Get)
+            }
             _ => (shared(self.random.random_range(0..keys)), Command::Get),
         }
     }

@@ -189,13 +189,14 @@ impl Host {
         Ok(command)
     }
 
-    /// Only the clock of the day is shifted: the one that counts from the boot never jumps, on no machine.
+    /// Only the clock of the day is shifted: the one that counts from the boot never jumps, on no machine. The file is read
+    /// at each look at the clock, so that a jump is seen at once.
     fn set_clock(&self, command: &mut Command) {
         if let Some(library) = &self.setup.clock {
             command
                 .env("LD_PRELOAD", library)
                 .env("FAKETIME_TIMESTAMP_FILE", self.clock_file())
-                .env("FAKETIME_CACHE_DURATION", "1")
+                .env("FAKETIME_NO_CACHE", "1")
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
                 .env("DONT_FAKE_MONOTONIC", "1");
         }

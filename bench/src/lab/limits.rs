@@ -73,6 +73,10 @@ pub const REDIRECTS_MAX: usize = 5;
 /// of unknown outcome, which stay open for ever, so keys must be left behind.
 pub const CONTENDED_GENERATION: Duration = Duration::from_secs(5);
 
+/// How long one generation of counters is used, for the same reason: with a host killed every second, an increment of
+/// one client is of unknown outcome some 20 times, far below what the search can keep open.
+pub const COUNTER_GENERATION: Duration = Duration::from_secs(60);
+
 /// Lines of a host's log that are shown when it ended by itself.
 pub const LOG_LINES_SHOWN: usize = 12;
 
