@@ -21,6 +21,7 @@ use super::limits::{
 };
 use super::mailbox::{Mailboxes, OutsideEnd};
 use super::pump::{Core, Shared, Turn};
+use super::watched::Watched;
 
 /// One core to run.
 pub struct CoreSpec<M> {
@@ -30,12 +31,14 @@ pub struct CoreSpec<M> {
     pub directory: PathBuf,
     /// The queue by which threads outside reach the core.
     pub outside: Option<OutsideEnd<M>>,
+    /// What a thread outside sees of the core.
+    pub watched: Arc<Watched>,
 }
 
 impl<M> CoreSpec<M> {
     /// A core that stays on no CPU and that nothing outside talks to.
     pub fn new(directory: impl Into<PathBuf>) -> CoreSpec<M> {
-        CoreSpec { cpu: None, directory: directory.into(), outside: None }
+        CoreSpec { cpu: None, directory: directory.into(), outside: None, watched: Arc::default() }
     }
 }
 
@@ -53,6 +56,7 @@ struct Start {
     cpu: Option<usize>,
     directory: PathBuf,
     counter: Option<Arc<OwnedFd>>,
+    watched: Arc<Watched>,
     started: Instant,
     up: Sender<(CoreIndex, Up)>,
     /// The rings of all cores when all are up; closed if one is not.
@@ -83,8 +87,8 @@ where
         };
         queues.push(queue);
         let core = CoreIndex(index as u16);
-        let (cpu, directory, up) = (spec.cpu, spec.directory, up.clone());
-        starts.push(Start { core, cpu, directory, counter, started, up, go: wait });
+        let (cpu, directory, watched, up) = (spec.cpu, spec.directory, spec.watched, up.clone());
+        starts.push(Start { core, cpu, directory, counter, watched, started, up, go: wait });
     }
     drop(up);
     let mailboxes = Mailboxes::mesh(queues);
@@ -135,8 +139,8 @@ where
     T: Turn + 'static,
     F: Fn(CoreIndex, &mut Io, Mailboxes<M>) -> Result<T, BootError>,
 {
-    let Start { core, cpu, directory, counter, started, up, go } = start;
-    let place = Place { core, directory: &directory, counter, started };
+    let Start { core, cpu, directory, counter, watched, started, up, go } = start;
+    let place = Place { core, directory: &directory, counter, watched, started };
     match executor(cpu, core) {
         Ok(executor) => executor.run(async {
             let opened = open(place, mailboxes, make);
@@ -163,6 +167,7 @@ struct Place<'a> {
     core: CoreIndex,
     directory: &'a Path,
     counter: Option<Arc<OwnedFd>>,
+    watched: Arc<Watched>,
     started: Instant,
 }
 
@@ -190,7 +195,7 @@ fn open<M, T, F>(
 where
     F: Fn(CoreIndex, &mut Io, Mailboxes<M>) -> Result<T, BootError>,
 {
-    let mut io = Io::new(place.core, place.directory, place.counter, place.started)?;
+    let mut io = Io::new(place.core, place.directory, place.counter, place.started, place.watched)?;
     let buffers = Buffers::new(io.ring())
         .map_err(|error| BootError::system("register receive buffers with io_uring", &error))?;
     let ring = io.ring().fd().as_fd().try_clone_to_owned();

@@ -19,6 +19,7 @@ use super::net::Net;
 use super::ring::{Cqe, Ring, Wait};
 use super::stats::Stats;
 use super::token::{decode, encode, Key, Kind};
+use super::watched::Watched;
 use crate::clock::MILLISECOND;
 use crate::{Disk, Nanos, Op, OpId};
 
@@ -43,6 +44,7 @@ pub struct Io {
     stillborn: u32,
     /// Quiet sends are left whose fate could not be seen yet.
     unsettled: bool,
+    watched: Arc<Watched>,
 }
 
 fn nowhere() -> Key {
@@ -55,7 +57,9 @@ impl Io {
         directory: &Path,
         counter: Option<Arc<OwnedFd>>,
         started: Instant,
+        watched: Arc<Watched>,
     ) -> Result<Io, BootError> {
+        watched.begins();
         let ring = Ring::new().map_err(|error| BootError::ring(&error))?;
         let directory =
             Directory::open(directory).map_err(|error| BootError::directory(directory, &error))?;
@@ -65,7 +69,7 @@ impl Io {
             started,
             now: 0,
             ring,
-            net: Net::new(),
+            net: Net::new(Arc::clone(&watched)),
             directory,
             wakes,
             woken: false,
@@ -74,6 +78,7 @@ impl Io {
             own_now: VecDeque::new(),
             stillborn: 0,
             unsettled: false,
+            watched,
         })
     }
 
@@ -169,6 +174,12 @@ impl Io {
     /// The ring, for registrations and for its descriptor.
     pub(super) fn ring(&self) -> &Ring {
         &self.ring
+    }
+
+    /// A turn begins.
+    pub(super) fn count_turn(&mut self) {
+        self.ring.stats.turns += 1;
+        self.watched.turned(self.ring.stats.turns);
     }
 
     /// The counters, for what the pump counts.

@@ -36,6 +36,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod token;
+mod watched;
 
 pub use boot::{check, BootError, BootReason, EXIT_CONFIG};
 pub use cores::{cpus, run_cores, CoreSpec};
@@ -44,3 +45,4 @@ pub use io::Io;
 pub use mailbox::{outside, Mailboxes, Outside, OutsideEnd, OutsideError, Sender};
 pub use pump::{Next, Turn};
 pub use stats::Stats;
+pub use watched::Watched;

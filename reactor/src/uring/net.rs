@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::sync::Arc;
 
 use io_uring::types::{CancelBuilder, Fd};
 use io_uring::{opcode, squeue};
@@ -30,6 +31,7 @@ use super::ring::{Cqe, Ring};
 use super::slab::Slab;
 use super::socket;
 use super::token::{encode, Key, Kind};
+use super::watched::Watched;
 use crate::clock::MILLISECOND;
 use crate::Nanos;
 
@@ -52,6 +54,7 @@ pub struct Net {
     quiet: Vec<Key>,
     /// Lingering connections and when each is closed, in that order. May name some that are gone.
     lingering: VecDeque<(Nanos, Key)>,
+    watched: Arc<Watched>,
 }
 
 fn listener_key(index: usize) -> Key {
@@ -59,14 +62,15 @@ fn listener_key(index: usize) -> Key {
 }
 
 impl Net {
-    /// No sockets.
-    pub fn new() -> Net {
+    /// No sockets yet; those that come are noted where a thread outside sees them.
+    pub fn new(watched: Arc<Watched>) -> Net {
         Net {
             listeners: Vec::new(),
             conns: Slab::new(CONNECTIONS_MAX),
             listed: Vec::new(),
             quiet: Vec::new(),
             lingering: VecDeque::new(),
+            watched,
         }
     }
 
@@ -75,6 +79,7 @@ impl Net {
         assert!(self.listeners.len() < LISTENERS_MAX, "a core has at most {LISTENERS_MAX} listeners");
         let fd = socket::listener(address, shared)?;
         let address = socket::local(&fd).unwrap_or(address);
+        self.watched.listens(self.listeners.len(), fd.as_raw_fd());
         self.listeners.push(Listener { fd, tag, address, armed: false, rests_until: 0 });
         Ok(ListenerId(self.listeners.len() as u32 - 1))
     }
@@ -95,13 +100,20 @@ impl Net {
         let address = Box::new(SockAddr::from(to));
         let (pointer, length) = (address.as_ptr().cast(), address.len());
         let connect = opcode::Connect::new(Fd(fd.as_raw_fd()), pointer, length);
-        let key = self.conns.insert(Conn::new(fd, State::Connecting, Some(address)));
+        let key = self.add(Conn::new(fd, State::Connecting, Some(address)));
         let conn = self.conns.find_mut(key).expect("just inserted");
         conn.in_flight += 1;
         // SAFETY: the address is boxed and kept in the connection until the completion.
         unsafe { ring.push(connect.build().user_data(encode(Kind::Connect, key))) };
         ring.stats.connects += 1;
         Ok(ConnId(key))
+    }
+
+    fn add(&mut self, conn: Conn) -> Key {
+        let fd = conn.raw();
+        let key = self.conns.insert(conn);
+        self.watched.connected(key.slot, fd);
+        key
     }
 
     /// Whether a further connection fits.
@@ -123,6 +135,7 @@ impl Net {
 
     /// Closes every connection, for a core that stops.
     pub fn close_all(&mut self, ring: &mut Ring) {
+        self.watched.ended();
         for key in self.conns.keys() {
             self.let_go(ring, key);
         }
@@ -245,6 +258,7 @@ impl Net {
             return;
         }
         let conn = self.conns.remove(key).expect("found above");
+        self.watched.closed(key.slot);
         ring.stats.closed += 1;
         push_silent(ring, opcode::Close::new(Fd(conn.fd.into_raw_fd())).build());
     }
@@ -361,7 +375,7 @@ impl Net {
             return None;
         }
         ring.stats.accepted += 1;
-        let conn = self.conns.insert(Conn::new(fd, State::Open, None));
+        let conn = self.add(Conn::new(fd, State::Open, None));
         self.list(conn);
         Some(Raw::Accepted { listener: ListenerId(key.slot), tag, conn: ConnId(conn), peer })
     }

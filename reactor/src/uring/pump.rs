@@ -78,7 +78,7 @@ impl<T: Turn> Core<T> {
     fn turn(&mut self) -> Next {
         let Kernel { io, buffers } = &mut *self.kernel;
         io.enter((!self.next.background).then_some(self.next.deadline));
-        io.stats_mut().turns += 1;
+        io.count_turn();
         while let Some(raw) = io.next_raw() {
             deliver(&mut self.turn, io, buffers, raw);
         }

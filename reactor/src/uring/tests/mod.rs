@@ -4,3 +4,4 @@ mod cores;
 mod disk;
 mod echo;
 mod support;
+mod watched;
