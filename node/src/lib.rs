@@ -23,3 +23,4 @@ pub mod log;
 pub mod resp;
 pub mod server;
 pub mod session;
+mod watchdog;

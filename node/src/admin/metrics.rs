@@ -140,6 +140,8 @@ metrics! {
     PeerRefused: Counter "synod_peer_refused_connections_total";
     /// Turns taken.
     Turns: Counter "synod_core_turns_total";
+    /// Times that the core stood still so long that its connections were closed.
+    Stalls: Counter "synod_core_stalls_total";
     /// Messages dropped or delayed because another core's mailbox was full.
     MailboxFull: Counter "synod_core_mailbox_full_total";
     /// Questions of peers that a learner ignored, and answers of learners: they count for nothing.

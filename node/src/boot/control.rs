@@ -107,8 +107,8 @@ impl Control {
                 Some(_) => next.set(name, text).map_err(|reason| format!("{name}: {reason}"))?,
             }
         }
-        if next.output_bytes_max < next.value_bytes_max {
-            return Err("output_bytes_max: it is below value_bytes_max; one reply must fit".to_owned());
+        if let Some(problem) = crate::config::check::bounds(&next).into_iter().next() {
+            return Err(problem);
         }
         *settings = Arc::new(next);
         drop(settings);
@@ -166,6 +166,10 @@ mod tests {
             (vec![("clients_max", "5"), ("clientsmax", "1")], "did you mean \"clients_max\"?"),
             (vec![("clients_max", "5"), ("key_bytes_max", "1 GB")], "key_bytes_max: 1 GB is out of bounds"),
             (vec![("output_bytes_max", "1 MB")], "one reply must fit"),
+            (
+                vec![("value_bytes_max", "20 MB"), ("segment_bytes", "16 MiB")],
+                "cannot be changed while serving",
+            ),
         ];
         for (changes, expected) in table {
             let error = control.change(&changes).expect_err("refused");

@@ -12,6 +12,7 @@ pub mod control;
 pub mod failure;
 pub mod hostcheck;
 pub mod ports;
+pub mod seats;
 pub mod secret;
 
 use std::io::Write;
@@ -24,6 +25,7 @@ use signal_hook::iterator::Signals;
 
 pub use control::{Control, Phase};
 pub use failure::Failure;
+pub use seats::{Seat, Seats};
 
 use crate::admin::{self, CorePage, CoreState, HostView};
 use crate::config::host::{resolve, Facts};
@@ -42,6 +44,8 @@ pub struct Handover {
     pub pages: Vec<Arc<CorePage>>,
     /// Whose data directories the other hosts had at first contact.
     pub peers: Arc<PeerBook>,
+    /// Client connections of the host.
+    pub seats: Seats,
 }
 
 /// Serves until told to stop. `run` runs the cores and returns when all of them have ended: without an error after
@@ -86,7 +90,7 @@ pub fn serve(loaded: &Loaded, run: impl FnOnce(Handover) -> Result<(), Failure>)
     for warning in hostcheck::warnings(settings) {
         tracing::warn!(found = warning.found, fix = warning.fix, "{}", warning.name);
     }
-    let result = run(Handover { config, control, pages, peers });
+    let result = run(Handover { config, control, pages, peers, seats: Seats::default() });
     ended.store(true, Ordering::Relaxed);
     // The watcher holds the lock on the data directory: it must not outlive this call.
     let _ = watcher.join();

@@ -121,7 +121,8 @@ pub fn secret_problem(name: &str, secret: &str) -> Option<String> {
     })
 }
 
-fn bounds(settings: &Settings) -> Vec<String> {
+/// What settings contradict each other in.
+pub fn bounds(settings: &Settings) -> Vec<String> {
     let mut problems = Vec::new();
     if settings.output_bytes_max < settings.value_bytes_max {
         problems.push("output_bytes_max: it is below value_bytes_max; one reply must fit".to_owned());

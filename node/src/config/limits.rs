@@ -22,6 +22,10 @@ pub const KEY_BYTES: std::ops::RangeInclusive<u64> = 1..=64 << 10;
 /// A request deadline below a disk write and a round trip would refuse everything; above a minute it bounds nothing.
 pub const DEADLINE_MS: std::ops::RangeInclusive<u64> = 10..=60_000;
 
+/// A core may take no turn for so long: more than what its rarest and longest work takes, and up to a minute where a disk is known
+/// to hang that long.
+pub const STALL_MS: std::ops::RangeInclusive<u64> = 200..=60_000;
+
 /// Clients per host: each takes a file descriptor.
 pub const CLIENTS: std::ops::RangeInclusive<u64> = 1..=1_000_000;
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::limits;
-use super::value::{Bytes, Count, HostEntry, LogFormat, LogLevel, Millis, Secret, Setting};
+use super::value::{Bytes, Count, DebugCommand, HostEntry, LogFormat, LogLevel, Millis, Secret, Setting};
 
 /// When a changed value takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +190,9 @@ settings! {
     key_bytes_max: Bytes = "64 KiB", Online, in limits::KEY_BYTES;
     /// Milliseconds after which a request that has no majority is answered with an error.
     request_deadline_ms: Millis = "1000", Online, in limits::DEADLINE_MS;
+    /// Milliseconds that a core may stand still, because the disk or the machine hangs, before its connections are closed so that
+    /// clients go on at another host.
+    stall_ms: Millis = "300", Restart, in limits::STALL_MS;
     /// Client connections of this host; more are refused.
     clients_max: Count = "10000", Online, in limits::CLIENTS;
     /// Bytes of replies that wait for one client; a client that reads more slowly is closed.
@@ -204,6 +207,8 @@ settings! {
     keys_max: Count = "32000000", Restart, in limits::KEYS;
     /// Pin each core to a CPU of its own. Off where several hosts share a machine.
     pin_cores: bool = "true", Restart;
+    /// Who may use the command DEBUG, which is for tests: `no`, `local` (clients of this machine) or `yes`.
+    enable_debug_command: DebugCommand = "no", Restart;
     /// How logs are written to the standard error output: `human`, `json`, or `auto` (human on a terminal).
     log_format: LogFormat = "auto", Restart;
     /// Least severe events that are logged: `error`, `warn`, `info`, `debug` or `trace`.

@@ -66,6 +66,17 @@ pub enum LogFormat {
     Json,
 }
 
+/// Who may use DEBUG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugCommand {
+    /// Nobody.
+    No,
+    /// Clients of this machine.
+    Local,
+    /// Every client.
+    Yes,
+}
+
 /// The least severe events that are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
@@ -304,6 +315,7 @@ macro_rules! words {
     };
 }
 
+words!(DebugCommand: No = "no", Local = "local", Yes = "yes");
 words!(LogFormat: Auto = "auto", Human = "human", Json = "json");
 words!(LogLevel: Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace");
 

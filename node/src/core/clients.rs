@@ -12,11 +12,11 @@ use slab::Slab;
 
 use super::glue::{Asker, Core};
 use super::mail::{Mail, SessionId, Waiter};
-use crate::boot::{Handover, Phase};
+use crate::boot::{Handover, Phase, Seat};
 use crate::cluster::{ClusterMap, Port};
 use crate::gather::Scope;
 use crate::server::{self, Connections, CoreAsk, InfoSource, NodeSettings, Settings};
-use crate::session::{Action, Session, Ticket, TOO_MANY_CLIENTS};
+use crate::session::{Action, Session, Ticket, SHUTTING_DOWN, TOO_MANY_CLIENTS};
 
 /// A command on the keyspace may look at every key; its deadline is this many nanoseconds, whatever the one of others.
 const KEYSPACE_DEADLINE_NS: Nanos = 60_000_000_000;
@@ -56,6 +56,7 @@ struct Client {
     paused: bool,
     /// INFO being gathered, by request: what is there, how many cores are missing.
     infos: Vec<(Ticket, Vec<String>, InfoSource, usize)>,
+    _seat: Seat,
 }
 
 /// All client connections of one core.
@@ -157,12 +158,19 @@ impl Core {
         local: SocketAddr,
     ) {
         let cores = self.handover.config.cores.len();
-        let max = self.server.settings.clients_max().div_ceil(cores);
-        if self.clients.table.len() >= max || self.phase != Phase::Serving {
-            self.clients.refused += 1;
-            io.send(conn, TOO_MANY_CLIENTS.to_vec());
-            return io.close_when_sent(conn);
-        }
+        let max = self.server.settings.clients_max();
+        let seat = match self.phase {
+            Phase::Serving => self.handover.seats.take(max).ok_or(TOO_MANY_CLIENTS),
+            Phase::Draining | Phase::Stopping => Err(SHUTTING_DOWN),
+        };
+        let seat = match seat {
+            Ok(seat) => seat,
+            Err(words) => {
+                self.clients.refused += 1;
+                io.send(conn, words.to_vec());
+                return io.close_when_sent(conn);
+            }
+        };
         let port = match tag {
             Tag::Core(port) => Port::Core(port),
             _ => Port::Plain,
@@ -182,6 +190,7 @@ impl Core {
             dirty: false,
             paused: false,
             infos: Vec::new(),
+            _seat: seat,
         });
         self.clients.by_conn.insert(conn, place);
         self.clients.dirty_at(place);
@@ -221,6 +230,11 @@ impl Core {
                 Action::Info { ticket, sections } => self.gather_info(io, waiter(ticket), sections),
                 Action::Sleep { ticket, micros } => {
                     self.clients.sleeping.push((io.now() + micros * 1000, waiter(ticket)));
+                }
+                Action::Stall { ticket, micros } => {
+                    tracing::warn!(core = self.index, micros, "a client lets this core stand still");
+                    std::thread::sleep(std::time::Duration::from_micros(micros));
+                    self.deliver(io, waiter(ticket), Reply::OK);
                 }
                 Action::Shutdown { how, .. } => {
                     let phase = if how.now { Phase::Stopping } else { Phase::Draining };
@@ -395,7 +409,8 @@ impl Core {
 
 /// The runtime settings of a core, as `CONFIG GET` shows them.
 pub(super) fn settings(handover: &Handover) -> Settings {
-    let given = [("port", handover.config.ports.plain.to_string())];
+    let debug = handover.control.settings().text("enable_debug_command").unwrap_or_default();
+    let given = [("port", handover.config.ports.plain.to_string()), ("enable-debug-command", debug)];
     let mut settings = Settings::new(&given, Box::new(Own(handover.control.clone())));
     settings.reload();
     settings
@@ -411,6 +426,10 @@ impl NodeSettings for Own {
         shown.filter_map(|spec| Some((spec.name.to_owned(), settings.text(spec.name)?))).collect()
     }
 
+    fn has(&self, name: &str) -> bool {
+        crate::config::table::find(name).is_some()
+    }
+
     fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>> {
         crate::config::table::find(name)?;
         Some(self.0.change(&[(name, value)]))
@@ -423,9 +442,18 @@ impl NodeSettings for Own {
             ("protected-mode", if settings.protected_mode { "yes" } else { "no" }.to_owned()),
             ("proto-max-bulk-len", settings.value_bytes_max.0.to_string()),
         ];
-        if let Some(password) = &settings.requirepass {
-            aliases.push(("requirepass", password.reveal().to_owned()));
-        }
+        let password = settings.requirepass.as_ref().map_or("", |password| password.reveal());
+        aliases.push(("requirepass", password.to_owned()));
         aliases
+    }
+
+    fn own(&self, name: &str, value: &str) -> Option<(&'static str, String)> {
+        Some(match name {
+            "maxclients" => ("clients_max", value.to_owned()),
+            "protected-mode" => ("protected_mode", (value == "yes").to_string()),
+            "proto-max-bulk-len" => ("value_bytes_max", value.to_owned()),
+            "requirepass" => ("requirepass", value.to_owned()),
+            _ => return None,
+        })
     }
 }

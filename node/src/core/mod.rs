@@ -26,6 +26,8 @@ use crate::config::HostConfig;
 use glue::Core;
 use mail::Mail;
 
+use crate::watchdog::Watchdog;
+
 /// Mailbox messages and their limits are the reactor's; this is how long a drain may take, in nanoseconds.
 pub(crate) const DRAIN_NS_MAX: u64 = 10_000_000_000;
 
@@ -34,6 +36,7 @@ pub fn run(handover: Handover) -> Result<(), Failure> {
     let layout = Arc::new(layout(&handover.config)?);
     let handover = Arc::new(handover);
     let mut specs = Vec::new();
+    let mut watched = Vec::new();
     for core in &handover.config.cores {
         let (sender, end) = outside::<Mail>()
             .map_err(|error| Failure::Other(format!("cannot make a queue to core {}: {error}", core.core)))?;
@@ -42,8 +45,10 @@ pub fn run(handover: Handover) -> Result<(), Failure> {
         let mut spec = CoreSpec::new(&core.directory);
         spec.cpu = core.cpu;
         spec.outside = Some(end);
+        watched.push((spec.watched.clone(), handover.pages[usize::from(core.core)].clone()));
         specs.push(spec);
     }
+    let _watchdog = Watchdog::start(watched, handover.control.settings().stall_ms.0)?;
     run_cores(specs, |index, io, mailboxes| {
         Core::new(index.0, handover.clone(), layout.clone(), io, mailboxes)
     })

@@ -21,6 +21,10 @@ pub(super) fn command(client: &Client, server: &Server, args: &[&[u8]]) -> Outco
             Some(micros) => return Outcome::Sleep(micros),
             None => Reply::error("ERR value is not a valid float"),
         },
+        [sub, seconds] if text::is(sub, "STALL-CORE") => match sleep_micros(seconds) {
+            Some(micros) => return Outcome::Stall(micros),
+            None => Reply::error("ERR value is not a valid float"),
+        },
         // Expired keys are dropped when they are met; there is no cycle to switch off, so nothing to change.
         [sub, on] if text::is(sub, "SET-ACTIVE-EXPIRE") => match text::integer(on) {
             Some(0 | 1) => Reply::OK,
@@ -50,4 +54,6 @@ const HELP: &[&str] = &[
     "    Accepted; keys expire when they are met.",
     "SLEEP <seconds>",
     "    Hold this connection back for <seconds>. Decimals allowed.",
+    "STALL-CORE <seconds>",
+    "    Let the core of this connection stand still for <seconds>, as a fault of the host would.",
 ];

@@ -175,6 +175,8 @@ pub enum Outcome {
     Info(Vec<String>),
     /// Answered OK after so many microseconds, and nothing more read until then.
     Sleep(u64),
+    /// The core stands still for so many microseconds, then answers OK.
+    Stall(u64),
     /// The process ends. It answers only if it cannot.
     Shutdown(Shutdown),
 }

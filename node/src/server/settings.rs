@@ -17,6 +17,8 @@ use super::text;
 pub trait NodeSettings {
     /// Names and texts, ordered by name. Secrets are left out.
     fn all(&self) -> Vec<(String, String)>;
+    /// Whether there is a setting of this name.
+    fn has(&self, name: &str) -> bool;
     /// Changes one. None: no such setting. An error says what was expected, or that a restart is needed.
     fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>>;
     /// What its settings say under Redis' names, where one knob has both (`clients_max` is `maxclients`):
@@ -24,12 +26,21 @@ pub trait NodeSettings {
     fn aliases(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
+    /// Its name and text for a knob under Redis' name, where one knob has both: CONFIG SET changes it there.
+    fn own(&self, name: &str, value: &str) -> Option<(&'static str, String)> {
+        let _ = (name, value);
+        None
+    }
 }
 
 /// No settings of its own.
 impl NodeSettings for () {
     fn all(&self) -> Vec<(String, String)> {
         Vec::new()
+    }
+
+    fn has(&self, _: &str) -> bool {
+        false
     }
 
     fn set(&mut self, _: &str, _: &str) -> Option<Result<(), String>> {
@@ -268,9 +279,10 @@ impl Settings {
         all
     }
 
-    /// CONFIG SET: all or, if one is refused, none of Redis' settings. The error is the reply.
+    /// CONFIG SET: all or, if one is refused, none of Redis' settings. The error is the reply. Those that the node has under a
+    /// name of its own are changed there, for all cores.
     pub fn set(&mut self, pairs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Reply> {
-        let (mut ready, mut node_changed) = (Vec::new(), false);
+        let (mut ready, mut own) = (Vec::new(), Vec::new());
         for (index, (name, value)) in pairs.iter().enumerate() {
             let name = String::from_utf8_lossy(name).to_lowercase();
             if pairs.iter().take(index).any(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes())) {
@@ -280,19 +292,26 @@ impl Settings {
                 return Err(failed(&name, "argument must be text"));
             };
             match TABLE.iter().find(|row| row.name == name) {
-                Some(row) => ready.push((row.name, self.check(row, value)?)),
-                None => match self.node.set(&name, value) {
-                    Some(Ok(())) => node_changed = true,
-                    Some(Err(reason)) => return Err(failed(&name, &reason)),
-                    None => return Err(unknown(&name)),
-                },
+                Some(row) => {
+                    let value = self.check(row, value)?;
+                    match self.node.own(row.name, &value) {
+                        Some((there, text)) => own.push((name, there.to_owned(), text)),
+                        None => ready.push((row.name, value)),
+                    }
+                }
+                None if self.node.has(&name) => own.push((name.clone(), name, value.to_owned())),
+                None => return Err(unknown(&name)),
             }
         }
-        if node_changed {
-            self.reload();
+        for (given, name, text) in &own {
+            match self.node.set(name, text) {
+                Some(Ok(())) => {}
+                Some(Err(reason)) => return Err(failed(given, &reason)),
+                None => return Err(unknown(given)),
+            }
         }
         self.values.extend(ready);
-        self.refresh();
+        self.reload();
         Ok(())
     }
 
@@ -422,6 +441,14 @@ mod tests {
             (name == "clients_max").then(|| number.map(|number| self.0 = number))
         }
 
+        fn has(&self, name: &str) -> bool {
+            name == "clients_max"
+        }
+
+        fn own(&self, name: &str, value: &str) -> Option<(&'static str, String)> {
+            (name == "maxclients").then(|| ("clients_max", value.to_owned()))
+        }
+
         fn aliases(&self) -> Vec<(&'static str, String)> {
             vec![("maxclients", self.0.to_string())]
         }
@@ -434,6 +461,16 @@ mod tests {
         assert_eq!(settings.clients_max(), 5);
         assert_eq!(set(&mut settings, "clients_max", "9"), Ok(()));
         assert_eq!(settings.clients_max(), 9);
+        assert_eq!(set(&mut settings, "maxclients", "11"), Ok(()));
+        assert_eq!(settings.matching(&[b"clients_max"]), [("clients_max".to_owned(), "11".to_owned())]);
+        // What comes from elsewhere later does not bring the old value back.
+        settings.reload();
+        assert_eq!(settings.clients_max(), 11);
+        assert_eq!(set(&mut settings, "clients_max", "9"), Ok(()));
+        let pairs = [("maxclients", "5"), ("nonsense", "1")];
+        let pairs = pairs.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+        assert!(settings.set(&pairs).is_err());
+        assert_eq!(settings.clients_max(), 9, "one bad name keeps the others as they were");
         let error = set(&mut settings, "clients_max", "x").expect_err("no number");
         assert!(error.ends_with("(possibly related to argument 'clients_max') - give a number"), "{error}");
         assert_eq!(settings.matching(&[b"clients*"]), [("clients_max".to_owned(), "9".to_owned())]);

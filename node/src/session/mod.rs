@@ -82,6 +82,13 @@ pub enum Action {
         /// From now on.
         micros: u64,
     },
+    /// Let the whole core stand still for so many microseconds, then reply OK.
+    Stall {
+        /// Whose reply it is.
+        ticket: Ticket,
+        /// From now on.
+        micros: u64,
+    },
     /// End the process in good order. Reply only if that cannot be.
     Shutdown {
         /// Whose error it would be.
@@ -134,6 +141,9 @@ enum Held {
 
 /// What a client above the limit of clients gets before it is closed.
 pub const TOO_MANY_CLIENTS: &[u8] = b"-ERR max number of clients reached\r\n";
+
+/// What a connection is told that comes while the host drains.
+pub const SHUTTING_DOWN: &[u8] = b"-ERR this host is shutting down; use another one\r\n";
 
 impl Session {
     /// A connection that has just come in. In protected mode one from elsewhere is refused: look at

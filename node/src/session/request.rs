@@ -107,6 +107,7 @@ impl Session {
                 self.held = Some(Held::Until(seq));
                 actions.push(Action::Sleep { ticket, micros });
             }
+            Outcome::Stall(micros) => actions.push(Action::Stall { ticket, micros }),
             Outcome::Shutdown(how) => {
                 self.held = Some(Held::Until(seq));
                 actions.push(Action::Shutdown { ticket, how });

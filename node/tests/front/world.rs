@@ -150,7 +150,7 @@ impl World {
                 };
                 (ticket, server::info(&sections, &source, server))
             }
-            Action::Sleep { ticket, micros } => {
+            Action::Sleep { ticket, micros } | Action::Stall { ticket, micros } => {
                 self.now.mono_us += micros;
                 self.now.wall_us += micros;
                 (ticket, Reply::OK)

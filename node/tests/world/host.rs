@@ -92,8 +92,9 @@ impl Cluster {
             let (name, value) = flag.trim_start_matches('-').split_once('=').expect("a flag with its value");
             text.push_str(&format!("{} = {value}\n", name.replace('-', "_")));
         }
-        // Small files make for quick starts; a test's own line stands instead of one of these.
-        for line in ["segment_bytes = \"2 MiB\"", "value_bytes_max = \"1 MiB\""] {
+        // Small files make for quick starts, and tests share a machine whose disk takes its time; a test's own line stands
+        // instead of one of these.
+        for line in ["segment_bytes = \"2 MiB\"", "value_bytes_max = \"1 MiB\"", "stall_ms = 10000"] {
             let (name, _) = line.split_once(' ').expect("a name");
             if !self.settings.contains(name) {
                 text.push_str(&format!("{line}\n"));

@@ -41,6 +41,29 @@ fn keys_and_values_of_the_largest_size_are_kept_and_longer_ones_are_refused() {
 }
 
 #[test]
+fn the_limit_of_clients_is_the_hosts_wherever_they_come_in() {
+    let cluster = Cluster::start(1, 2, "clients_max = 6\n");
+    let host = &cluster.hosts[0];
+    let mut inside: Vec<Client> = (0..6).map(|_| Client::connect(&host.core(0))).collect();
+    for client in &mut inside {
+        assert_eq!(client.call(&["PING"]), Value::Simple("PONG".to_owned()), "all on one core");
+    }
+    for address in [host.core(0), host.core(1), host.plain.clone()] {
+        let refused = Client::connect(&address).read_to_close();
+        assert_eq!(String::from_utf8_lossy(&refused), "-ERR max number of clients reached\r\n", "{address}");
+    }
+    // Redis' name for it is the same knob, on every core.
+    assert_eq!(inside[0].call(&["CONFIG", "SET", "maxclients", "7"]), Value::ok());
+    let mut seventh = Client::connect(&host.core(1));
+    assert_eq!(
+        seventh.call(&["CONFIG", "GET", "clients_max"]),
+        inside[0].call(&["CONFIG", "GET", "clients_max"])
+    );
+    let refused = Client::connect(&host.core(0)).read_to_close();
+    assert_eq!(String::from_utf8_lossy(&refused), "-ERR max number of clients reached\r\n");
+}
+
+#[test]
 fn clients_above_the_limit_are_refused_and_come_in_when_others_left() {
     let cluster = Cluster::start(1, 1, "clients_max = 4\n");
     let host = &cluster.hosts[0];

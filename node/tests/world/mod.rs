@@ -15,3 +15,4 @@ mod limits;
 mod minority;
 mod stop;
 mod strangers;
+mod watchdog;

@@ -39,6 +39,23 @@ fn sigterm_answers_what_was_asked_and_ends_with_0() {
 }
 
 #[test]
+fn who_comes_while_a_host_drains_is_told_so() {
+    let mut cluster = Cluster::start(1, 1, "enable_debug_command = \"local\"\n");
+    let host = &mut cluster.hosts[0];
+    let mut waits = host.client();
+    assert_eq!(waits.call(&["PING"]), Value::Simple("PONG".to_owned()));
+    // An answer that is due keeps the host from ending.
+    waits.send(&request(&[b"DEBUG", b"SLEEP", b"2"])).expect("sent");
+    host.signal("TERM");
+    eventually("it drains", || host.log().contains("draining"));
+    eventually("who comes is told", || {
+        host.client().read_to_close() == b"-ERR this host is shutting down; use another one\r\n"
+    });
+    assert_eq!(waits.reply().expect("it is answered before the end"), Value::ok());
+    assert_eq!(host.await_exit(), Some(0), "{}", host.log());
+}
+
+#[test]
 fn shutdown_ends_all_hosts_with_0_and_what_was_acknowledged_is_there() {
     let mut cluster = Cluster::start(3, 1, "");
     assert_eq!(cluster.hosts[0].client().call(&["SET", "k", "v"]), Value::ok());
