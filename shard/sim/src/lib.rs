@@ -17,7 +17,8 @@
 //! 1. A seed, and nothing else, decides a run: the same seed gives the same hash of all events. 2. Each concern has a
 //!    generator of its own ([`plan::Stream`]), so that one fault does not shift the others. 3. A checker never calls a good
 //!    run bad; what it cannot decide is counted, not failed. 4. Nothing of the product is changed for the simulator: it
-//!    looks in through `Shard::inspect` and `Shard::under_way`, which only read.
+//!    looks in through `Shard::inspect` and `Shard::under_way`, which only read. 5. Bugs are planted in the product by a
+//!    feature that its own build never has ([`mutants`]).
 
 pub mod class;
 #[cfg(feature = "mutants")]

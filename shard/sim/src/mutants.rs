@@ -88,6 +88,8 @@ pub const ALL: &[Mutant] = &[
     mutant(124, "a forwarded command is answered by both hosts"),
     mutant(131, "repair copies records that nobody has proven chosen"),
     mutant(132, "a record that one peer lists counts as proven"),
+    mutant(135, "repair leaves replicas behind where they hold an older record"),
+    mutant(136, "repair sees no difference between slots"),
     mutant(201, "the log reports a frame as durable when its write starts"),
     mutant(202, "the log does not sync its writes"),
     mutant(203, "a failed write of the log is taken for done"),

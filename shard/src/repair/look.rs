@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use paxos::{Member, MemberSet};
 use reactor::clock::Nanos;
+use reactor::mutants::planted;
 use reactor::Disk;
 
 use super::Seen;
@@ -123,7 +124,7 @@ impl<D: Disk> Shard<D> {
         asked.remove(&id);
         let last = self.config.slots().1;
         for (slot, sum) in (first..=last).zip(sums.into_iter().flatten()) {
-            if store.slot_summary(slot).sum != sum {
+            if store.slot_summary(slot).sum != sum && !planted(136) {
                 differing.entry(slot).or_default().insert(from);
             }
         }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bitcask::Fingerprint;
 use paxos::{Member, MemberSet};
 use reactor::clock::Nanos;
+use reactor::mutants::planted;
 use reactor::Disk;
 
 use super::merge::{merge, Item, Lister};
@@ -172,7 +173,7 @@ impl<D: Disk> Shard<D> {
     fn lacks(&self, slot: u16, item: &Item) -> bool {
         let own = self.store.slot_entries(slot, item.fingerprint, 1).into_iter().next();
         match own.filter(|(fingerprint, _)| *fingerprint == item.fingerprint) {
-            Some((_, entry)) => ballot_of(entry.stamp) < item.ballot,
+            Some((_, entry)) => ballot_of(entry.stamp) < item.ballot && !planted(135),
             None => !item.dead || !self.is_below_floor(item.ballot),
         }
     }
