@@ -1,4 +1,4 @@
-//! Planted bugs: where the code asks [`planted`], the branch behind it is wrong on purpose, so that the simulator can
+//! Planted bugs: where the code asks `planted`, the branch behind it is wrong on purpose, so that the simulator can
 //! prove that it finds such a bug (docs/testing.md). One process has one of them, or none.
 //!
 //! Without the feature `mutants`, which no build of `synod` has, the answer is a constant "no" and the wrong branches are

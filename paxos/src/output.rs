@@ -56,7 +56,7 @@ pub struct Lost {
 /// What the caller must do, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output<E> {
-    /// Make the record durable, then call [`Instance::persisted`].
+    /// Make the record durable, then call [`Instance::persisted`](crate::Instance::persisted).
     Persist {
         /// What to say when it is durable.
         token: Token,
@@ -70,8 +70,8 @@ pub enum Output<E> {
         /// The message.
         message: Message<E>,
     },
-    /// Phase 1 is done: run the commands on the state found, then call [`Instance::propose`], [`Instance::finish`] or
-    /// [`Instance::abandon`].
+    /// Phase 1 is done: run the commands on the state found, then call [`Instance::propose`](crate::Instance::propose), [`Instance::finish`](crate::Instance::finish) or
+    /// [`Instance::abandon`](crate::Instance::abandon).
     Prepared {
         /// None: the entity is absent.
         found: Option<Found<E>>,
@@ -84,7 +84,7 @@ pub enum Output<E> {
     /// The current ballot can no longer win.
     Lost(Lost),
     /// The agreed read is decided. Of the outputs of one call it stands before all that makes the caller go on, so that
-    /// [`Instance::entry`] is still the record that it names; the caller looks before its next call.
+    /// [`Instance::entry`](crate::Instance::entry) is still the record that it names; the caller looks before its next call.
     Read {
         /// The question.
         id: u64,
