@@ -175,7 +175,8 @@ impl World {
 
     fn pause(&mut self, host: Member, longest: Nanos) {
         let span = [longest / 100, longest / 10, longest][self.nemesis.below(3) as usize];
-        let until = self.now + self.nemesis.below(span);
+        let before = self.hosts[usize::from(host)].paused_until;
+        let until = before.max(self.now + self.nemesis.below(span));
         self.hosts[usize::from(host)].paused_until = until;
         self.label("a host was paused");
         if until > self.now + 10 * SECOND {
