@@ -3,7 +3,7 @@
 //!
 //! **Holds**: the walls around it all ([`enclosure`]), what this machine offers ([`means`]), the network
 //! ([`net`], [`switch`], [`link`]), the disks ([`disk`]), the hosts ([`host`], [`cluster`]), the faults and how a
-//! seed draws them ([`fault`]), the clients ([`client`], [`door`]), and the drill itself ([`chaos`]) with its
+//! seed draws them ([`fault`]), the clients ([`client`], [`door`]), and the drill itself ([`mod@chaos`]) with its
 //! report and its ledger of all runs.
 //!
 //! **Leaves out**: virtual time, and schedules that can be seen again. A seed decides which faults come in which
