@@ -39,22 +39,22 @@ pub const PROBE_KEYS: usize = 20;
 /// without a majority, so that the product speaks first.
 pub const CLIENT_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-/// The time after a cut during which operations on the majority's side may fail (issue 3).
+/// The time after a cut during which operations on the majority's side may fail.
 pub const CUT_GRACE: Duration = Duration::from_millis(200);
 
-/// How soon a core must stop after a sync of its log has failed (issue 3).
+/// How soon a core must stop after a sync of its log has failed.
 pub const STOP_WITHIN: Duration = Duration::from_millis(100);
 
-/// How much one slow host may add to the p99 of the other hosts' clients (issue 3).
+/// How much one slow host may add to the p99 of the other hosts' clients.
 pub const SLOW_P99_FACTOR: f64 = 2.0;
 
-/// How far apart hosts are in the drill of three places: one way (issue 3).
+/// How far apart hosts are in the drill of three places: one way.
 pub const DISTANCE: Duration = Duration::from_millis(10);
 
 /// Syncs that fail, one after the other, in the drill of failing syncs: each host has its turn, some twice.
 pub const SCENARIO_ROUNDS: usize = 6;
 
-/// How long a killed host may take to serve again, for each GB that it holds (issue 3).
+/// How long a killed host may take to serve again, for each GB that it holds.
 pub const RESTART_PER_GB: Duration = Duration::from_secs(2);
 
 /// Bytes of values that hosts hold when they are killed for that.
@@ -84,7 +84,7 @@ pub const LOG_LINES_SHOWN: usize = 12;
 /// far below the memory of any machine that builds this crate.
 pub const DISK_BYTES_MAX: u64 = 512 << 20;
 
-/// What a write, or a sync, takes on a slow disk: 20 a second (issue 3).
+/// What a write, or a sync, takes on a slow disk: 20 a second.
 pub const SLOW_DISK_WRITE: Duration = Duration::from_millis(50);
 
 /// What a tmpfs is filled with at a time; the last piece decides how full it gets, so it is one block.
