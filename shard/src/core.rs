@@ -44,6 +44,8 @@ mod meta {
 pub(crate) enum Status {
     /// The log is being read.
     Recovering,
+    /// The log is read, and makes the segment that the new incarnation is to be written to.
+    Recovered,
     /// The new incarnation is being made durable.
     Starting(bitcask::Lsn),
     /// Serving.
@@ -224,6 +226,9 @@ impl<D: Disk> Shard<D> {
         self.survey_timers(turn);
         self.repair_timers(turn);
         self.look_for_space(turn);
+        if self.status == Status::Recovered {
+            self.start();
+        }
         self.store.flush(turn.disk);
         self.drain_store(turn);
         if self.status == Status::Failed {
@@ -291,6 +296,11 @@ impl<D: Disk> Shard<D> {
         if planted(101) {
             self.incarnation = before.max(1);
         }
+        self.start();
+    }
+
+    /// Has the new incarnation written; what is served waits until it is durable.
+    fn start(&mut self) {
         let incarnation = self.incarnation.to_le_bytes();
         let epoch = self.config.epoch.to_le_bytes();
         let written = self
@@ -299,6 +309,7 @@ impl<D: Disk> Shard<D> {
             .and_then(|_| self.store.append_meta(meta::EPOCH, &epoch));
         match written {
             Ok(lsn) => self.status = Status::Starting(lsn),
+            Err(bitcask::AppendError::Making) => self.status = Status::Recovered,
             Err(error) => self.fail(Fault::refused_start(&error)),
         }
     }

@@ -36,6 +36,12 @@ pub const ALL: &[Scenario] = &[
         seed: 6316,
         change: |_| {},
     },
+    Scenario {
+        name: "a start on a disk that is nearly full",
+        story: "the log had no place yet for the new incarnation, because its next segment was being made, and the core gave up",
+        seed: 8077,
+        change: |plan| *plan = Plan::draw(8077),
+    },
 ];
 
 impl Scenario {
