@@ -28,15 +28,7 @@ impl<D: Disk> Shard<D> {
         };
         let newest = &mut self.peer_incarnations[usize::from(from)];
         *newest = theirs.incarnation.max(*newest);
-        if theirs.epoch != self.config.epoch {
-            self.metrics.messages_refused += 1;
-            if message != PeerMessage::WrongEpoch {
-                let sender = self.sender();
-                turn.effects.message(from, |out| PeerMessage::WrongEpoch.encode(sender, out));
-            }
-            return;
-        }
-        if !self.heeds(turn, from, &message) {
+        if !self.heeds_epoch(turn, from, theirs.epoch, &message) || !self.heeds(turn, from, &message) {
             return;
         }
         match message {
@@ -46,11 +38,11 @@ impl<D: Disk> Shard<D> {
             PeerMessage::Forwarded { id, reply } => self.on_forwarded(turn, id, reply),
             PeerMessage::NotForwarded { id } => self.on_not_forwarded(turn, id),
             PeerMessage::WrongEpoch => self.metrics.messages_refused += 1,
-            PeerMessage::Hello => {}
+            PeerMessage::Hello { learner } => self.on_hello(turn, from, learner),
             PeerMessage::SlotQuery(query) => self.on_slot_query(turn, from, &query),
             PeerMessage::SlotAnswer(answer) => self.on_slot_answer(turn, from, answer),
             PeerMessage::RepairAsk(ask) => self.on_repair_ask(turn, from, &ask),
-            PeerMessage::RepairAnswer(answer) => self.on_repair_answer(turn, from, answer),
+            PeerMessage::RepairAnswer(answer) => self.on_repair_answer(turn, from, theirs.epoch, answer),
         }
     }
 

@@ -161,11 +161,12 @@ impl<D: Disk> Shard<D> {
     }
 
     fn start_write(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
-        let (node, incarnation) = (self.node, self.incarnation);
+        let (node, incarnation, fast_above) = (self.node, self.incarnation, self.fast_above);
         // After two conflicts phase 1 it is: the own record looks the newest from here, but a peer that cannot be outvoted holds
         // a newer one, and a batch that changes nothing would only be read, and met by it, again.
         let entity = self.entity(id);
-        if entity.collisions < CONFLICTS_MAX && entity.instance.can_fast(node, incarnation) {
+        let fresh = entity.instance.state().accepted.round > fast_above;
+        if fresh && entity.collisions < CONFLICTS_MAX && entity.instance.can_fast(node, incarnation) {
             let ballot = self.entity(id).instance.state().accepted.succ();
             let base = self.entity(id).warm();
             match self.run_batch(turn, id, base.as_ref().map(|(_, bytes)| bytes), ballot) {

@@ -21,7 +21,7 @@ use crate::error::{self, Fault};
 use crate::forward::Forwards;
 use crate::held::Held;
 use crate::keyspace::Surveys;
-use crate::limits::{ENTITIES_MAX, ROUND_JUMP_MAX, ROUND_MAX};
+use crate::limits::{ENTITIES_MAX, ROUND_JUMP_MAX, ROUND_MAX, STARTS_BITS};
 use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::repair::Repair;
@@ -30,13 +30,19 @@ use crate::turn::Turn;
 use crate::wire::{PeerMessage, Sender};
 
 /// Durable facts of a core beside its records, by their number in the log.
-mod meta {
+pub(crate) mod meta {
     /// How often the core was started: four bytes.
     pub const INCARNATION: u8 = 1;
     /// The ballot that absent entities refuse up to: sixteen bytes.
     pub const FLOOR: u8 = 2;
     /// The config epoch last worked under: four bytes.
     pub const EPOCH: u8 = 3;
+    /// Whether the core votes: one byte, [`LEARNER`] or [`VOTER`]. Without it, what the configuration says.
+    pub const ROLE: u8 = 4;
+    /// It lost what it had promised, and votes for nothing.
+    pub const LEARNER: u8 = 1;
+    /// It has taken over what it had lost.
+    pub const VOTER: u8 = 2;
 }
 
 /// Where a core stands.
@@ -72,24 +78,34 @@ pub struct Shard<D> {
     pub(crate) node: u32,
     pub(crate) incarnation: u32,
     pub(crate) floor: Ballot,
+    /// The config epoch that this core works under.
+    pub(crate) epoch: u32,
+    /// A newer epoch is being made durable: until then nothing is answered.
+    pub(crate) epoch_saving: Option<bitcask::Lsn>,
+    /// There is no fast path for records up to this round: they are from before an epoch.
+    pub(crate) fast_above: u64,
     pub(crate) status: Status,
     fault: Option<Fault>,
     pub(crate) store: Bitcask,
     /// The Lamport counter: the highest round seen or issued.
-    round: u64,
+    pub(crate) round: u64,
     pub(crate) last_query: u32,
-    entities: Slab<Entity>,
+    pub(crate) entities: Slab<Entity>,
     by_key: HashMap<Rc<[u8]>, EntityId, RandomState>,
     touched: Vec<EntityId>,
     waiting: VecDeque<Waiting>,
     tickets: HashMap<bitcask::Ticket, Loading, RandomState>,
     timers: BinaryHeap<Reverse<(Nanos, EntityId)>>,
     pub(crate) forwards: Forwards,
+    /// What this core handed over while it was a learner and nobody has answered.
+    pub(crate) former: Option<Forwards>,
     pub(crate) surveys: Surveys,
     pub(crate) repair: Repair,
+    /// Which links are up.
+    pub(crate) links_up: Vec<bool>,
     /// Which voters can be talked to; never a learner.
     pub(crate) peers_up: Vec<bool>,
-    /// Which members are learners, as their data directories say.
+    /// Which members are learners, as they say.
     pub(crate) learners: Vec<bool>,
     /// The newest incarnation heard of, per member; 0 = none yet.
     pub(crate) peer_incarnations: Vec<u32>,
@@ -126,6 +142,9 @@ impl<D: Disk> Shard<D> {
             node: config.node(),
             incarnation: 0,
             floor: Ballot::ZERO,
+            epoch: config.epoch,
+            epoch_saving: None,
+            fast_above: 0,
             status: Status::Recovering,
             fault: None,
             store: Bitcask::open(store, disk),
@@ -137,9 +156,11 @@ impl<D: Disk> Shard<D> {
             waiting: VecDeque::new(),
             tickets: HashMap::with_hasher(hashes()),
             timers: BinaryHeap::new(),
-            forwards: if config.learner { Forwards::of_learner(&mut rng) } else { Forwards::default() },
+            forwards: Forwards::default(),
+            former: None,
             surveys: Surveys::default(),
             repair: Repair::new(config.repair),
+            links_up: vec![false; config.hosts.len()],
             peers_up: vec![false; config.hosts.len()],
             learners: vec![false; config.hosts.len()],
             peer_incarnations: vec![0; config.hosts.len()],
@@ -243,7 +264,8 @@ impl<D: Disk> Shard<D> {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let store = self.store.background_deadline();
         let (forwards, surveys) = (self.forwards.deadline(), self.surveys.deadline());
-        [timer, store, forwards, surveys, self.repair_deadline()].into_iter().flatten().min()
+        let former = self.former.as_ref().and_then(Forwards::deadline);
+        [timer, store, forwards, former, surveys, self.repair_deadline()].into_iter().flatten().min()
     }
 
     /// On a full disk the engine asks for space again at a time that it knows only when it is told the time: nothing else may
@@ -296,18 +318,24 @@ impl<D: Disk> Shard<D> {
         if planted(101) {
             self.incarnation = before.max(1);
         }
+        self.epoch = self.config.epoch.max(number(meta::EPOCH).unwrap_or(0));
+        self.take_role();
         self.start();
     }
 
     /// Has the new incarnation written; what is served waits until it is durable.
     fn start(&mut self) {
         let incarnation = self.incarnation.to_le_bytes();
-        let epoch = self.config.epoch.to_le_bytes();
-        let written = self
+        let epoch = self.epoch.to_le_bytes();
+        let mut written = self
             .store
             .append_meta(meta::INCARNATION, &incarnation)
             .and_then(|_| self.store.append_meta(meta::EPOCH, &epoch));
+        if self.config.learner {
+            written = written.and_then(|_| self.store.append_meta(meta::ROLE, &[meta::LEARNER]));
+        }
         match written {
+            Ok(_) if self.incarnation.trailing_zeros() >= STARTS_BITS => self.fail(Fault::starts()),
             Ok(lsn) => self.status = Status::Starting(lsn),
             Err(bitcask::AppendError::Making) => self.status = Status::Recovered,
             Err(error) => self.fail(Fault::refused_start(&error)),
@@ -317,11 +345,14 @@ impl<D: Disk> Shard<D> {
     fn on_persisted(&mut self, turn: &mut Turn<'_, D>, lsn: bitcask::Lsn) {
         if matches!(self.status, Status::Starting(own) if own <= lsn) {
             self.status = Status::Ready;
+            self.greet(turn);
         }
         while self.waiting.front().is_some_and(|waiting| waiting.lsn <= lsn) {
             let Some(waiting) = self.waiting.pop_front() else { return };
             self.step(turn, waiting.entity, |instance, _, out| instance.persisted(waiting.token, out));
         }
+        self.on_epoch_persisted(lsn);
+        self.on_role_persisted(turn, lsn);
     }
 
     /// The slice stops: nothing is stepped any more. The end of the turn clears up.
@@ -338,6 +369,7 @@ impl<D: Disk> Shard<D> {
             self.fail_commands(turn, id, &fault);
         }
         self.fail_forwards(turn, &fault);
+        self.fail_former(turn, &fault);
         self.fail_surveys(turn, &fault);
         self.fail_repair();
         self.entities.clear();
@@ -426,7 +458,6 @@ impl<D: Disk> Shard<D> {
 
     /// The entity of a key, made from the directory if it is not in memory. None at the bound.
     pub(crate) fn open(&mut self, slot: u16, key: &[u8]) -> Option<EntityId> {
-        assert!(!self.config.learner, "a learner neither votes nor proposes");
         if let Some(id) = self.find(key) {
             return Some(id);
         }
@@ -567,7 +598,7 @@ impl<D: Disk> Shard<D> {
 
     /// What this core's messages say of it.
     pub(crate) fn sender(&self) -> Sender {
-        Sender { epoch: self.config.epoch, incarnation: self.incarnation }
+        Sender { epoch: self.epoch, incarnation: self.incarnation }
     }
 
     /// Whether the log takes a record of the entity now: asked before an instance is stepped, because what it has decided

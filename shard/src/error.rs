@@ -16,6 +16,12 @@ impl Fault {
         Fault { message: format!("append to the log: {error}") }
     }
 
+    pub(crate) fn starts() -> Fault {
+        let message = "this core was started a million times since it became a voter; empty its data directory and run \
+                       `synod init --rejoin`";
+        Fault { message: message.to_owned() }
+    }
+
     pub(crate) fn read(error: &bitcask::ReadError) -> Fault {
         Fault { message: format!("read a record: {error}") }
     }

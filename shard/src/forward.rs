@@ -320,6 +320,9 @@ impl<D: Disk> Shard<D> {
             return;
         };
         let taken_back = |t: &Travelling| t.at.is_none() && !planted(124);
+        if self.is_former(id) {
+            return self.answer_former(turn, id.seq, Some(reply));
+        }
         if !self.is_own(id) || self.forwards.travelling.get(&id.seq).is_none_or(taken_back) {
             // Taken back meanwhile: the attempt here finds the id in the entry and answers the same.
             return;
@@ -339,6 +342,9 @@ impl<D: Disk> Shard<D> {
 
     /// The preferred core did not take the command up.
     pub(crate) fn on_not_forwarded(&mut self, turn: &mut Turn<'_, D>, id: CommandId) {
+        if self.is_former(id) {
+            return self.answer_former(turn, id.seq, Some(error::NOT_TAKEN_UP));
+        }
         match self.is_own(id) {
             true if self.config.learner => self.on_not_taken_up(turn, id.seq),
             true => {
@@ -354,6 +360,12 @@ impl<D: Disk> Shard<D> {
         if let Some(member) = self.forwards.travelling.get(&seq).and_then(|travelling| travelling.at) {
             self.forwards.patience.on_answer(member, seq, turn.clock.now);
         }
+    }
+
+    /// Whether a command is one that this core handed over while it was a learner.
+    fn is_former(&self, id: CommandId) -> bool {
+        let former = self.former.as_ref().filter(|former| former.start == Some(id.incarnation));
+        id.node == self.node && former.is_some_and(|former| former.travelling.contains_key(&id.seq))
     }
 
     fn is_own(&self, id: CommandId) -> bool {
@@ -397,6 +409,9 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn forward_timers(&mut self, turn: &mut Turn<'_, D>) {
         if self.config.learner {
             return self.hand_over_timers(turn);
+        }
+        if self.former.as_ref().and_then(Forwards::deadline).is_some_and(|at| at <= turn.clock.now) {
+            self.give_up_former(turn, |travelling, now| travelling.deadline <= now);
         }
         let now = turn.clock.now;
         while self.status == Status::Ready && self.forwards.deadline().is_some_and(|at| at <= now) {

@@ -1,7 +1,7 @@
 //! A host that has lost what it had promised: it votes for nothing, proposes nothing, and hands its clients' commands over.
 //!
 //! A replica that forgot its promises could help a majority to forget what another one chose: its votes are worth nothing until
-//! it has come back under a new epoch, which is not built. Until then it is safe by silence: it answers no question that
+//! it has come back under a new epoch (`repair::rejoin`). Until then it is safe by silence: it answers no question that
 //! counts toward a majority. Nobody counts on it, so the others go on with a majority of *all* members, without it.
 //!
 //! What it takes from clients it hands over, to one voter, once, and never takes back. The voter treats it like a command
@@ -17,7 +17,7 @@ use reactor::Disk;
 
 use crate::command::Command;
 use crate::core::{Shard, Status};
-use crate::error;
+use crate::error::{self, Fault};
 use crate::forward::Travelling;
 use crate::limits::HAND_OVER_MARGIN_NS;
 use crate::record::CommandId;
@@ -59,9 +59,11 @@ impl HandedIn {
 impl<D: Disk> Shard<D> {
     /// The link to a member came up or went down.
     pub fn on_peer(&mut self, turn: &mut Turn<'_, D>, member: Member, up: bool) {
+        self.links_up[usize::from(member)] = up;
         self.peers_up[usize::from(member)] = up && !self.learners[usize::from(member)];
         if !up {
             self.take_back_forwards(turn, Some(member));
+            self.give_up_former(turn, |travelling, _| travelling.at == Some(member));
         } else if self.status == Status::Ready {
             self.say_hello(turn, member);
             self.look_soon(turn.clock.now);
@@ -72,7 +74,7 @@ impl<D: Disk> Shard<D> {
     /// its link is said to be up.
     pub fn set_learner(&mut self, member: Member, learner: bool) {
         self.learners[usize::from(member)] = learner;
-        self.peers_up[usize::from(member)] &= !learner;
+        self.peers_up[usize::from(member)] = self.links_up[usize::from(member)] && !learner;
     }
 
     /// Whether a message is to be looked at: what asks for votes is not a learner's business, and what a learner says is no
@@ -80,11 +82,11 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn heeds(&mut self, turn: &mut Turn<'_, D>, from: Member, message: &PeerMessage<'_>) -> bool {
         let theirs = self.learners[usize::from(from)];
         let heeded = match message {
-            PeerMessage::Paxos { .. }
-            | PeerMessage::SlotQuery(_)
-            | PeerMessage::SlotAnswer(_)
-            | PeerMessage::RepairAsk(_)
-            | PeerMessage::RepairAnswer(_) => !self.config.learner && !theirs,
+            PeerMessage::Paxos { .. } | PeerMessage::SlotQuery(_) | PeerMessage::SlotAnswer(_) => {
+                !self.config.learner && !theirs
+            }
+            PeerMessage::RepairAsk(_) => !self.config.learner,
+            PeerMessage::RepairAnswer(_) => !theirs,
             PeerMessage::Forward(forward) | PeerMessage::HandOver(forward) if self.config.learner => {
                 self.send_not_forwarded(turn, from, forward.id);
                 false
@@ -96,11 +98,11 @@ impl<D: Disk> Shard<D> {
         heeded
     }
 
-    /// Lets a member know this start's incarnation, so that it may send commands here at once.
-    fn say_hello(&mut self, turn: &mut Turn<'_, D>, to: Member) {
-        let sender = self.sender();
+    /// Lets a member know this start's incarnation, so that it may send commands here at once, and what this core is.
+    pub(crate) fn say_hello(&mut self, turn: &mut Turn<'_, D>, to: Member) {
+        let (sender, learner) = (self.sender(), self.config.learner);
         self.metrics.messages_out += 1;
-        turn.effects.message(to, |out| PeerMessage::Hello.encode(sender, out));
+        turn.effects.message(to, |out| PeerMessage::Hello { learner }.encode(sender, out));
     }
 
     /// Hands a client's command to a voter. The bounds of the core were checked.
@@ -180,6 +182,44 @@ impl<D: Disk> Shard<D> {
         self.commands -= 1;
         self.command_bytes -= travelling.bytes;
         turn.effects.replies.push((travelling.request, reply));
+    }
+
+    /// What this core handed over while it was a learner and nobody has answered, of that what `which` names: it is a voter now, and
+    /// asks nobody else.
+    pub(crate) fn give_up_former(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        which: impl Fn(&Travelling, Nanos) -> bool,
+    ) {
+        let Some(former) = &self.former else { return };
+        let now = turn.clock.now;
+        let found = former.travelling.iter().filter(|(_, travelling)| which(travelling, now));
+        let seqs: Vec<u64> = found.map(|(seq, _)| *seq).collect();
+        for seq in seqs {
+            self.answer_former(turn, seq, None);
+        }
+    }
+
+    /// Answers a command that was handed over by this core when it was a learner. None: with what one knows without an answer.
+    pub(crate) fn answer_former(&mut self, turn: &mut Turn<'_, D>, seq: u64, reply: Option<Reply>) {
+        let Some(former) = &mut self.former else { return };
+        let travelling = former.remove(seq);
+        if former.travelling.is_empty() {
+            self.former = None;
+        }
+        let Some(travelling) = travelling else { return };
+        let read = travelling.command.is_read();
+        let reply = reply.unwrap_or(if read { error::READ_LOST } else { error::UNCERTAIN });
+        self.metrics.uncertain += u64::from(reply == error::UNCERTAIN);
+        self.answer_handed_over(turn, travelling, reply);
+    }
+
+    /// The core failed.
+    pub(crate) fn fail_former(&mut self, turn: &mut Turn<'_, D>, fault: &Fault) {
+        for (_, travelling) in self.former.take().map(|former| former.travelling).into_iter().flatten() {
+            let write = travelling.command.is_write();
+            self.answer_handed_over(turn, travelling, error::failed(fault, write));
+        }
     }
 
     /// Gives up on what was not answered in its clients' time.

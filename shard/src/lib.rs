@@ -6,7 +6,7 @@
 //! replicas, drives one `paxos` instance per entity, appends to the core's log through `bitcask`, and hands out replies
 //! and messages ([`Effects`]). Its modules, in the order of a command's life: [`command`] (parse and run, pure),
 //! `forward` (to the preferred core, or here), `learner` (to a voter, or not at all), `coordinator` (queue, batch, propose, read), `acceptor` (what peers ask),
-//! `core` (entities, store, timers), `repair` (what this replica lacks), [`wire`] and [`record`] (bytes).
+//! `core` (entities, store, timers), `epoch` (voter or learner), `repair` (what this replica lacks), [`wire`] and [`record`] (bytes).
 //!
 //! # What it leaves out, and why
 //!
@@ -38,6 +38,7 @@ mod acceptor;
 mod coordinator;
 mod core;
 mod entity;
+mod epoch;
 mod forward;
 mod held;
 mod keyspace;

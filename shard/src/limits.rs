@@ -31,6 +31,16 @@ pub const ORIGINS_MAX: usize = 8;
 /// says that earlier ones are settled.
 pub const ORIGIN_IDS_MAX: usize = 4 * BATCH_COMMANDS_MAX;
 
+/// Incarnations of one epoch: the starts of a core from when it became a voter until it loses its log. A million starts are eleven
+/// days of one a second.
+pub const STARTS_BITS: u32 = 20;
+
+/// The highest epoch, so that the incarnations of all epochs fit into 32 bits: four thousand losses of one slice.
+pub const EPOCH_MAX: u32 = (1 << (32 - STARTS_BITS)) - 1;
+
+/// How often a learner asks for epochs, and looks whether it can go on.
+pub const REJOIN_NS: u64 = 250 * MS;
+
 /// How far above the own counter a round may be. Rounds grow by one per proposal, so an honest peer is never 2^40 ahead.
 pub const ROUND_JUMP_MAX: u64 = 1 << 40;
 

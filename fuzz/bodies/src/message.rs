@@ -99,7 +99,7 @@ pub fn messages() -> Vec<Vec<u8>> {
         encoded(PeerMessage::Forwarded { id, reply: &reply }),
         encoded(PeerMessage::NotForwarded { id }),
         encoded(PeerMessage::WrongEpoch),
-        encoded(PeerMessage::Hello),
+        encoded(PeerMessage::Hello { learner: false }),
     ];
     messages.extend(paxos_messages());
     messages.extend(survey_messages());

@@ -37,8 +37,8 @@ fn host(out: &mut String, view: &HostView, process: &ProcessFacts) {
     ];
     let flags = flags.into_iter().chain([(
         "synod_host_learner",
-        "1 if this host lost its data and came back as a learner: it has no vote.",
-        view.learner,
+        "1 while a core of this host is a learner, which lost its log and has no vote.",
+        view.is_learner(),
     )]);
     for (name, help, value) in flags {
         head(out, &gauge(name, help));

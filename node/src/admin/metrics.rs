@@ -146,6 +146,20 @@ metrics! {
     MailboxFull: Counter "synod_core_mailbox_full_total";
     /// Questions of peers that a learner ignored, and answers of learners: they count for nothing.
     PeerMessagesIgnored: Counter "synod_peers_messages_ignored_total";
+    /// 1 while this core is a learner: it lost its log, votes for nothing, and takes over what it lost.
+    Learner: Gauge "synod_repair_learner";
+    /// Slots that this core has still to go through to be level with its peers.
+    SlotsBehind: Gauge "synod_repair_behind_slots";
+    /// Records that this core has still to take over, as far as it knows.
+    RecordsBehind: Gauge "synod_repair_behind_records";
+    /// Bytes of those records.
+    BytesBehind: Gauge "synod_repair_behind_bytes";
+    /// Records taken over from peers.
+    RepairRecords: Counter "synod_repair_copied_records_total";
+    /// Bytes of those records.
+    RepairBytes: Counter "synod_repair_copied_bytes_total";
+    /// Keys whose record nobody could prove to be chosen, and which were settled at a fresh ballot.
+    RepairSettled: Counter "synod_repair_settled_keys_total";
     /// Incarnation: how often this core has started on its data.
     Incarnation: Gauge "synod_core_incarnation";
 }

@@ -18,7 +18,7 @@ pub fn render(status: &Status) -> String {
     let mut out = String::from(HEAD);
     let (class, word) = match (status.healthy, status.ready) {
         (true, true) if status.learner => {
-            ("bad", "a learner: it serves clients, but has no vote and holds no data")
+            ("bad", "a learner: it serves clients, but has no vote until it has taken over what it lost")
         }
         (true, true) => ("good", "ready"),
         (true, false) => ("bad", "not ready"),

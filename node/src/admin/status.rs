@@ -16,8 +16,6 @@ pub struct HostView {
     pub cluster: String,
     /// Host id.
     pub host: u32,
-    /// Whether this host is a learner.
-    pub learner: bool,
     /// The other hosts: id and address.
     pub peers: Vec<(u32, String)>,
     /// Where clients come in by.
@@ -36,13 +34,17 @@ impl HostView {
         HostView {
             cluster: config.identity.cluster.to_string(),
             host: config.identity.host,
-            learner: config.identity.is_learner(),
             peers: config.peers().map(|peer| (peer.id, peer.address.to_string())).collect(),
             plain: config.plain.iter().map(ToString::to_string).collect(),
             data_dir: config.settings.data_dir.display().to_string(),
             pages,
             started: Instant::now(),
         }
+    }
+
+    /// Whether a core of this host is a learner.
+    pub fn is_learner(&self) -> bool {
+        self.pages.iter().any(|page| page.value(Metric::Learner) != 0)
     }
 }
 
@@ -55,9 +57,12 @@ pub struct Status {
     pub cluster: String,
     /// Host id.
     pub host: u32,
-    /// Whether this host is a learner: it serves clients, but has no vote and holds no data.
+    /// Whether a core of this host is a learner: it serves clients, but has no vote until it has taken over what it lost.
     #[serde(default)]
     pub learner: bool,
+    /// How far this host is with becoming equal to the others.
+    #[serde(default)]
+    pub repair: RepairStatus,
     /// Seconds since the process started serving.
     pub uptime_seconds: u64,
     /// Where clients come in by, when they know nothing of clusters.
@@ -95,6 +100,21 @@ pub struct CoreStatus {
     pub clients: u64,
     /// Peers that are up, to this core.
     pub peers_up: Vec<u32>,
+}
+
+/// How far a host is with becoming equal to the others, all cores together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairStatus {
+    /// Slots still to be gone through.
+    pub slots_behind: u64,
+    /// Records still to be taken over, as far as they are known.
+    pub records_behind: u64,
+    /// Bytes of them.
+    pub bytes_behind: u64,
+    /// Records taken over since the start.
+    pub copied_records: u64,
+    /// Bytes of them.
+    pub copied_bytes: u64,
 }
 
 /// One other host, as this one sees it.
@@ -139,9 +159,10 @@ pub fn unready(view: &HostView) -> Vec<String> {
             state => reasons.push(format!("core {core} is {}", state.word())),
         }
         let votes = |host: u32| page.peer_up(host) && !page.peer_learner(host);
-        let seen = usize::from(!view.learner) + view.peers.iter().filter(|(host, _)| votes(*host)).count();
+        let learner = page.value(Metric::Learner) != 0;
+        let seen = usize::from(!learner) + view.peers.iter().filter(|(host, _)| votes(*host)).count();
         if seen < majority {
-            let voters = if view.learner { " (a learner does not count)" } else { "" };
+            let voters = if learner { " (a learner does not count)" } else { "" };
             reasons.push(format!("core {core} sees {seen} of {hosts} hosts, which is no majority{voters}"));
         }
     }
@@ -156,7 +177,14 @@ pub fn status(view: &HostView) -> Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cluster: view.cluster.clone(),
         host: view.host,
-        learner: view.learner,
+        learner: view.is_learner(),
+        repair: RepairStatus {
+            slots_behind: sum(Metric::SlotsBehind),
+            records_behind: sum(Metric::RecordsBehind),
+            bytes_behind: sum(Metric::BytesBehind),
+            copied_records: sum(Metric::RepairRecords),
+            copied_bytes: sum(Metric::RepairBytes),
+        },
         uptime_seconds: view.started.elapsed().as_secs(),
         plain: view.plain.clone(),
         data_dir: view.data_dir.clone(),
@@ -199,7 +227,6 @@ pub(super) mod tests {
         HostView {
             cluster: "c1".repeat(16),
             host: 1,
-            learner: false,
             peers: vec![(2, "10.0.0.2".to_owned()), (3, "10.0.0.3".to_owned())],
             plain: vec!["10.0.0.1:6379".to_owned()],
             data_dir: "data".to_owned(),
@@ -227,7 +254,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_learner_counts_toward_no_majority() {
-        let mut view = view();
+        let view = view();
         view.pages.iter().for_each(|page| page.set_state(CoreState::Ready));
         view.pages.iter().for_each(|page| page.set_peer(3, true, true));
         assert_eq!(unready(&view).len(), 2, "this host and a learner are no majority of three");
@@ -236,7 +263,7 @@ pub(super) mod tests {
         assert_eq!(status(&view).peers.iter().map(|peer| peer.learner).collect::<Vec<_>>(), [false, true]);
         // The learner itself needs two others.
         view.pages.iter().for_each(|page| page.set_peer(3, true, false));
-        view.learner = true;
+        view.pages.iter().for_each(|page| page.set(Metric::Learner, 1));
         assert!(status(&view).ready && status(&view).learner);
         view.pages[0].set_peer(2, false, false);
         assert_eq!(

@@ -74,9 +74,10 @@ pub fn serve(loaded: &Loaded, run: impl FnOnce(Handover) -> Result<(), Failure>)
     let ended = Arc::new(AtomicBool::new(false));
     let watcher = watch.start(ended.clone())?;
     if config.identity.is_learner() {
+        // Each core says when it is a voter again, and its log remembers that.
         tracing::warn!(
-            "this host is a learner: its data was lost and its directory made with `synod init --rejoin`; it serves clients \
-             by handing their commands to the other hosts, but has no vote and holds no data, and that stays so in this version"
+            "this host is a learner: its data was lost and its directory made with `synod init --rejoin`; until it has taken \
+             over what it lost it serves clients by handing their commands to the other hosts, and has no vote"
         );
     }
     tracing::info!(

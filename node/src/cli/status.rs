@@ -114,6 +114,7 @@ fn columns(row: &Row) -> [String; 9] {
     };
     let state = match (status.healthy, status.ready) {
         (true, true) if status.learner => "learner",
+        (true, true) if status.repair.slots_behind > 0 => "behind",
         (true, true) => "ready",
         (true, false) => "not ready",
         _ => "not healthy",

@@ -62,6 +62,8 @@ pub(super) struct Core {
     /// How fast the engine's upkeep may go.
     upkeep_budget: Budget,
     listening: bool,
+    /// Whether this core was a voter at the last look.
+    votes: bool,
     /// Differs at each start; the links' nonces follow from it.
     seed: u64,
 }
@@ -91,7 +93,8 @@ impl Core {
         let members = shard_config.members().count();
         let shard = Shard::new(shard_config, store, io);
         let mut liveness = Liveness::all(&layout);
-        // Clients are never sent to a learner, by itself neither; its plain port serves who comes.
+        // Clients are never sent to a learner, by itself neither; its plain port serves who comes. Whether this core still is one
+        // its log will tell.
         for host in (0..layout.hosts().len()).filter(|host| *host != me || config.identity.is_learner()) {
             liveness.set_host(host, false);
         }
@@ -137,6 +140,7 @@ impl Core {
             output_bytes_max: 0,
             upkeep_budget: Budget::new(config.storage.merge_bytes_per_second),
             listening: false,
+            votes: !config.identity.is_learner(),
             seed,
             handover,
         };
@@ -265,8 +269,28 @@ impl Core {
         self.look(io);
         self.start_listening(io);
         self.peers.heed_book();
+        self.look_at_role(io);
         self.close_idle(io);
         self.publish(io);
+    }
+
+    /// Clients are sent to this core while it votes, and elsewhere while it is a learner.
+    fn look_at_role(&mut self, io: &mut Io) {
+        let votes = !self.shard.is_learner();
+        if !self.shard.is_ready() || self.votes == votes {
+            return;
+        }
+        self.votes = votes;
+        let core = self.index;
+        if votes {
+            tracing::info!(core, "this core has taken over what it had lost, and votes again");
+        } else {
+            tracing::warn!(
+                core,
+                "this core has lost its log: it is a learner until it has taken over what it lost"
+            );
+        }
+        self.broadcast_reachable(io, usize::from(self.me), core, votes);
     }
 
     /// Clients are let in once the log is read.

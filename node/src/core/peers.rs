@@ -26,7 +26,7 @@ pub(super) struct Peers {
     conns: HashMap<ConnId, LinkId>,
     /// Which peers were reachable at the end of the last turn.
     up: Vec<bool>,
-    /// Which of them are learners, by the data directories that they showed.
+    /// Which of them are learners, as they say.
     learners: Vec<bool>,
     book: Arc<PeerBook>,
     /// Peers that showed another data directory and are being looked up in the book, until its answer is heeded.
@@ -189,11 +189,9 @@ impl Peers {
         }
     }
 
-    /// Whether a peer can be talked to, and whether it is a learner.
-    fn look_at(&self, place: usize) -> (bool, bool) {
-        let Some(net) = &self.net else { return (false, self.learners[place]) };
-        let host = self.hosts[place];
-        (net.healthy(host), net.data_id(host).is_some_and(|id| DirectoryId(id.0).is_learner()))
+    /// Whether a peer can be talked to.
+    fn is_healthy(&self, place: usize) -> bool {
+        self.net.as_ref().is_some_and(|net| net.healthy(self.hosts[place]))
     }
 
     /// Carries out what netbatch wants.
@@ -287,16 +285,15 @@ impl Core {
         self.peers.carry_out(io);
         let mut changed = false;
         for place in 0..self.peers.hosts.len() {
-            let (up, learner) = self.peers.look_at(place);
+            let (up, learner) = (self.peers.is_healthy(place), self.shard.peer_is_learner(place as u8));
             if place == self.peers.own || (self.peers.up[place], self.peers.learners[place]) == (up, learner)
             {
                 continue;
             }
-            (self.peers.up[place], self.peers.learners[place]) = (up, learner);
-            self.with_shard(io, |shard, turn| {
-                shard.set_learner(place as u8, learner);
-                shard.on_peer(turn, place as u8, up);
-            });
+            self.peers.learners[place] = learner;
+            if std::mem::replace(&mut self.peers.up[place], up) != up {
+                self.with_shard(io, |shard, turn| shard.on_peer(turn, place as u8, up));
+            }
             // Clients are not sent to a learner, and commands do not go there.
             self.broadcast_reachable(io, place, self.index, up && !learner);
             changed = true;

@@ -82,6 +82,7 @@ impl Core {
     /// Writes the page that the admin thread reads.
     pub(super) fn publish(&mut self, io: &Io) {
         let (shard, store, ring) = (*self.shard.metrics(), self.shard.store_stats(), io.stats());
+        let repair = self.shard.repair_progress();
         let (clients, accepted) = self.clients.counts();
         let errors = self.server.stats.errors().values().sum();
         if io.now() >= self.publisher.directory_bytes.1 {
@@ -131,6 +132,13 @@ impl Core {
             (Metric::PeerMessagesIgnored, shard.messages_ignored),
             (Metric::Turns, ring.turns),
             (Metric::MailboxFull, self.publisher.mailbox_full),
+            (Metric::Learner, u64::from(repair.learner)),
+            (Metric::SlotsBehind, repair.slots_to_go),
+            (Metric::RecordsBehind, repair.entities_behind),
+            (Metric::BytesBehind, repair.bytes_to_go),
+            (Metric::RepairRecords, repair.copied),
+            (Metric::RepairBytes, repair.copied_bytes),
+            (Metric::RepairSettled, repair.settled),
             (Metric::Incarnation, u64::from(self.shard.incarnation())),
         ];
         numbers.into_iter().for_each(|(metric, value)| page.set(metric, value));
@@ -164,6 +172,7 @@ impl Core {
     /// This core's numbers for INFO.
     pub(super) fn info_source(&mut self, io: &Io) -> InfoSource {
         let (shard, store) = (*self.shard.metrics(), self.shard.store_stats());
+        let repair = self.shard.repair_progress();
         let (clients, clients_accepted) = self.clients.counts();
         let now = self.moment(io.now());
         let started = *self
@@ -189,7 +198,11 @@ impl Core {
             keys: store.keys,
             peers_up: self.peers.count_up() as u64,
             learners_up: self.peers.count_learners() as u64,
-            learner: u64::from(self.handover.config.identity.is_learner()),
+            learner: u64::from(self.shard.is_learner()),
+            repair_slots: repair.slots_to_go,
+            repair_records: repair.entities_behind,
+            repair_bytes: repair.bytes_to_go,
+            repair_copied: repair.copied,
             proposals_fast: shard.fast_proposals,
             proposals_classic: shard.classic_proposals,
             reads_agreed: shard.agreed_reads,
@@ -267,5 +280,10 @@ pub(super) fn add(sum: &mut InfoSource, other: &InfoSource) {
     );
     sum.peers_up = sum.peers_up.min(other.peers_up);
     sum.learners_up = sum.learners_up.max(other.learners_up);
+    sum.learner = sum.learner.max(other.learner);
+    sum.repair_slots += other.repair_slots;
+    sum.repair_records += other.repair_records;
+    sum.repair_bytes += other.repair_bytes;
+    sum.repair_copied += other.repair_copied;
     sum.stats.merge(&other.stats);
 }

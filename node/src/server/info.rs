@@ -63,6 +63,14 @@ pub struct InfoSource {
     pub learners_up: u64,
     /// Whether this host is a learner: 0 or 1.
     pub learner: u64,
+    /// Slots that still have to be gone through to be level with the other hosts.
+    pub repair_slots: u64,
+    /// Records that still have to be taken over, as far as they are known.
+    pub repair_records: u64,
+    /// Bytes of them.
+    pub repair_bytes: u64,
+    /// Records taken over from other hosts.
+    pub repair_copied: u64,
     /// Proposals chosen by the fast path.
     pub proposals_fast: u64,
     /// Proposals chosen by the classic path.
@@ -267,6 +275,10 @@ fn replication_section(source: &InfoSource, server: &Server, out: &mut Lines<'_>
 fn synod_section(source: &InfoSource, out: &mut Lines<'_>) {
     for (name, value) in [
         ("learner", source.learner),
+        ("repair_behind_slots", source.repair_slots),
+        ("repair_behind_records", source.repair_records),
+        ("repair_behind_bytes", source.repair_bytes),
+        ("repair_copied_records", source.repair_copied),
         ("peers_up", source.peers_up),
         ("peers_up_learners", source.learners_up),
         ("proposals_fast", source.proposals_fast),

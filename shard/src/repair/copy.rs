@@ -32,7 +32,7 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_refused += 1;
             return true;
         }
-        let Some(id) = self.open(slot, key) else { return true };
+        let Some(id) = self.open(slot, key) else { return false };
         let before = self.peek(id).instance.state().accepted;
         if before > ballot {
             return true;
@@ -41,8 +41,8 @@ impl<D: Disk> Shard<D> {
         match self.store.admits(slot, key, kind, entry.len()) {
             Ok(()) => {}
             Err(AppendError::Making | AppendError::Backlog) => return false,
-            // A full disk takes as long as it takes: a later look tries again.
-            Err(_) => return true,
+            // A full disk takes as long as it takes: a later look tries again. A learner has nothing else to do.
+            Err(_) => return !self.config.learner,
         }
         let bytes = Held::Here(Bytes::from(entry.to_vec()));
         self.step(turn, id, |instance, floor, out| instance.take_over(ballot, bytes, floor, out));
@@ -57,8 +57,9 @@ impl<D: Disk> Shard<D> {
 
     /// Has an entity settled that nothing else is under way for. One that has something under way is left to that.
     pub(super) fn settle_entity(&mut self, turn: &mut Turn<'_, D>, id: EntityId, restamp: bool) {
+        let learner = self.config.learner;
         let entity = self.entity(id);
-        if entity.stage != Stage::Idle || entity.settle.is_some() {
+        if entity.stage != Stage::Idle || entity.settle.is_some() || learner {
             return;
         }
         if self.repair.settling >= REPAIR_SETTLES_MAX {

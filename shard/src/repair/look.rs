@@ -122,11 +122,19 @@ impl<D: Disk> Shard<D> {
             return;
         }
         asked.remove(&id);
-        let last = self.config.slots().1;
-        for (slot, sum) in (first..=last).zip(sums.into_iter().flatten()) {
-            if store.slot_summary(slot).sum != sum && !planted(136) {
-                differing.entry(slot).or_default().insert(from);
+        let last = self.config.slots().1.min(first.saturating_add(RANGE_SLOTS_MAX - 1));
+        let coming = &mut self.repair.coming;
+        match sums {
+            Some(sums) => {
+                for (slot, sum) in (first..=last).zip(sums) {
+                    if store.slot_summary(slot).sum == sum || planted(136) {
+                        coming.note_level(slot, from);
+                    } else {
+                        differing.entry(slot).or_default().insert(from);
+                    }
+                }
             }
+            None => (first..=last).for_each(|slot| coming.note_level(slot, from)),
         }
         if asked.is_empty() {
             self.end_first_look(turn);
@@ -136,11 +144,18 @@ impl<D: Disk> Shard<D> {
     fn end_first_look(&mut self, turn: &mut Turn<'_, D>) {
         let now = turn.clock.now;
         let Look::First { asked, differing, .. } = &mut self.repair.look else { return };
-        let (complete, differing) = (asked.is_empty(), std::mem::take(differing));
+        let (complete, mut differing) = (asked.is_empty(), std::mem::take(differing));
+        if self.config.learner {
+            // What is not here is to be taken over, under way or not; what was taken over is done with.
+            differing.retain(|slot, _| !self.is_taken_over(*slot));
+        }
         if differing.is_empty() {
             self.repair.level = complete;
             self.repair.seen = Seen::default();
             return self.rest(now);
+        }
+        if self.config.learner {
+            return self.work(turn, differing);
         }
         self.repair.look = Look::Waiting { at: now + REPAIR_SECOND_LOOK_NS, differing };
     }
@@ -182,6 +197,11 @@ impl<D: Disk> Shard<D> {
             self.repair.seen = Seen::default();
             return self.rest(turn.clock.now);
         }
+        self.work(turn, differing);
+    }
+
+    /// Goes through the slots that differ.
+    fn work(&mut self, turn: &mut Turn<'_, D>, differing: BTreeMap<u16, MemberSet>) {
         self.repair.level = false;
         self.repair.queue = differing;
         self.repair.look = Look::Working;

@@ -4,13 +4,15 @@
 //! lose, the next look finds again; nothing here outlives a restart, and nothing is sent twice by itself.
 //!
 //! Parts: `look` (comparing sums), `pull` (lists and copies of the slots that differ), `merge` (what of them is to be fetched;
-//! pure), `serve` (questions of peers), `copy` (copies in, entities settled), `pace` (how fast; pure).
+//! pure), `serve` (questions of peers), `copy` (copies in, entities settled), `pace` (how fast; pure), `rejoin` (a learner
+//! becomes a voter).
 
 mod copy;
 mod look;
 mod merge;
 mod pace;
 mod pull;
+mod rejoin;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ use reactor::Disk;
 use self::look::Look;
 use self::pace::Pace;
 use self::pull::Job;
+use self::rejoin::Coming;
 use self::serve::Serving;
 use crate::core::{Shard, Status};
 use crate::limits::{REPAIR_BUSY_COMMANDS, REPAIR_BUSY_NS};
@@ -57,6 +60,7 @@ pub struct RepairProgress {
 #[derive(Debug)]
 pub(crate) struct Repair {
     last_id: u32,
+    coming: Coming,
     look: Look,
     /// Slots to be gone through, with the members that hold others.
     queue: BTreeMap<u16, MemberSet>,
@@ -120,6 +124,7 @@ impl Repair {
     pub fn new(rate: RepairRate) -> Repair {
         Repair {
             last_id: 0,
+            coming: Coming::Voter,
             look: Look::Resting { at: 0 },
             queue: BTreeMap::new(),
             jobs: BTreeMap::new(),
@@ -151,7 +156,8 @@ impl Repair {
     /// When it wants a turn.
     pub fn deadline(&self) -> Option<Nanos> {
         let jobs = self.jobs.values().map(Job::due).min();
-        [self.look.due(), jobs, self.paced_until].into_iter().flatten().min()
+        let look = self.look.due().filter(|_| self.coming.looks());
+        [look, jobs, self.paced_until, self.coming.due()].into_iter().flatten().min()
     }
 
     /// Slots, records and bytes still to be taken over.
@@ -184,6 +190,7 @@ impl<D: Disk> Shard<D> {
     pub fn repair_progress(&self) -> RepairProgress {
         let repair = &self.repair;
         let (slots_to_go, entities_behind, bytes_to_go) = repair.to_go();
+        let slots_to_go = slots_to_go.max(self.slots_to_take_over());
         RepairProgress {
             learner: self.config.learner,
             level: repair.level && slots_to_go == 0,
@@ -232,6 +239,7 @@ impl<D: Disk> Shard<D> {
         &mut self,
         turn: &mut Turn<'_, D>,
         from: Member,
+        epoch: u32,
         answer: RepairAnswer<'_>,
     ) {
         if !self.see_round(answer.floor.round) {
@@ -241,7 +249,12 @@ impl<D: Disk> Shard<D> {
         if answer.busy {
             self.repair.load.peer_until = turn.clock.now + REPAIR_BUSY_NS;
         }
+        if answer.said == RepairSaid::Epoch {
+            return self.on_epoch_told(turn, from, epoch);
+        }
+        self.note_floor(answer.floor);
         match answer.said {
+            RepairSaid::Epoch => {}
             RepairSaid::Same => self.on_range(turn, from, answer.id, None),
             RepairSaid::Sums(sums) => self.on_range(turn, from, answer.id, Some(sums)),
             RepairSaid::Differ(slots) => self.on_differ(turn, from, answer.id, &slots),
@@ -258,7 +271,10 @@ impl<D: Disk> Shard<D> {
             return;
         }
         self.repair.load.look(turn.clock.now);
-        self.look_timers(turn);
+        self.rejoin_timers(turn);
+        if self.repair.coming.looks() {
+            self.look_timers(turn);
+        }
         self.pull(turn);
     }
 
@@ -273,7 +289,7 @@ impl<D: Disk> Shard<D> {
 
     /// Whether there is anybody to be equal to, and anything to be it with.
     fn repairs(&self) -> bool {
-        self.status == Status::Ready && self.members.count() > 1 && !self.config.learner
+        self.status == Status::Ready && self.members.count() > 1
     }
 
     /// The storage failed: repair has come to its end.

@@ -28,6 +28,8 @@ pub(super) struct Job {
     since: Nanos,
     /// How often it asked again since then.
     resends: u32,
+    /// Something that was wanted did not come.
+    missed: bool,
 }
 
 /// A question for copies that is out.
@@ -41,7 +43,7 @@ struct Fetch {
 impl Job {
     fn new(members: impl Iterator<Item = Member>, now: Nanos) -> Job {
         let listers = members.map(Lister::new).collect();
-        Job { listers, wants: VecDeque::new(), fetch: None, since: now, resends: 0 }
+        Job { listers, wants: VecDeque::new(), fetch: None, since: now, resends: 0, missed: false }
     }
 
     /// When it asks again, or is given up.
@@ -130,6 +132,9 @@ impl<D: Disk> Shard<D> {
         loop {
             let Some(job) = self.repair.jobs.get_mut(&slot) else { return };
             if job.is_over() {
+                for lister in job.listers.iter().filter(|_| !job.missed) {
+                    self.repair.coming.note_level(slot, lister.member);
+                }
                 return self.end_job(slot);
             }
             if !job.wants.is_empty() || job.fetch.is_some() {
@@ -254,6 +259,7 @@ impl<D: Disk> Shard<D> {
         let (about, rest) = fetch.wants.split_at(taken.min(fetch.wants.len()));
         rest.iter().rev().for_each(|item| job.wants.push_front(*item));
         let mut later = Vec::new();
+        job.missed |= records.len() < about.len();
         for record in records {
             if !self.take_copy(turn, slot, record) {
                 later.push(self.store.fingerprint(record.key));

@@ -49,6 +49,7 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn on_repair_ask(&mut self, turn: &mut Turn<'_, D>, from: Member, ask: &RepairAsk) {
         let (id, store) = (ask.id, &self.store);
         let said = match &ask.asked {
+            RepairAsked::Epoch => RepairSaid::Epoch,
             RepairAsked::Range { first, last, sum } => {
                 let sums: Vec<u128> = (*first..=*last).map(|slot| store.slot_summary(slot).sum).collect();
                 let own = sums.iter().fold(0_u128, |sum, slot| sum.wrapping_add(*slot));

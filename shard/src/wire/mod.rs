@@ -57,8 +57,11 @@ pub enum PeerMessage<'a> {
     },
     /// The sender works under another config epoch and refused a message.
     WrongEpoch,
-    /// The link just came up: tells the sender's incarnation, nothing else.
-    Hello,
+    /// The link just came up, or the sender became a voter: tells its incarnation, and what it is.
+    Hello {
+        /// The sender is a learner.
+        learner: bool,
+    },
     /// Asks what the receiver holds of some slots.
     SlotQuery(SlotQuery),
     /// The answer to a SlotQuery.
@@ -147,7 +150,10 @@ impl<'a> PeerMessage<'a> {
                 put_id(out, *id);
             }
             PeerMessage::WrongEpoch => head(out, WRONG_EPOCH),
-            PeerMessage::Hello => head(out, HELLO),
+            PeerMessage::Hello { learner } => {
+                head(out, HELLO);
+                out.push(u8::from(*learner));
+            }
             PeerMessage::SlotQuery(query) => {
                 head(out, SLOT_QUERY);
                 query.encode(out);
@@ -196,8 +202,9 @@ impl<'a> PeerMessage<'a> {
                 PeerMessage::WrongEpoch
             }
             HELLO => {
+                let learner = self::keyspace::take_flag(&mut reader)?;
                 reader.end()?;
-                PeerMessage::Hello
+                PeerMessage::Hello { learner }
             }
             SLOT_QUERY => PeerMessage::SlotQuery(SlotQuery::decode(reader)?),
             SLOT_ANSWER => PeerMessage::SlotAnswer(SlotAnswer::decode(reader)?),

@@ -41,6 +41,8 @@ pub enum RepairAsked {
         /// At most so many: 1 or more.
         max: u16,
     },
+    /// Under which epoch does the receiver work? Asked by learners, and answered whatever the asker's epoch is.
+    Epoch,
     /// The records themselves.
     Fetch {
         /// Their slot.
@@ -83,6 +85,8 @@ pub enum RepairSaid<'a> {
     Same,
     /// To Range: others; the sum of each slot.
     Sums(Vec<u128>),
+    /// To Epoch: the one in the head of the message, which is durable.
+    Epoch,
     /// To Slots: the slots with other records, rising.
     Differ(Vec<u16>),
     /// To List.
@@ -136,6 +140,7 @@ const SAME: u8 = 5;
 const SUMS: u8 = 6;
 const DIFFER: u8 = 7;
 const COPIES: u8 = 8;
+const EPOCH: u8 = 9;
 
 /// Bits of a listed record's flags.
 const DEAD: u8 = 1;
@@ -150,6 +155,7 @@ impl RepairAsk {
                 put_run(out, (*first, *last));
                 out.extend_from_slice(&sum.to_le_bytes());
             }
+            RepairAsked::Epoch => out.push(EPOCH),
             RepairAsked::Slots(sums) => {
                 out.push(SLOT_SUMS);
                 for (slot, sum) in sums {
@@ -185,6 +191,10 @@ impl RepairAsk {
                 reader.end()?;
                 RepairAsked::Range { first, last, sum }
             }
+            EPOCH => {
+                reader.end()?;
+                RepairAsked::Epoch
+            }
             SLOT_SUMS => RepairAsked::Slots(rising(&mut reader, |reader| {
                 let slot = take_slot(reader)?;
                 Ok((slot, take_sum(reader)?))
@@ -215,6 +225,7 @@ impl<'a> RepairAnswer<'a> {
         put_ballot(out, self.floor);
         match &self.said {
             RepairSaid::Same => out.push(SAME),
+            RepairSaid::Epoch => out.push(EPOCH),
             RepairSaid::Sums(sums) => {
                 out.push(SUMS);
                 sums.iter().for_each(|sum| out.extend_from_slice(&sum.to_le_bytes()));
@@ -247,6 +258,10 @@ impl<'a> RepairAnswer<'a> {
             SAME => {
                 reader.end()?;
                 RepairSaid::Same
+            }
+            EPOCH => {
+                reader.end()?;
+                RepairSaid::Epoch
             }
             SUMS => {
                 let mut sums = Vec::new();

@@ -98,10 +98,14 @@ fn what_a_learner_says_counts_for_nothing() {
     let mut cluster = Cluster::new(3, 3);
     // The others know it as a learner; it does not know that itself.
     cluster.lose_data(LEARNER, false);
+    cluster.loss = Box::new(|from, _, bytes| from == LEARNER && bytes[0] == HELLO);
+    cluster.pass(1);
     (0..2).for_each(|host| cluster.hosts[host].shard.set_learner(LEARNER as u8, true));
     cluster.cut_off(1);
     assert_eq!(cluster.ask(0, &[b"SET", b"k", b"v"]), no_quorum(1, NOTHING_WRITTEN));
     cluster.heal();
+    cluster.pass(1);
+    (0..2).for_each(|host| cluster.hosts[host].shard.set_learner(LEARNER as u8, true));
     // Now the link to the other voter is up but silent: questions go out, and the learner alone answers them.
     cluster.loss = Box::new(|from, to, _| from == 1 || to == 1);
     let write = cluster.submit(0, &[b"SET", b"k", b"v"], None, 300);
@@ -202,8 +206,8 @@ fn the_messages_of_a_learner_come_back_and_nothing_shorter_does() {
         assert_eq!(PeerMessage::decode(&bytes), Ok((sender, message.clone())));
         bytes
     };
-    let hello = head(&PeerMessage::Hello);
-    assert_eq!(hello, [HELLO, 7, 0, 0, 0, 9, 0, 0, 0]);
+    let hello = head(&PeerMessage::Hello { learner: true });
+    assert_eq!(hello, [HELLO, 7, 0, 0, 0, 9, 0, 0, 0, 1]);
     assert!(PeerMessage::decode(&[&hello[..], &[0]].concat()).is_err(), "and nothing behind it");
     let handed = head(&PeerMessage::HandOver(forward.clone()));
     let forwarded = head(&PeerMessage::Forward(forward));

@@ -31,9 +31,11 @@ fn samples() -> Vec<PeerMessage<'static>> {
     vec![
         ask(RepairAsked::Range { first: 3, last: 4, sum: u128::MAX - 7 }),
         ask(RepairAsked::Slots(vec![(3, 4), (9, u128::MAX)])),
+        ask(RepairAsked::Epoch),
         ask(RepairAsked::List { slot: 16_383, from: fingerprint(8), max: 77 }),
         ask(RepairAsked::Fetch { slot: 1, bytes_max: 99, wants: vec![wanted(1), wanted(2)] }),
         answer(RepairSaid::Same),
+        answer(RepairSaid::Epoch),
         answer(RepairSaid::Sums(vec![0, 1, u128::MAX])),
         answer(RepairSaid::Differ(vec![])),
         answer(RepairSaid::Differ(vec![1, 16_383])),

@@ -1,6 +1,7 @@
 //! Replicas that came to differ become equal by themselves.
 
 mod messages;
+mod rejoin;
 
 use shard::reply::Reply;
 
