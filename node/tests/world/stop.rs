@@ -45,7 +45,7 @@ fn who_comes_while_a_host_drains_is_told_so() {
     let mut waits = host.client();
     assert_eq!(waits.call(&["PING"]), Value::Simple("PONG".to_owned()));
     // An answer that is due keeps the host from ending.
-    waits.send(&request(&[b"DEBUG", b"SLEEP", b"2"])).expect("sent");
+    waits.send(&request(&[b"DEBUG", b"SLEEP", b"6"])).expect("sent");
     host.signal("TERM");
     eventually("it drains", || host.log().contains("draining"));
     eventually("who comes is told", || {
