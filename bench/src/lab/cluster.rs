@@ -51,6 +51,9 @@ pub struct Cluster {
     /// Hosts, from 1, that have to be started again when all is healed.
     fallen: Vec<usize>,
     stopped: Vec<usize>,
+    /// Hosts, from 1, that get a new disk when all is healed.
+    lost: Vec<usize>,
+    cluster_id: String,
 }
 
 impl Cluster {
@@ -69,9 +72,17 @@ impl Cluster {
             let id = host.init(cluster_id.as_deref())?;
             cluster_id.get_or_insert(id);
         }
-        let (means, folder) = (means.clone(), layout.folder.clone());
-        let mut cluster =
-            Cluster { hosts, disks, switch, means, folder, fallen: Vec::new(), stopped: Vec::new() };
+        let mut cluster = Cluster {
+            hosts,
+            disks,
+            switch,
+            means: means.clone(),
+            folder: layout.folder.clone(),
+            fallen: Vec::new(),
+            stopped: Vec::new(),
+            lost: Vec::new(),
+            cluster_id: cluster_id.unwrap_or_default(),
+        };
         for host in &mut cluster.hosts {
             host.start()?;
         }
@@ -120,7 +131,31 @@ impl Cluster {
                 self.must_start(fault.host);
                 self.disks[fault.host - 1].shut_down()
             }
+            Kind::LostDisk => {
+                self.lost.push(fault.host);
+                self.fell(fault.host)
+            }
+            Kind::BitRot => self.rot(fault.host),
         }
+    }
+
+    /// Starts a host on a disk that has decayed while it was down. What it makes of it is seen until all is healed.
+    fn rot(&mut self, host: usize) -> Result<(), BenchError> {
+        self.lost.push(host);
+        self.fell(host)?;
+        self.disks[host - 1].rot()?;
+        self.hosts[host - 1].start()
+    }
+
+    /// A new disk for each host that lost its data, as the operator's handbook says. The processes of those are dead.
+    fn replace_disks(&self, lost: &[usize]) -> Result<(), BenchError> {
+        for &host in lost {
+            self.hosts[host - 1].lose_data()?;
+            self.hosts[host - 1].rejoin(&self.cluster_id)?;
+            let others = self.hosts.iter().filter(|other| other.number != host);
+            others.into_iter().try_for_each(|other| other.recover(host))?;
+        }
+        Ok(())
     }
 
     /// Kills a host; it stays down until all is healed.
@@ -251,11 +286,16 @@ impl Cluster {
         for disk in &mut self.disks {
             disk.mend()?;
         }
+        let lost = std::mem::take(&mut self.lost);
+        self.replace_disks(&lost)?;
         for host in &fallen {
             self.hosts[host - 1].start()?;
         }
         for host in &mut self.hosts {
             host.wait_until_it_serves()?;
+        }
+        for host in lost {
+            self.hosts[host - 1].wait_until_it_votes()?;
         }
         Ok(begin.elapsed())
     }

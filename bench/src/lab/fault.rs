@@ -55,10 +55,14 @@ pub enum Kind {
     PowerCutAll,
     /// The file system of one host is shut down under it: nothing works, what was not synced is gone.
     Shutdown,
+    /// One host loses its data directory; with an empty one it comes back as a learner, and must become a voter.
+    LostDisk,
+    /// Bits of one host's disk flip while it is down; it is started on them, and gets a new disk at the end.
+    BitRot,
 }
 
 /// Every kind, with the name that people use and what it needs.
-pub const KINDS: [(Kind, &str, Need); 22] = [
+pub const KINDS: [(Kind, &str, Need); 24] = [
     (Kind::Kill, "kill", Need::Nothing),
     (Kind::KillAll, "kill-all", Need::Nothing),
     (Kind::Pause, "pause", Need::Nothing),
@@ -81,6 +85,8 @@ pub const KINDS: [(Kind, &str, Need); 22] = [
     (Kind::PowerCut, "power-cut", Need::Disk(&[Medium::Memory, Medium::Image])),
     (Kind::PowerCutAll, "power-cut-all", Need::AllDisks(&[Medium::Memory, Medium::Image])),
     (Kind::Shutdown, "shutdown", Need::Disk(&[Medium::Image])),
+    (Kind::LostDisk, "lost-disk", Need::Nothing),
+    (Kind::BitRot, "bit-rot", Need::Disk(&[Medium::Memory])),
 ];
 
 /// What a kind of fault needs of the machine.
@@ -123,6 +129,11 @@ impl Kind {
         matches!(self, Kind::KillAll | Kind::PowerCutAll)
     }
 
+    /// Whether a host loses for good what it had promised: of three, the others must keep theirs meanwhile.
+    pub fn loses_data(self) -> bool {
+        matches!(self, Kind::LostDisk | Kind::BitRot)
+    }
+
     /// Whether the host that it strikes is expected to end by itself, or to stop its cores.
     pub fn may_end_host(self) -> bool {
         matches!(
@@ -133,7 +144,7 @@ impl Kind {
                 | Kind::PowerCutAll
                 | Kind::Shutdown
                 | Kind::FullDisk
-        )
+        ) || self.loses_data()
     }
 }
 
@@ -209,7 +220,10 @@ impl Draw {
         let mut faults: Vec<Fault> = Vec::new();
         for _ in 0..count {
             let fault = self.fault(random);
-            if faults.iter().all(|other| other.kind != fault.kind) {
+            let bearable = |other: &Fault| {
+                other.kind != fault.kind && !(other.kind.loses_data() && fault.kind.loses_data())
+            };
+            if faults.iter().all(bearable) {
                 faults.push(fault);
             }
         }
@@ -266,6 +280,11 @@ mod tests {
         assert_ne!(drawn, episodes(2));
         let quiet = drawn.iter().filter(|faults| faults.is_empty()).count();
         assert!((900..1_100).contains(&quiet), "{quiet} of 4,000 were quiet");
+        let losses = |faults: &[Fault]| faults.iter().filter(|fault| fault.kind.loses_data()).count();
+        assert!(
+            drawn.iter().all(|faults| losses(faults) < 2),
+            "of three hosts one may lose its data at a time"
+        );
         let faults: Vec<Fault> = drawn.into_iter().flatten().collect();
         for kind in kinds {
             assert!(faults.iter().any(|fault| fault.kind == kind), "{} is never drawn", kind.name());

@@ -79,6 +79,11 @@ impl Host {
         self.folder().join("disk")
     }
 
+    /// The data directory.
+    fn data(&self) -> PathBuf {
+        self.disk().join("data")
+    }
+
     fn config(&self) -> PathBuf {
         self.folder().join("synod.toml")
     }
@@ -111,24 +116,58 @@ impl Host {
         fs::create_dir_all(self.disk()).map_err(|source| BenchError::io(what(), source))?;
         fs::write(self.config(), self.config_text()).map_err(|source| BenchError::io(what(), source))?;
         fs::write(self.clock_file(), "+0\n").map_err(|source| BenchError::io(what(), source))?;
-        let mut command = Command::new(&self.setup.binary);
-        command.arg("init").arg("--config").arg(self.config());
-        command.args(["--cores", &self.setup.cores.to_string()]);
-        match cluster {
-            None => command.arg("--new-cluster"),
-            Some(id) => command.args(["--cluster-id", id]),
+        let cores = self.setup.cores.to_string();
+        let said = match cluster {
+            None => self.command("init", &["--cores", &cores, "--new-cluster"])?,
+            Some(id) => self.command("init", &["--cores", &cores, "--cluster-id", id])?,
         };
+        let id = said.lines().find_map(|line| line.strip_prefix("cluster_id = "));
+        id.map(str::to_owned).ok_or_else(|| {
+            BenchError::Command(format!("synod init of host {} gave no id: {said}", self.number))
+        })
+    }
+
+    /// Runs a command of the program on this host's configuration, and gives what it printed.
+    fn command(&self, name: &str, arguments: &[&str]) -> Result<String, BenchError> {
+        let what = || format!("synod {name} on host {}", self.number);
+        let mut command = Command::new(&self.setup.binary);
+        command.arg(name).arg("--config").arg(self.config()).args(arguments);
         without_settings(&mut command);
         let output = command.output().map_err(|source| BenchError::io(what(), source))?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let id = said.lines().find_map(|line| line.strip_prefix("cluster_id = "));
-        match id.filter(|_| output.status.success()) {
-            Some(id) => Ok(id.to_owned()),
-            None => {
-                let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-                Err(BenchError::Command(format!("synod init of host {}: {complaint}", self.number)))
-            }
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
+        Err(BenchError::Command(format!("{}: {}", what(), String::from_utf8_lossy(&output.stderr))))
+    }
+
+    /// Loses its data directory. The process is dead.
+    ///
+    /// # Errors
+    /// The folder cannot be removed.
+    pub fn lose_data(&self) -> Result<(), BenchError> {
+        match fs::remove_dir_all(self.data()) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(BenchError::io(format!("losing the data of host {}", self.number), source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the operator does for a host that lost its data: a new directory, as a learner's.
+    ///
+    /// # Errors
+    /// What the program said.
+    pub fn rejoin(&self, cluster: &str) -> Result<(), BenchError> {
+        let cores = self.setup.cores.to_string();
+        self.command("init", &["--cores", &cores, "--cluster-id", cluster, "--rejoin"]).map(drop)
+    }
+
+    /// What the operator does on the other hosts: says that the loss of `host` is known.
+    ///
+    /// # Errors
+    /// What the program said.
+    pub fn recover(&self, host: usize) -> Result<(), BenchError> {
+        self.command("recover", &["--lost-host", &host.to_string()]).map(drop)
     }
 
     fn config_text(&self) -> String {
@@ -137,7 +176,7 @@ impl Host {
             "data_dir = \"{}\"\nhost_id = {}\ncluster_secret_file = \"{}\"\nprotected_mode = false\n\
              pin_cores = false\nsegment_bytes = \"16 MiB\"\nvalue_bytes_max = \"1 MiB\"\nrequest_deadline_ms = {}\nplain_port = {plain}\n\
              client_port_base = {core_base}\npeer_port_base = {peer_base}\nadmin_port = {admin}\n",
-            self.disk().join("data").display(),
+            self.data().display(),
             self.number,
             self.setup.folder.join("secret").display(),
             self.setup.deadline_ms,
@@ -274,6 +313,33 @@ impl Host {
             std::thread::sleep(HOST_LOOK_AGAIN);
         }
     }
+}
+
+impl Host {
+    /// Waits until no core of it is a learner any more.
+    ///
+    /// # Errors
+    /// It ended, or some core still was after [`HOST_PATIENCE`].
+    pub fn wait_until_it_votes(&mut self) -> Result<(), BenchError> {
+        let begin = Instant::now();
+        while !votes(self.plain()) {
+            if let Some(end) = self.ended() {
+                return Err(BenchError::Command(end));
+            }
+            if begin.elapsed() > HOST_PATIENCE {
+                let words = self.last_words();
+                let text = format!("host {} is a learner still\n{words}", self.number);
+                return Err(BenchError::Server { addr: self.plain(), text });
+            }
+            std::thread::sleep(HOST_LOOK_AGAIN);
+        }
+        Ok(())
+    }
+}
+
+fn votes(addr: SocketAddr) -> bool {
+    let info = Wire::connect(addr, None, PROBE_TIMEOUT).and_then(|mut wire| wire.call(&[b"INFO"]));
+    matches!(info, Ok(Value::Bulk(text)) if text.windows(9).any(|window| window == b"learner:0"))
 }
 
 impl Drop for Host {

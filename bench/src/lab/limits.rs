@@ -87,6 +87,9 @@ pub const DISK_BYTES_MAX: u64 = 512 << 20;
 /// What a write, or a sync, takes on a slow disk: 20 a second.
 pub const SLOW_DISK_WRITE: Duration = Duration::from_millis(50);
 
+/// Bits of a disk that decay at once: so many that some are in what is read again.
+pub const ROTTEN_BITS: usize = 8;
+
 /// What a tmpfs is filled with at a time; the last piece decides how full it gets, so it is one block.
 pub const BALLAST_BYTES: usize = 4_096;
 

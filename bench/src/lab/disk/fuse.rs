@@ -126,6 +126,13 @@ impl MemoryDisk {
         self.served.lock().counts
     }
 
+    /// Lets so many bits flip: see [`Store::rot`].
+    pub fn rot(&self, bits: usize) {
+        let mut guard = self.served.lock();
+        let state = &mut *guard;
+        state.store.rot(bits, &mut state.random);
+    }
+
     /// Cuts the power, and keeps it off until [`MemoryDisk::set`]. `kill` is called while the disk answers
     /// nobody, so that its host dies without having seen an error.
     ///

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::limits::{BALLAST_BYTES, SMALL_DISK_BYTES};
+use super::limits::{BALLAST_BYTES, ROTTEN_BITS, SMALL_DISK_BYTES};
 use super::{sys, tool};
 use crate::error::BenchError;
 use fuse::{Ill, MemoryDisk};
@@ -147,6 +147,16 @@ impl Disk {
                 .map_err(|source| BenchError::io("shutting a file system down", source))?;
             *down = true;
         }
+        Ok(())
+    }
+
+    /// Lets bits of its larger files flip. Nobody uses it.
+    ///
+    /// # Errors
+    /// The disk is of another kind.
+    pub fn rot(&self) -> Result<(), BenchError> {
+        let disk = self.memory().ok_or_else(|| BenchError::Usage("this disk does not rot".to_owned()))?;
+        disk.rot(ROTTEN_BITS);
         Ok(())
     }
 

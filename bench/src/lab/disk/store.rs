@@ -20,6 +20,9 @@ pub const BLOCK_BYTES: usize = 4_096;
 /// The unit that a device writes whole.
 const SECTOR_BYTES: usize = 512;
 
+/// What rot leaves alone at the end of a file: more than any host of the lab writes at once.
+const SPARED_BYTES: u64 = 1 << 20;
+
 /// The number of the top directory, fixed by FUSE.
 pub const ROOT: u64 = 1;
 
@@ -388,6 +391,20 @@ impl Store {
         self.collect();
     }
 
+    /// Flips bits of files, anywhere but in their last part that was written ([`SPARED_BYTES`]): of what was written last no
+    /// host can tell whether it decayed or was never whole.
+    pub fn rot(&mut self, bits: usize, random: &mut SmallRng) {
+        let files = self.nodes.values_mut().filter_map(|(node, _)| match node {
+            Node::File(file) => Some(file),
+            Node::Directory(_) => None,
+        });
+        let mut blocks: Vec<&mut Block> = files.flat_map(File::old_blocks).collect();
+        for _ in 0..bits.min(blocks.len()) {
+            let at = random.random_range(0..blocks.len());
+            blocks[at][random.random_range(0..BLOCK_BYTES)] ^= 1 << random.random_range(0..8);
+        }
+    }
+
     /// Accounts for a file that grows.
     fn take(&mut self, before: u64, after: u64) -> Result<(), Trouble> {
         let used = self.used_blocks + after.saturating_sub(before);
@@ -432,6 +449,20 @@ impl File {
     /// Blocks that it takes up.
     fn taken(&self) -> u64 {
         (self.blocks.len() as u64).max(self.reserved)
+    }
+
+    /// The durable blocks of it that hold something and are far enough from the last that do.
+    fn old_blocks(&mut self) -> impl Iterator<Item = &mut Block> {
+        let holds = |block: &Block| block.iter().any(|byte| *byte != 0);
+        let last = self.blocks.iter().rev().find(|(_, block)| holds(block)).map_or(0, |(number, _)| *number);
+        let end = last.saturating_sub(SPARED_BYTES / BLOCK_BYTES as u64);
+        let (unsynced, doomed) = (&self.unsynced, &self.doomed);
+        self.blocks
+            .range_mut(..end)
+            .filter(move |(number, block)| {
+                holds(block) && !unsynced.contains_key(number) && !doomed.contains_key(number)
+            })
+            .map(|(_, block)| block)
     }
 
     /// Keeps what is durable of a block that is about to change. A block that a failed sync spoilt is written
@@ -602,6 +633,19 @@ mod tests {
         store.resize(number, 1).unwrap();
         assert_eq!(store.space(), (4, 3));
         assert_eq!(store.read(number, 0, 10).unwrap(), [1]);
+    }
+
+    #[test]
+    fn rot_changes_what_was_written_long_ago_and_nothing_else() {
+        let content = vec![7; 2 * SPARED_BYTES as usize];
+        let (mut store, number) = with_file(4 * SPARED_BYTES, &content);
+        store.sync(number).expect("synced");
+        store.rot(50, &mut SmallRng::seed_from_u64(5));
+        let now = store.read(number, 0, content.len()).expect("read");
+        let last = content.len() - SPARED_BYTES as usize;
+        let changed = now.iter().zip(&content).filter(|(now, then)| now != then).count();
+        assert!((40..=50).contains(&changed), "{changed} bytes changed");
+        assert_eq!(now[last..], content[last..]);
     }
 
     #[test]
