@@ -9,7 +9,7 @@ use std::rc::Rc;
 use reactor::mutants::planted;
 
 use crate::fingerprint::{Fingerprint, Keyed};
-use crate::limits::SLOTS;
+use crate::limits::{PAGE_SLOTS, SLOTS};
 use crate::origins::Origins;
 use crate::segments::Segments;
 use crate::table::{Cell, Location, Table};
@@ -24,6 +24,56 @@ struct Slot {
     keys: u32,
     records: u32,
     sum: u128,
+}
+
+/// What a slot is that nothing was ever put into.
+static EMPTY: Slot = Slot { table: Table::EMPTY, keys: 0, records: 0, sum: 0 };
+
+/// Slots side by side, made when one of them is first written: a core that owns few slots, or holds few keys, neither takes
+/// room for all of them nor walks over them.
+#[derive(Default)]
+struct Page(Vec<Slot>);
+
+/// All slots.
+struct Slots(Box<[Page]>);
+
+impl Slots {
+    fn new() -> Slots {
+        Slots(std::iter::repeat_with(Page::default).take(SLOTS / PAGE_SLOTS).collect())
+    }
+
+    fn get(&self, slot: u16) -> &Slot {
+        let slot = usize::from(slot);
+        self.0[slot / PAGE_SLOTS].0.get(slot % PAGE_SLOTS).unwrap_or(&EMPTY)
+    }
+
+    fn get_mut(&mut self, slot: u16) -> &mut Slot {
+        let slot = usize::from(slot);
+        let page = &mut self.0[slot / PAGE_SLOTS].0;
+        if page.is_empty() {
+            page.resize_with(PAGE_SLOTS, Slot::default);
+        }
+        &mut page[slot % PAGE_SLOTS]
+    }
+
+    /// Those of a range whose page is there, in order.
+    fn present(&self, first: u16, last: u16) -> impl Iterator<Item = &Slot> {
+        let (first, last) = (usize::from(first), usize::from(last));
+        let pages = self
+            .0
+            .iter()
+            .enumerate()
+            .skip(first / PAGE_SLOTS)
+            .take_while(move |(at, _)| at * PAGE_SLOTS <= last);
+        pages.flat_map(move |(at, page)| {
+            let base = at * PAGE_SLOTS;
+            page.0
+                .iter()
+                .enumerate()
+                .filter(move |(index, _)| (first..=last).contains(&(base + index)))
+                .map(|(_, slot)| slot)
+        })
+    }
 }
 
 /// A promise above its key's stamp.
@@ -49,7 +99,7 @@ struct Removed {
 
 /// The key directory of one core.
 pub(crate) struct Directory {
-    slots: Box<[Slot]>,
+    slots: Slots,
     origins: Origins,
     promises: BTreeMap<KeyRef, Promised>,
     metas: BTreeMap<u8, Meta>,
@@ -64,7 +114,7 @@ impl Directory {
     /// An empty directory, ready for recovery.
     pub fn new() -> Directory {
         Directory {
-            slots: std::iter::repeat_with(Slot::default).take(SLOTS).collect(),
+            slots: Slots::new(),
             origins: Origins::default(),
             promises: BTreeMap::new(),
             metas: BTreeMap::new(),
@@ -108,11 +158,11 @@ impl Directory {
     }
 
     pub fn contains(&self, (slot, fingerprint): KeyRef) -> bool {
-        self.slots[slot as usize].table.find(fingerprint).is_some()
+        self.slots.get(slot).table.find(fingerprint).is_some()
     }
 
     pub fn info(&self, key: KeyRef) -> Info {
-        let entry = self.slots[key.0 as usize].table.find(key.1).map(|cell| self.entry(&cell));
+        let entry = self.slots.get(key.0).table.find(key.1).map(|cell| self.entry(&cell));
         let promised = if self.promises.is_empty() { None } else { self.promises.get(&key).map(|p| p.stamp) };
         Info { entry, promised }
     }
@@ -122,17 +172,17 @@ impl Directory {
     pub fn warm(&self, keys: impl Iterator<Item = KeyRef> + Clone) {
         let leaves: usize = keys
             .clone()
-            .map(|(slot, _)| self.slots[slot as usize].table.touch_leaf())
+            .map(|(slot, _)| self.slots.get(slot).table.touch_leaf())
             .fold(0, usize::wrapping_add);
         let entries: u64 = keys
-            .map(|(slot, fingerprint)| self.slots[slot as usize].table.touch_entries(fingerprint))
+            .map(|(slot, fingerprint)| self.slots.get(slot).table.touch_entries(fingerprint))
             .fold(0, u64::wrapping_add);
         std::hint::black_box((leaves, entries));
     }
 
     /// The entry and where its record lies.
     pub fn find(&self, (slot, fingerprint): KeyRef) -> Option<(Entry, Location)> {
-        let cell = self.slots[slot as usize].table.find(fingerprint)?;
+        let cell = self.slots.get(slot).table.find(fingerprint)?;
         Some((self.entry(&cell), cell.location))
     }
 
@@ -152,19 +202,24 @@ impl Directory {
     /// Sets the mark if the entry still has this stamp.
     pub fn mark(&mut self, (slot, fingerprint): KeyRef, stamp: Stamp) {
         let Directory { slots, origins, .. } = self;
-        slots[slot as usize].table.change(fingerprint, |cell| {
+        slots.get_mut(slot).table.change(fingerprint, |cell| {
             let fits = stamp_in(origins, &cell) == stamp && !cell.marked;
             fits.then_some(Cell { marked: true, ..cell })
         });
     }
 
     pub fn summary(&self, slot: u16) -> SlotSummary {
-        let Slot { keys, records, sum, .. } = self.slots[slot as usize];
-        SlotSummary { keys, records, sum }
+        let Slot { keys, records, sum, .. } = self.slots.get(slot);
+        SlotSummary { keys: *keys, records: *records, sum: *sum }
+    }
+
+    /// The sum over a range of slots, both ends included.
+    pub fn range_sum(&self, first: u16, last: u16) -> u128 {
+        self.slots.present(first, last).fold(0, |sum, slot| sum.wrapping_add(slot.sum))
     }
 
     pub fn slot_entries(&self, slot: u16, from: Fingerprint, max: usize) -> Vec<SlotEntry> {
-        let table = &self.slots[slot as usize].table;
+        let table = &self.slots.get(slot).table;
         table.range(from).take(max).map(|(fingerprint, cell)| (fingerprint, self.entry(&cell))).collect()
     }
 
@@ -182,7 +237,7 @@ impl Directory {
             return false;
         }
         let (slot, fingerprint) = key;
-        let old = self.slots[slot as usize].table.find(fingerprint);
+        let old = self.slots.get(slot).table.find(fingerprint);
         if old.as_ref().is_some_and(|old| (self.stamp(old) >= stamp) != planted(206)) {
             return false;
         }
@@ -195,7 +250,7 @@ impl Directory {
             Some(old) => self.forget_cell(segments, keyed, key, &old),
             None => self.entries += 1,
         }
-        let slot = &mut self.slots[slot as usize];
+        let slot = self.slots.get_mut(slot);
         slot.table.set(fingerprint, &cell);
         slot.records += 1;
         slot.keys += u32::from(!tombstone);
@@ -209,7 +264,7 @@ impl Directory {
     /// Uncounts a cell that is replaced or removed.
     fn forget_cell(&mut self, segments: &mut Segments, keyed: &Keyed, key: KeyRef, cell: &Cell) {
         let stamp = self.stamp(cell);
-        let slot = &mut self.slots[key.0 as usize];
+        let slot = self.slots.get_mut(key.0);
         slot.records -= 1;
         slot.keys -= u32::from(!cell.tombstone);
         self.keys -= u64::from(!cell.tombstone);
@@ -261,7 +316,7 @@ impl Directory {
             removed.entry = removed.entry.max(stamp);
             removed.promised = removed.promised.max(promised);
         }
-        let cell = self.slots[key.0 as usize].table.find(key.1);
+        let cell = self.slots.get(key.0).table.find(key.1);
         if cell.as_ref().is_some_and(|cell| self.stamp(cell) > stamp) {
             return false;
         }
@@ -269,7 +324,7 @@ impl Directory {
             self.drop_promise(segments, key, promised.max(stamp));
         }
         let Some(cell) = cell else { return false };
-        self.slots[key.0 as usize].table.remove(key.1);
+        self.slots.get_mut(key.0).table.remove(key.1);
         self.forget_cell(segments, keyed, key, &cell);
         self.entries -= 1;
         true
@@ -313,13 +368,13 @@ impl Directory {
 
     /// Whether a removal is still needed against older records of its key. A newer record makes it needless.
     pub fn needs_removal(&self, (slot, fingerprint): KeyRef, stamp: Stamp) -> bool {
-        let cell = self.slots[slot as usize].table.find(fingerprint);
+        let cell = self.slots.get(slot).table.find(fingerprint);
         cell.is_none_or(|cell| self.stamp(&cell) <= stamp)
     }
 
     /// A copy of the entry's record is durable: points there if the original still counts.
     pub fn move_entry(&mut self, segments: &mut Segments, key: KeyRef, from: Location, to: Location) {
-        self.slots[key.0 as usize].table.change(key.1, |cell| {
+        self.slots.get_mut(key.0).table.change(key.1, |cell| {
             if cell.location != from && !planted(209) {
                 return None;
             }
@@ -354,8 +409,9 @@ impl Directory {
 
     /// Bytes of RAM that the directory takes, the allocator's own overhead left out.
     pub fn ram_bytes(&self) -> usize {
-        let tables: usize = self.slots.iter().map(|slot| slot.table.heap_bytes()).sum();
-        tables + self.slots.len() * size_of::<Slot>()
+        let pages = self.slots.0.iter().map(|page| page.0.capacity() * size_of::<Slot>() + size_of::<Page>());
+        let slots = self.slots.0.iter().flat_map(|page| &page.0);
+        pages.sum::<usize>() + slots.map(|slot| slot.table.heap_bytes()).sum::<usize>()
     }
 }
 

@@ -356,6 +356,12 @@ impl Bitcask {
         Read::Pending(self.reads.started(id, key, name, entry.stamp, location))
     }
 
+    /// The order-free sum over a range of slots, both ends included: their summaries' sums, added up. Costs what the slots cost that
+    /// ever had a record.
+    pub fn range_sum(&self, first: u16, last: u16) -> u128 {
+        self.core.directory.range_sum(first, last)
+    }
+
     /// What a slot holds, from RAM.
     pub fn slot_summary(&self, slot: u16) -> SlotSummary {
         self.core.directory.summary(slot)

@@ -112,6 +112,8 @@ pub(crate) struct Recovery {
     phase: Phase,
     queue: VecDeque<Job>,
     flying: BTreeMap<OpId, Tag>,
+    /// Buffers of reads that have ended, for the next ones.
+    spare: Vec<AlignedBuf>,
     has_identity: bool,
     files: Vec<Found>,
     pub recovered: Recovered,
@@ -123,6 +125,7 @@ impl Recovery {
             phase: Phase::Listing,
             queue: VecDeque::from([Job::Do(Op::List, Tag::List)]),
             flying: BTreeMap::new(),
+            spare: Vec::new(),
             has_identity: false,
             files: Vec::new(),
             recovered: Recovered::default(),
@@ -184,10 +187,12 @@ impl Recovery {
             (Tag::Read(i), Outcome::Read { buf, bytes }) => {
                 self.recovered.bytes_read += bytes as u64;
                 self.on_read(core, i, &buf.as_slice()[..bytes])?;
+                self.spare.push(buf);
             }
             (Tag::Searched(i), Outcome::Read { buf, bytes }) => {
                 self.recovered.bytes_read += bytes as u64;
                 self.on_searched(i, &buf.as_slice()[..bytes])?;
+                self.spare.push(buf);
             }
             (Tag::LastRead(i), Outcome::Read { buf, bytes }) => {
                 self.recovered.bytes_read += bytes as u64;
@@ -202,7 +207,14 @@ impl Recovery {
         self.queue.push_back(Job::Do(op, tag));
     }
 
-    fn op(&self, job: Job) -> Option<(Op, Tag)> {
+    /// A buffer of this length, with whatever bytes: a read says how many of them it brought.
+    fn buffer(&mut self, bytes: usize) -> AlignedBuf {
+        let Some(mut buf) = self.spare.pop() else { return AlignedBuf::zeroed(bytes) };
+        buf.resize(bytes);
+        buf
+    }
+
+    fn op(&mut self, job: Job) -> Option<(Op, Tag)> {
         match job {
             Job::Do(op, tag) => Some((op, tag)),
             Job::Read(i) => {
@@ -211,15 +223,16 @@ impl Recovery {
                     (true, Some((_, file))) => file,
                     _ => found.file,
                 };
-                let (offset, bytes) = found.walk.wants()?;
-                let buf = AlignedBuf::zeroed(bytes);
-                Some((Op::Read { file: file?, offset, buf }, Tag::Read(i)))
+                let (file, (offset, bytes)) = (file?, found.walk.wants()?);
+                let buf = self.buffer(bytes);
+                Some((Op::Read { file, offset, buf }, Tag::Read(i)))
             }
             Job::Search(i) => {
                 let found = &self.files[i];
                 let bytes = (found.search_end - found.search_at).min(SCAN_BYTES as u64) as usize;
-                let buf = AlignedBuf::zeroed(bytes);
-                Some((Op::Read { file: found.file?, offset: found.search_at, buf }, Tag::Searched(i)))
+                let (file, offset) = (found.file?, found.search_at);
+                let buf = self.buffer(bytes);
+                Some((Op::Read { file, offset, buf }, Tag::Searched(i)))
             }
         }
     }
@@ -591,6 +604,7 @@ impl Recovery {
         self.recovered.promises = core.directory.promises() as u64;
         self.recovered.round_max = core.directory.round_max();
         self.files = Vec::new();
+        self.spare = Vec::new();
     }
 }
 

@@ -136,6 +136,10 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// A table with nothing in it.
+    pub const EMPTY: Table =
+        Table { first: Leaf { low: Fingerprint::MIN, entries: Vec::new() }, more: Vec::new() };
+
     /// The leaf whose range holds the fingerprint: 0 is the first, and the place in it.
     fn seek(&self, fingerprint: Fingerprint) -> (usize, Result<usize, usize>) {
         let index = self.more.partition_point(|leaf| leaf.low <= fingerprint);

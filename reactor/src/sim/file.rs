@@ -8,6 +8,9 @@ use crate::BLOCK_BYTES;
 /// What a disk writes whole or not at all, in bytes.
 const SECTOR_BYTES: usize = 512;
 
+/// What a block is that was never written.
+static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+
 /// All sectors of a block.
 const ALL: u8 = 0xff;
 
@@ -39,6 +42,11 @@ pub(super) struct File {
 impl File {
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether bytes were written that are not durable.
+    pub fn is_dirty(&self) -> bool {
+        !self.unsynced.is_empty()
     }
 
     pub fn grow(&mut self, bytes: u64) {
@@ -182,20 +190,22 @@ impl File {
 
     fn settle(&mut self, block: u64, over: Unsynced, mask: u8) {
         let take = over.written & !over.forsaken & mask;
-        if take == ALL && over.bytes.iter().all(|&byte| byte == 0) {
+        let left = over.written & over.forsaken;
+        if take == ALL && over.bytes[..] == ZEROS[..] {
             let before = self.durable.remove(&block);
-            self.keep_before(block, before);
-        } else if take == ALL {
-            let before = self.durable.insert(block, over.bytes.clone());
-            self.keep_before(block, before);
-        } else if take != 0 {
+            return self.keep_before(block, before);
+        }
+        if take == ALL {
+            let before = self.durable.insert(block, over.bytes);
+            return self.keep_before(block, before);
+        }
+        if take != 0 {
             let target = self.durable.entry(block).or_insert_with(|| Box::new([0; BLOCK_BYTES]));
             for sector in (0..8).filter(|sector| take & (1 << sector) != 0) {
                 let range = sector * SECTOR_BYTES..(sector + 1) * SECTOR_BYTES;
                 target[range.clone()].copy_from_slice(&over.bytes[range]);
             }
         }
-        let left = over.written & over.forsaken;
         if left != 0 {
             self.unsynced.insert(block, Unsynced { written: left, forsaken: left, ..over });
         }

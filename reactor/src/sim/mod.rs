@@ -181,16 +181,27 @@ impl SimDisk {
     /// A healthy disk as this one would be, had the power failed now, before anything that is under way was begun. `seed`
     /// draws what is kept of what is not durable. This disk goes on untouched.
     pub fn after_power_loss(&self, seed: u64) -> SimDisk {
-        let mut disk = SimDisk {
+        let mut disk = self.after_kill(seed);
+        disk.crash();
+        disk
+    }
+
+    /// A healthy disk as this one would be, had the process ended now, before anything that is under way was begun: what is not
+    /// durable can still be read. `seed` draws what its faults and crashes do. This disk goes on untouched.
+    pub fn after_kill(&self, seed: u64) -> SimDisk {
+        SimDisk {
             now: self.now,
             latency: Latency::none(),
             directory: self.directory.clone(),
             files: self.files.clone(),
             next_inode: self.next_inode,
             ..SimDisk::new(seed)
-        };
-        disk.crash();
-        disk
+        }
+    }
+
+    /// Whether bytes of any file are not durable.
+    pub fn has_volatile_bytes(&self) -> bool {
+        self.files.values().any(File::is_dirty)
     }
 
     /// Whether a write ever went elsewhere, or left other bytes, and nobody was told.

@@ -41,6 +41,7 @@ pub const WANTED: &[&str] = &[
     "a power failure was tried in a copy",
     "a reply came too late for its client",
     "a slice failed alone",
+    "a sync failed in a copy's recovery",
     "a way was clogged",
     "all hosts died at once",
     "an old message was replayed",

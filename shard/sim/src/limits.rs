@@ -5,6 +5,10 @@ use reactor::clock::{Nanos, MICROSECOND, MILLISECOND, SECOND};
 /// Hosts of the largest cluster.
 pub const HOSTS_MAX: usize = 5;
 
+/// The largest segments of a broad plan, in bytes. Each start reads all there are, twice with the power failure that is tried, and
+/// 150 operations seldom fill one of this size: larger ones show nothing more and cost most of a run.
+pub const SEGMENT_BYTES_BROAD_MAX: u64 = 256 << 10;
+
 /// Steps of one run at most. A run of 150 operations takes some 5,000 to 30,000; beyond this something spins.
 pub const STEPS_MAX: u64 = 2_000_000;
 
@@ -63,6 +67,10 @@ pub const SHADOWS_PER_MILLION: u32 = 3_000;
 
 /// The same while names in the directory are not durable: then a power failure undoes most.
 pub const SHADOWS_PER_MILLION_VOLATILE: u32 = 30_000;
+
+/// Syncs of a start that is tried in a copy which fail, in a million: so that the first two, of the directory and the identity,
+/// pass in half of them, and one of a segment fails.
+pub const FAILED_START_PER_MILLION: u32 = 300_000;
 
 /// Turns of a recovery in such a copy at most: every disk operation in it ends at once, and each turn takes all that ended.
 pub const SHADOW_TURNS_MAX: u32 = 10_000;

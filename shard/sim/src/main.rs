@@ -12,6 +12,9 @@ use clap::Parser;
 use sim::records::{self, Batch};
 use sim::{labels, reduce, scenarios, Reduction, Report, Sums};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Seeds that are written to the record together.
 const BATCH: u64 = 500;
 

@@ -8,7 +8,7 @@ use reactor::rng::Rng;
 use reactor::sim::Latency;
 
 use crate::class::{Class, Classes};
-use crate::limits::{DRIFT_PPM_MAX, FAULTS_UNTIL_MAX};
+use crate::limits::{DRIFT_PPM_MAX, FAULTS_UNTIL_MAX, SEGMENT_BYTES_BROAD_MAX};
 
 /// A stream of decisions of its own for each concern, so that switching one fault off does not shift the others.
 #[derive(Clone, Copy, Debug)]
@@ -193,6 +193,7 @@ impl Plan {
     /// scenarios that were found by it stay what they are.
     fn broaden(&mut self, rng: &mut Rng) {
         self.is_broad = true;
+        self.segment_bytes = self.segment_bytes.min(SEGMENT_BYTES_BROAD_MAX);
         self.cores = [1, 1, 2, 3][rng.below(4) as usize];
         self.slices_fail_alone = rng.coin();
         for (class, one_in) in BROAD {

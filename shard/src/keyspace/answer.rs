@@ -78,12 +78,10 @@ impl<D: Disk> Shard<D> {
     }
 
     fn compare_sums(&self, first: u16, last: u16, theirs: u128) -> SlotSaid {
-        let sums: Vec<u128> = (first..=last).map(|slot| self.store.slot_summary(slot).sum).collect();
-        let own = sums.iter().fold(0_u128, |sum, slot| sum.wrapping_add(*slot));
-        if own == theirs {
+        if self.store.range_sum(first, last) == theirs {
             SlotSaid::Same
         } else {
-            SlotSaid::Sums(sums)
+            SlotSaid::Sums((first..=last).map(|slot| self.store.slot_summary(slot).sum).collect())
         }
     }
 

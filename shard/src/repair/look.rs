@@ -97,8 +97,7 @@ impl<D: Disk> Shard<D> {
         let mut asked = BTreeMap::new();
         for start in (first..=last).step_by(usize::from(RANGE_SLOTS_MAX)) {
             let end = last.min(start.saturating_add(RANGE_SLOTS_MAX - 1));
-            let sum =
-                (start..=end).fold(0_u128, |sum, slot| sum.wrapping_add(self.store.slot_summary(slot).sum));
+            let sum = self.store.range_sum(start, end);
             for member in &voters {
                 let id = self.ask_repair(turn, *member, RepairAsked::Range { first: start, last: end, sum });
                 asked.insert(id, (*member, start));
@@ -134,7 +133,8 @@ impl<D: Disk> Shard<D> {
                     }
                 }
             }
-            None => (first..=last).for_each(|slot| coming.note_level(slot, from)),
+            None if coming.takes_over() => (first..=last).for_each(|slot| coming.note_level(slot, from)),
+            None => {}
         }
         if asked.is_empty() {
             self.end_first_look(turn);

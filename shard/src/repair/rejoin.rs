@@ -46,6 +46,11 @@ impl Coming {
         matches!(self, Coming::Voter | Coming::Slots { .. })
     }
 
+    /// Whether slots are being taken over.
+    pub fn takes_over(&self) -> bool {
+        matches!(self, Coming::Slots { .. })
+    }
+
     /// A member holds nothing of a slot that is not here.
     pub fn note_level(&mut self, slot: u16, member: Member) {
         let Coming::Slots { first, level_with, .. } = self else { return };

@@ -51,12 +51,10 @@ impl<D: Disk> Shard<D> {
         let said = match &ask.asked {
             RepairAsked::Epoch => RepairSaid::Epoch,
             RepairAsked::Range { first, last, sum } => {
-                let sums: Vec<u128> = (*first..=*last).map(|slot| store.slot_summary(slot).sum).collect();
-                let own = sums.iter().fold(0_u128, |sum, slot| sum.wrapping_add(*slot));
-                if own == *sum {
+                if store.range_sum(*first, *last) == *sum {
                     RepairSaid::Same
                 } else {
-                    RepairSaid::Sums(sums)
+                    RepairSaid::Sums((*first..=*last).map(|slot| store.slot_summary(slot).sum).collect())
                 }
             }
             RepairAsked::Slots(sums) => {

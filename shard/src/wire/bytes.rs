@@ -63,6 +63,11 @@ impl<'a> Reader<'a> {
         self.take(usize::try_from(len).map_err(|_| Malformed(self.what))?)
     }
 
+    /// How many bytes are left.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()

@@ -264,7 +264,7 @@ impl<'a> RepairAnswer<'a> {
                 RepairSaid::Epoch
             }
             SUMS => {
-                let mut sums = Vec::new();
+                let mut sums = Vec::with_capacity(reader.left() / size_of::<u128>());
                 while !reader.is_empty() {
                     sums.push(take_sum(&mut reader)?);
                 }

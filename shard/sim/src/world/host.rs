@@ -97,6 +97,9 @@ impl World {
     /// A host starts.
     pub(super) fn start(&mut self, host: Member) -> Checked {
         let now = self.now;
+        for place in self.places(host) {
+            self.check_failed_start(place)?;
+        }
         let World { hosts, plan, .. } = self;
         let entry = &mut hosts[usize::from(host)];
         assert!(!entry.running, "only a host that is down starts");

@@ -2,15 +2,18 @@
 //!
 //! A copy of its disk loses what is not durable, and the product recovers from what is left, beside the run and without a
 //! part in it. What the ledger saw as durable must be there again. The power failures that a run draws prove the same, but only
-//! where they strike: a mistake that the next sync happens to repair is open for microseconds. A disk that has lied is left
-//! out: what it holds is anybody's guess.
+//! where they strike: a mistake that the next sync happens to repair is open for microseconds. In the same way a start is tried
+//! whose syncs fail. A disk that has lied is left out: what it holds is anybody's guess.
 
-use reactor::sim::SimDisk;
+use reactor::sim::{Faults, SimDisk};
 use shard::{Clock, Effects, Shard, Turn};
 
 use super::core::new_shard;
 use super::{Place, World};
-use crate::limits::{SHADOWS_PER_MILLION, SHADOWS_PER_MILLION_VOLATILE, SHADOW_TURNS_MAX};
+use crate::ledger::show;
+use crate::limits::{
+    FAILED_START_PER_MILLION, SHADOWS_PER_MILLION, SHADOWS_PER_MILLION_VOLATILE, SHADOW_TURNS_MAX,
+};
 use crate::plan::Plan;
 use crate::violation::{invariant, Checked, Violation};
 
@@ -32,6 +35,45 @@ impl World {
             let detail = format!("had the power of {place} failed now, it could not start again: {why}");
             Violation::new(invariant::SURVIVES, detail)
         })?;
+        self.ledger.survives(place.host, place.core, |key| back.inspect(key))
+    }
+}
+
+impl World {
+    /// Tries, in a copy of a core's disk as a dead process left it, what comes of a start whose syncs fail, another start of the
+    /// same machine, and then a power failure: the kernel shows that second start what the failed sync has given up, so what
+    /// it takes for durable must have been made so by more than a sync.
+    pub(super) fn check_failed_start(&mut self, place: Place) -> Checked {
+        let (disk, seed) = (&self.core(place).disk, self.plan.seed.wrapping_add(self.now));
+        if !disk.has_volatile_bytes() || disk.has_lied() || self.core(place).is_damaged {
+            return Ok(());
+        }
+        let (mut failing, clock) = (disk.after_kill(seed), Clock { now: self.now, wall_ms: 0 });
+        self.label("a sync failed in a copy's recovery");
+        let told = |what: &str, why: String| {
+            let detail = format!("had a sync failed while {place} starts, {what} could not start: {why}");
+            Violation::new(invariant::SURVIVES, detail)
+        };
+        failing.set_faults(Faults { sync_error_per_million: FAILED_START_PER_MILLION, ..Faults::default() });
+        // It stops at the first that fails, which is not always one of a segment.
+        recover(place, &self.plan, &mut failing, clock).err();
+        failing.kill();
+        failing.set_faults(Faults::default());
+        let shown =
+            recover(place, &self.plan, &mut failing, clock).map_err(|why| told("the next one", why))?;
+        let mut left = failing.after_power_loss(seed.rotate_left(32));
+        let back = recover(place, &self.plan, &mut left, clock)
+            .map_err(|why| told("the one after a power failure", why))?;
+        for key in self.ledger.watched() {
+            let (before, after) = (shown.inspect(&key), back.inspect(&key));
+            if after.promised < before.promised || after.accepted < before.accepted {
+                let detail = format!(
+                    "key {} on {place}: a start after a failed sync shows promised {} accepted {}; after a power failure promised {} accepted {}",
+                    show(&key), before.promised, before.accepted, after.promised, after.accepted
+                );
+                return Err(Violation::new(invariant::SURVIVES, detail));
+            }
+        }
         self.ledger.survives(place.host, place.core, |key| back.inspect(key))
     }
 }
