@@ -3,6 +3,7 @@
 use reactor::mutants::planted;
 use reactor::{Completion, Disk, DiskError, Nanos, OpId, Outcome};
 
+use crate::aside::{Aside, Loss};
 use crate::chain::Chain;
 use crate::core::{Core, Counters};
 use crate::directory::KeyRef;
@@ -30,6 +31,7 @@ enum Owner {
     Prepare,
     Hint,
     Merge,
+    Aside,
 }
 
 /// How the engine stands, for metrics and `INFO`.
@@ -72,6 +74,10 @@ pub struct Bitcask {
     prepare: Option<Running<Prepare>>,
     hint: Option<Running<WriteHint>>,
     merge: Option<Running<MergeTask>>,
+    /// Puts the log aside, or takes the mark of that away.
+    aside: Option<Running<Aside>>,
+    /// The log that was put aside at this start, while its mark is there.
+    loss: Option<Loss>,
 }
 
 impl Bitcask {
@@ -93,6 +99,8 @@ impl Bitcask {
             prepare: None,
             hint: None,
             merge: None,
+            aside: None,
+            loss: None,
         };
         bitcask.go_on(disk);
         bitcask
@@ -107,7 +115,7 @@ impl Bitcask {
         }
         if let Some(recovery) = self.recovery.as_mut().filter(|recovery| recovery.owns(id)) {
             if let Err(fault) = recovery.on_disk(&mut self.core, id, result) {
-                self.core.fail(fault);
+                self.fail_recovery(fault);
             }
             self.go_on(disk);
             return true;
@@ -137,6 +145,12 @@ impl Bitcask {
             },
             Owner::Prepare => finish(&mut self.prepare, &mut self.core, result)?,
             Owner::Hint => finish(&mut self.hint, &mut self.core, result)?,
+            Owner::Aside => {
+                let Some(running) = &mut self.aside else { return Ok(()) };
+                if running.done(&mut self.core, result)? {
+                    self.end_aside();
+                }
+            }
             Owner::Merge => {
                 let Some(running) = &mut self.merge else { return Ok(()) };
                 if running.done(&mut self.core, result)? {
@@ -153,12 +167,30 @@ impl Bitcask {
         if self.core.failed {
             return;
         }
-        if let (Some(recovery), Some(merged)) = (&mut self.recovery, &mut self.merged) {
+        if self.aside.is_some() {
+            if let Err(fault) = run(&mut self.aside, &mut self.core, disk, Owner::Aside, &mut self.ops) {
+                return self.core.fail(fault);
+            }
+            if self.recovery.is_none() && !self.announced {
+                return;
+            }
+        }
+        while let (Some(recovery), Some(merged)) = (&mut self.recovery, &mut self.merged) {
             match recovery.advance(&mut self.core, (&mut self.log.chain, merged), disk) {
                 Ok(false) => return,
                 Ok(true) => {}
-                Err(fault) => return self.core.fail(fault),
+                Err(fault) => {
+                    self.fail_recovery(fault);
+                    if self.core.failed {
+                        return;
+                    }
+                    continue;
+                }
             }
+            let Some(loss) = recovery.take_loss() else { break };
+            self.recovery = None;
+            self.aside = Some(Running::new(Aside::new(loss)));
+            return self.go_on(disk);
         }
         if self.recovery.is_some() && !self.announced {
             self.announce();
@@ -167,6 +199,44 @@ impl Bitcask {
             self.start_writes(disk);
         }
         self.hasten_prepare(disk);
+    }
+
+    /// Recovery met its end: the slice stops, or the log is put aside.
+    fn fail_recovery(&mut self, fault: Fault) {
+        match (&mut self.recovery, &fault) {
+            (Some(recovery), Fault::Damage { .. }) if self.core.options.put_aside => recovery.give_up(fault),
+            _ => self.core.fail(fault),
+        }
+    }
+
+    /// The log lies aside, and an empty one is begun; or the mark of that is gone.
+    fn end_aside(&mut self) {
+        let Some(Running { task, .. }) = self.aside.take() else { return };
+        if self.announced {
+            self.loss = None;
+            self.core.events.push_back(Event::LossEnded);
+            return;
+        }
+        let (options, now) = (self.core.options.clone(), self.core.now);
+        self.core = Core { now, ..Core::new(options) };
+        (self.log, self.merged) = (Log::new(), Some(Chain::new(MERGE)));
+        self.recovery = Some(Recovery::anew());
+        self.loss = Some(task.loss);
+    }
+
+    /// The log that was put aside at this start, while its mark is there: the new log is to say that something was lost, durably, before
+    /// [`Bitcask::end_loss`]. A start that does not get that far begins anew once more.
+    pub fn loss(&self) -> Option<&Loss> {
+        self.loss.as_ref()
+    }
+
+    /// The new log says what it is: the mark of the one that was put aside goes. [`Event::LossEnded`] follows.
+    pub fn end_loss<D: Disk + ?Sized>(&mut self, disk: &mut D) {
+        let Some(loss) = self.loss.clone().filter(|_| self.aside.is_none() && !self.core.failed) else {
+            return;
+        };
+        self.aside = Some(Running::new(Aside::unmark(loss)));
+        self.go_on(disk);
     }
 
     /// The first segment is ready before the first write.

@@ -62,6 +62,15 @@ pub enum Fault {
         /// What is wrong.
         message: String,
     },
+    /// The directory belongs to another core: nothing is wrong with its files.
+    Foreign {
+        /// The file that says so.
+        file: String,
+        /// The core in it.
+        found: u32,
+        /// The core that was started on it.
+        expected: u32,
+    },
     /// A file was written by a newer build: run that one.
     Newer {
         /// The file.
@@ -79,6 +88,12 @@ impl std::fmt::Display for Fault {
             Fault::Io { message } => write!(f, "the disk failed: {message}"),
             Fault::Damage { file, offset, message } => {
                 write!(f, "{file} is damaged at byte {offset}: {message}")
+            }
+            Fault::Foreign { file, found, expected } => {
+                write!(
+                    f,
+                    "{file} says that the directory belongs to core {found}, but this is core {expected}"
+                )
             }
             Fault::Newer { file, found, supported } => {
                 write!(f, "{file} has version {found}, this build reads up to version {supported}")

@@ -36,8 +36,11 @@ pub(crate) fn decode(core: u32, bytes: &[u8]) -> Result<[u8; SECRET_BYTES], Faul
         }
         error => damage(error.to_string()),
     })?;
-    if header.flags != walk::IDENTITY || header.core != core {
-        return Err(damage(format!("the directory belongs to core {}, this is core {core}", header.core)));
+    if header.flags != walk::IDENTITY {
+        return Err(damage("it is no identity".to_owned()));
+    }
+    if header.core != core {
+        return Err(Fault::Foreign { file: IDENTITY.to_owned(), found: header.core, expected: core });
     }
     <[u8; SECRET_BYTES]>::try_from(payload)
         .map_err(|_| damage(format!("a secret of {} bytes", payload.len())))
@@ -52,7 +55,7 @@ mod tests {
         let buf = encode(3, [7; 16]);
         assert_eq!(decode(3, buf.as_slice()), Ok([7; 16]));
         let error = decode(4, buf.as_slice()).unwrap_err().to_string();
-        assert_eq!(error, "bitcask.id is damaged at byte 0: the directory belongs to core 3, this is core 4");
+        assert_eq!(error, "bitcask.id says that the directory belongs to core 3, but this is core 4");
         assert!(decode(3, &[0; 4096]).is_err());
     }
 }

@@ -16,8 +16,10 @@
 //! 3. A failed write or sync is never retried. The slice stops, and comes back by recovery.
 //! 4. A segment goes only when copies of all that is needed of it are durable and nobody reads it.
 //! 5. A removal outlives every older record of its key.
-//! 6. Every byte from disk is checked before it is believed; damage is told from a torn tail, and stops the slice.
+//! 6. Every byte from disk is checked before it is believed; damage is told from a torn tail, and stops the slice, or has the
+//!    whole log put aside where the owner can take over from elsewhere.
 
+mod aside;
 mod cache;
 mod chain;
 pub mod choose;
@@ -47,6 +49,7 @@ mod types;
 mod walk;
 
 pub use crate::core::Counters;
+pub use aside::Loss;
 pub use engine::{Bitcask, Stats};
 pub use error::{AppendError, Fault, ReadError};
 pub use fingerprint::Fingerprint;

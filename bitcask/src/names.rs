@@ -6,6 +6,34 @@ pub(crate) const IDENTITY: &str = "bitcask.id";
 /// Ends the names of files that are not complete; they are removed at start-up.
 pub(crate) const UNFINISHED: &str = ".tmp";
 
+/// The file that finds out whether there is space for a new log.
+pub(crate) const SPACE: &str = "space.tmp";
+
+/// The mark of a directory whose files are being put aside, for the n-th time.
+pub(crate) fn losing(number: u32) -> String {
+    format!("losing-{number}")
+}
+
+/// The name that a file gets when it is put aside.
+pub(crate) fn lost(number: u32, name: &str) -> String {
+    format!("lost-{number}-{name}")
+}
+
+/// The number in a mark's name.
+pub(crate) fn losing_number(name: &str) -> Option<u32> {
+    name.strip_prefix("losing-")?.parse().ok()
+}
+
+/// The number in the name of a file that was put aside.
+pub(crate) fn lost_number(name: &str) -> Option<u32> {
+    name.strip_prefix("lost-")?.split_once('-')?.0.parse().ok()
+}
+
+/// The id in the name of a segment that was put aside.
+pub(crate) fn lost_segment_id(name: &str) -> Option<u64> {
+    segment_id(name.strip_prefix("lost-")?.split_once('-')?.1)
+}
+
 /// A segment's file.
 pub(crate) fn segment(id: u64) -> String {
     format!("seg-{id:016x}.log")
@@ -44,5 +72,10 @@ mod tests {
         for bad in ["seg-1.log", "seg-00000001000000FF.log", "seg-0000000100000001.log.tmp", "hint-", "x"] {
             assert_eq!((segment_id(bad), hint_id(bad)), (None, None), "{bad}");
         }
+        let aside = lost(7, &segment(3));
+        assert_eq!((lost_number(&aside), lost_segment_id(&aside)), (Some(7), Some(3)));
+        assert_eq!((segment_id(&aside), hint_id(&aside), losing_number(&aside)), (None, None, None));
+        assert_eq!(losing_number(&losing(7)), Some(7));
+        assert_eq!((lost_number(&losing(7)), lost_number(&segment(3))), (None, None));
     }
 }

@@ -8,11 +8,12 @@
 //! fail: the kernel may still show the bytes, have given them up, and call the file clean. Only the last frame of a chain
 //! can be such a one, since none is written before the one ahead of it is durable, nor by a process before this is done.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use reactor::mutants::planted;
 use reactor::{frame, AlignedBuf, Disk, DiskError, FileId, Op, OpId, Outcome, BLOCK_BYTES};
 
+use crate::aside::Loss;
 use crate::chain::{Chain, Writer};
 use crate::core::{Core, Ready};
 use crate::error::Fault;
@@ -99,7 +100,7 @@ impl Found {
     }
 
     fn count(&self) -> u32 {
-        (self.id >> 32) as u32
+        count_of(self.id)
     }
 
     fn damage(&self, message: String) -> Fault {
@@ -116,6 +117,14 @@ pub(crate) struct Recovery {
     spare: Vec<AlignedBuf>,
     has_identity: bool,
     files: Vec<Found>,
+    /// Handles that are open, as far as recovery has to do with them.
+    opened: BTreeSet<FileId>,
+    /// How many logs were put aside before.
+    losses: u32,
+    /// The directory begins anew: the mark that says so is known.
+    begins_anew: bool,
+    /// The log is to be put aside, when nothing of this is under way any more.
+    loss: Option<Loss>,
     pub recovered: Recovered,
 }
 
@@ -128,8 +137,29 @@ impl Recovery {
             spare: Vec::new(),
             has_identity: false,
             files: Vec::new(),
+            opened: BTreeSet::new(),
+            losses: 0,
+            begins_anew: false,
+            loss: None,
             recovered: Recovered::default(),
         }
+    }
+
+    /// Of a directory whose files were put aside.
+    pub fn anew() -> Recovery {
+        Recovery { begins_anew: true, ..Recovery::new() }
+    }
+
+    /// The log is damaged, and its owner wants it put aside: what is under way is waited for, what is open is closed.
+    pub fn give_up(&mut self, damage: Fault) {
+        assert!(matches!(damage, Fault::Damage { .. }), "only damage is a loss");
+        self.loss.get_or_insert(Loss { number: self.losses + 1, damage: Some(damage) });
+        self.queue.clear();
+    }
+
+    /// What is to be put aside, once all is done.
+    pub fn take_loss(&mut self) -> Option<Loss> {
+        self.loss.take()
     }
 
     /// Submits what may be submitted, and goes on to the next phase when one is done. True when all are.
@@ -143,6 +173,9 @@ impl Recovery {
             while self.flying.len() < RECOVERY_PARALLEL {
                 let Some(job) = self.queue.pop_front() else { break };
                 if let Some((op, tag)) = self.op(job) {
+                    if let Op::Close { file } = &op {
+                        self.opened.remove(file);
+                    }
                     self.flying.insert(disk.submit(op), tag);
                 }
             }
@@ -150,6 +183,11 @@ impl Recovery {
                 return Ok(false);
             }
             match self.phase {
+                _ if self.loss.is_some() && self.opened.is_empty() => return Ok(true),
+                _ if self.loss.is_some() => {
+                    let close = |file: &FileId| Job::Do(Op::Close { file: *file }, Tag::Plain);
+                    self.queue = self.opened.iter().map(close).collect();
+                }
                 Phase::Listing => self.phase = Phase::Cleaning,
                 Phase::Cleaning => self.start_identity()?,
                 Phase::Identity => self.start_opening(),
@@ -179,6 +217,12 @@ impl Recovery {
     ) -> Result<(), Fault> {
         let tag = self.flying.remove(&id).expect("the operation is recovery's");
         let outcome = result.map_err(|error| Fault::Io { message: error.message })?;
+        if let Outcome::Opened { file, .. } = &outcome {
+            self.opened.insert(*file);
+        }
+        if self.loss.is_some() {
+            return Ok(());
+        }
         match (tag, outcome) {
             (Tag::List, Outcome::Listed { files }) => self.on_list(core, files)?,
             (Tag::Plain, _) => {}
@@ -239,8 +283,15 @@ impl Recovery {
 
     fn on_list(&mut self, core: &mut Core, files: Vec<(String, u64)>) -> Result<(), Fault> {
         let mut hints = BTreeMap::new();
+        let mut mark = None;
         for (name, len) in files {
-            if name.ends_with(names::UNFINISHED) {
+            if let Some(number) = names::lost_number(&name) {
+                self.losses = self.losses.max(number);
+                let count = names::lost_segment_id(&name).map_or(0, count_of);
+                core.last_count = core.last_count.max(count);
+            } else if let Some(number) = names::losing_number(&name) {
+                mark = Some(number);
+            } else if name.ends_with(names::UNFINISHED) {
                 self.push(Op::Remove { name }, Tag::Plain);
             } else if name == names::IDENTITY {
                 self.has_identity = true;
@@ -258,6 +309,12 @@ impl Recovery {
         for (id, _) in hints {
             core.last_count = core.last_count.max((id >> 32) as u32);
             self.push(Op::Remove { name: names::hint(id) }, Tag::Plain);
+        }
+        self.recovered.losses = self.losses;
+        if let (Some(number), false) = (mark, self.begins_anew) {
+            // An earlier process was about to put all of it aside.
+            self.queue.clear();
+            self.loss = Some(Loss { number, damage: None });
         }
         Ok(())
     }
@@ -400,11 +457,9 @@ impl Recovery {
         core.segments.at_mut(found.index).removes = 0;
         (found.in_hint, found.was_hinted) = (false, true);
         found.walk = Walk::new(names::segment(found.id), found.id, core.options.core, found.len);
-        let (id, hint) = (found.id, found.hint.take());
-        if let Some((_, Some(file))) = hint {
+        if let Some((_, Some(file))) = found.hint.take() {
             self.push(Op::Close { file }, Tag::Plain);
         }
-        self.push(Op::Remove { name: names::hint(id) }, Tag::Plain);
         self.queue.push_front(Job::Read(i));
     }
 
@@ -464,6 +519,10 @@ impl Recovery {
         let next = self.check_links(&log)?;
         self.check_hinted()?;
         self.check_room(log.last().into_iter().chain(merged.last()).copied().chain(next))?;
+        // Not before: that there was a hint tells, at the next start too.
+        for i in (0..self.files.len()).filter(|&i| self.files[i].was_hinted) {
+            self.queue.push_back(Job::Do(Op::Remove { name: names::hint(self.files[i].id) }, Tag::Plain));
+        }
         self.resume(core, chains.0, log.last().copied());
         self.resume(core, chains.1, merged.last().copied());
         core.merge_rest = chains.1.rest(core);
@@ -606,6 +665,11 @@ impl Recovery {
         self.files = Vec::new();
         self.spare = Vec::new();
     }
+}
+
+/// The count in a segment's id.
+fn count_of(id: u64) -> u32 {
+    (id >> 32) as u32
 }
 
 fn found(id: u64, len: u64, core: u32) -> Found {

@@ -169,6 +169,8 @@ pub enum Event {
     },
     /// The disk became full (`true`), or has space again.
     Full(bool),
+    /// The mark of a log that was put aside is gone: see [`crate::Bitcask::end_loss`].
+    LossEnded,
     /// The slice stops; nothing else follows.
     Failed(Fault),
 }
@@ -194,6 +196,8 @@ pub struct Recovered {
     pub round_max: u64,
     /// The directory was empty: this is its first start.
     pub fresh: bool,
+    /// How many logs were put aside in this directory and still lie there.
+    pub losses: u32,
 }
 
 /// What a slot holds.
@@ -222,12 +226,22 @@ pub struct Options {
     /// Keys the fingerprints of a new directory. An existing one keeps the key that it was made with. Hosts whose slot
     /// sums are to be compared need the same one; clients must not know it.
     pub fingerprint_key: [u8; 16],
+    /// A log with damage in what was acknowledged is put aside, under `lost-...` names, and an empty one begun: for an owner who can
+    /// take over what was lost from elsewhere, and who looks at [`crate::Bitcask::loss`]. Without it the slice stops.
+    pub put_aside: bool,
 }
 
 impl Options {
     /// The defaults for a core: 256 MiB segments, 64 MiB of cache, 64 M keys (2 GiB of RAM).
     pub fn new(core: u32, fingerprint_key: [u8; 16]) -> Options {
-        Options { core, segment_bytes: 256 << 20, cache_bytes: 64 << 20, keys_max: 64 << 20, fingerprint_key }
+        Options {
+            core,
+            segment_bytes: 256 << 20,
+            cache_bytes: 64 << 20,
+            keys_max: 64 << 20,
+            fingerprint_key,
+            put_aside: false,
+        }
     }
 }
 

@@ -246,7 +246,7 @@ fn another_cores_directory_is_refused() {
     let mut world = World::opened(disk, bitcask::Options { core: 4, ..options });
     world.settle();
     let fault = world.failed.expect("it is refused").to_string();
-    assert_eq!(fault, "bitcask.id is damaged at byte 0: the directory belongs to core 3, this is core 4");
+    assert_eq!(fault, "bitcask.id says that the directory belongs to core 3, but this is core 4");
 }
 
 #[test]

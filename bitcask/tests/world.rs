@@ -151,6 +151,7 @@ impl World {
                 }
                 Event::Read { ticket, result } => self.reads.push((ticket, result)),
                 Event::Full(full) => self.full = full,
+                Event::LossEnded => assert_eq!(self.bitcask.loss(), None),
                 Event::Failed(fault) => self.failed = Some(fault),
             }
         }

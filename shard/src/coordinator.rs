@@ -611,7 +611,7 @@ impl<D: Disk> Shard<D> {
         match self.status {
             Status::Ready => None,
             Status::Failed => self.fault().map(|fault| error::failed(fault, false)),
-            Status::Recovering | Status::Recovered | Status::Starting(_) => {
+            Status::Recovering | Status::Recovered | Status::Starting(_) | Status::EndingLoss => {
                 Some(Reply::error("ERR this core is still reading its log"))
             }
         }

@@ -54,6 +54,8 @@ pub(crate) enum Status {
     Recovered,
     /// The new incarnation is being made durable.
     Starting(bitcask::Lsn),
+    /// The log that was put aside as damaged is named for good, and its successor says so.
+    EndingLoss,
     /// Serving.
     Ready,
     /// Its storage failed; nothing is served until the process is restarted.
@@ -86,6 +88,10 @@ pub struct Shard<D> {
     pub(crate) fast_above: u64,
     pub(crate) status: Status,
     fault: Option<Fault>,
+    /// The log that was put aside at this start.
+    loss: Option<bitcask::Loss>,
+    /// How many logs lie aside in the directory.
+    losses: u32,
     pub(crate) store: Bitcask,
     /// The Lamport counter: the highest round seen or issued.
     pub(crate) round: u64,
@@ -147,6 +153,8 @@ impl<D: Disk> Shard<D> {
             fast_above: 0,
             status: Status::Recovering,
             fault: None,
+            loss: None,
+            losses: 0,
             store: Bitcask::open(store, disk),
             round: 0,
             last_query: 0,
@@ -183,6 +191,17 @@ impl<D: Disk> Shard<D> {
     /// Why the core stopped serving, if it did.
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
+    }
+
+    /// The log that was put aside at this start because it was damaged, for the operator's eyes: the core is a learner then, until it
+    /// has taken over what it lost.
+    pub fn loss(&self) -> Option<&bitcask::Loss> {
+        self.loss.as_ref()
+    }
+
+    /// How many logs were put aside in the core's directory and still lie there.
+    pub fn losses(&self) -> u32 {
+        self.losses
     }
 
     /// The counters.
@@ -301,26 +320,31 @@ impl<D: Disk> Shard<D> {
                     (None, Ok(_)) => {}
                 },
                 bitcask::Event::Full(_) => {}
+                bitcask::Event::LossEnded => self.begin_to_serve(turn),
                 bitcask::Event::Failed(fault) => self.fail(Fault::from(fault)),
             }
         }
     }
 
     fn on_recovered(&mut self, recovered: &bitcask::Recovered) {
-        let number = |id: u8| {
-            let bytes = self.store.meta(id)?;
-            Some(u32::from_le_bytes(bytes.try_into().ok()?))
-        };
-        let before = number(meta::INCARNATION).unwrap_or(0);
+        let before = self.number(meta::INCARNATION).unwrap_or(0);
+        self.losses = recovered.losses;
+        self.loss = self.store.loss().cloned();
         self.floor = self.store.meta(meta::FLOOR).and_then(floor_of).unwrap_or(Ballot::ZERO);
         self.round = recovered.round_max.max(self.floor.round);
         self.incarnation = before.checked_add(1).expect("four billion starts");
         if planted(101) {
             self.incarnation = before.max(1);
         }
-        self.epoch = self.config.epoch.max(number(meta::EPOCH).unwrap_or(0));
+        self.epoch = self.config.epoch.max(self.number(meta::EPOCH).unwrap_or(0));
         self.take_role();
         self.start();
+    }
+
+    /// A durable number of this core.
+    fn number(&self, id: u8) -> Option<u32> {
+        let bytes = self.store.meta(id)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?))
     }
 
     /// Has the new incarnation written; what is served waits until it is durable.
@@ -344,8 +368,13 @@ impl<D: Disk> Shard<D> {
 
     fn on_persisted(&mut self, turn: &mut Turn<'_, D>, lsn: bitcask::Lsn) {
         if matches!(self.status, Status::Starting(own) if own <= lsn) {
-            self.status = Status::Ready;
-            self.greet(turn);
+            if self.store.loss().is_some() {
+                // The log says now that this core is a learner.
+                self.status = Status::EndingLoss;
+                self.store.end_loss(turn.disk);
+            } else {
+                self.begin_to_serve(turn);
+            }
         }
         while self.waiting.front().is_some_and(|waiting| waiting.lsn <= lsn) {
             let Some(waiting) = self.waiting.pop_front() else { return };
@@ -353,6 +382,11 @@ impl<D: Disk> Shard<D> {
         }
         self.on_epoch_persisted(lsn);
         self.on_role_persisted(turn, lsn);
+    }
+
+    fn begin_to_serve(&mut self, turn: &mut Turn<'_, D>) {
+        self.status = Status::Ready;
+        self.greet(turn);
     }
 
     /// The slice stops: nothing is stepped any more. The end of the turn clears up.

@@ -16,13 +16,14 @@ use crate::turn::Turn;
 use crate::wire::{PeerMessage, RepairAsked, RepairSaid};
 
 impl<D: Disk> Shard<D> {
-    /// Takes on what the core is by its log, or by its configuration where the log does not say.
+    /// Takes on what the core is by its log; where that does not say, by its configuration, or because the log before it was put
+    /// aside.
     pub(crate) fn take_role(&mut self) {
         let told = self.store.meta(meta::ROLE).and_then(|role| role.first().copied());
         let learner = match told {
             Some(meta::VOTER) => false,
             Some(_) => true,
-            None => self.config.learner,
+            None => self.config.learner || self.store.loss().is_some(),
         };
         self.config.learner = learner;
         if learner {

@@ -115,6 +115,9 @@ pub struct RepairStatus {
     pub copied_records: u64,
     /// Bytes of them.
     pub copied_bytes: u64,
+    /// Damaged logs that were put aside and still lie in the data directory, as `lost-...` files.
+    #[serde(default)]
+    pub logs_aside: u64,
 }
 
 /// One other host, as this one sees it.
@@ -184,6 +187,7 @@ pub fn status(view: &HostView) -> Status {
             bytes_behind: sum(Metric::BytesBehind),
             copied_records: sum(Metric::RepairRecords),
             copied_bytes: sum(Metric::RepairBytes),
+            logs_aside: sum(Metric::LogsAside),
         },
         uptime_seconds: view.started.elapsed().as_secs(),
         plain: view.plain.clone(),

@@ -93,6 +93,12 @@ fn table(rows: &[Row]) -> String {
     for row in rows {
         let reasons = row.status.iter().flat_map(|status| &status.reasons).chain(row.error.as_ref());
         reasons.for_each(|reason| out.push_str(&format!("  {}: {reason}\n", row.admin)));
+        let aside = row.status.as_ref().map_or(0, |status| status.repair.logs_aside);
+        if aside > 0 {
+            let note =
+                format!("damaged logs were put aside: {aside}; their files are lost-* in the data directory");
+            out.push_str(&format!("  {}: {note}\n", row.admin));
+        }
     }
     out
 }

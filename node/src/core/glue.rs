@@ -91,6 +91,8 @@ impl Core {
         store.cache_bytes = config.storage.cache_bytes;
         store.keys_max = config.storage.keys_max;
         let members = shard_config.members().count();
+        // A host alone has nobody to take over from.
+        store.put_aside = members > 1;
         let shard = Shard::new(shard_config, store, io);
         let mut liveness = Liveness::all(&layout);
         // Clients are never sent to a learner, by itself neither; its plain port serves who comes. Whether this core still is one
@@ -285,12 +287,29 @@ impl Core {
         if votes {
             tracing::info!(core, "this core has taken over what it had lost, and votes again");
         } else {
-            tracing::warn!(
+            self.tell_loss();
+        }
+        self.broadcast_reachable(io, usize::from(self.me), core, votes);
+    }
+
+    /// Says that this core is a learner, and why.
+    fn tell_loss(&self) {
+        let core = self.index;
+        let Some(bitcask::Loss { number, damage }) = self.shard.loss() else {
+            return tracing::warn!(
                 core,
                 "this core has lost its log: it is a learner until it has taken over what it lost"
             );
-        }
-        self.broadcast_reachable(io, usize::from(self.me), core, votes);
+        };
+        let directory = &self.handover.config.cores[usize::from(core)].directory;
+        let damage = damage.as_ref().map_or("found at an earlier start".to_owned(), ToString::to_string);
+        tracing::error!(
+            core,
+            %damage,
+            "the log of this core is damaged: its files are kept as {}/lost-{number}-*, and it is a learner until it has taken \
+             over from the other hosts what it lost",
+            directory.display()
+        );
     }
 
     /// Clients are let in once the log is read.

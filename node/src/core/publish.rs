@@ -139,6 +139,7 @@ impl Core {
             (Metric::RepairRecords, repair.copied),
             (Metric::RepairBytes, repair.copied_bytes),
             (Metric::RepairSettled, repair.settled),
+            (Metric::LogsAside, u64::from(self.shard.losses())),
             (Metric::Incarnation, u64::from(self.shard.incarnation())),
         ];
         numbers.into_iter().for_each(|(metric, value)| page.set(metric, value));
@@ -203,6 +204,7 @@ impl Core {
             repair_records: repair.entities_behind,
             repair_bytes: repair.bytes_to_go,
             repair_copied: repair.copied,
+            logs_aside: u64::from(self.shard.losses()),
             proposals_fast: shard.fast_proposals,
             proposals_classic: shard.classic_proposals,
             reads_agreed: shard.agreed_reads,
@@ -285,5 +287,6 @@ pub(super) fn add(sum: &mut InfoSource, other: &InfoSource) {
     sum.repair_records += other.repair_records;
     sum.repair_bytes += other.repair_bytes;
     sum.repair_copied += other.repair_copied;
+    sum.logs_aside += other.logs_aside;
     sum.stats.merge(&other.stats);
 }

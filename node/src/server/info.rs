@@ -71,6 +71,8 @@ pub struct InfoSource {
     pub repair_bytes: u64,
     /// Records taken over from other hosts.
     pub repair_copied: u64,
+    /// Damaged logs that were put aside and still lie in the data directory.
+    pub logs_aside: u64,
     /// Proposals chosen by the fast path.
     pub proposals_fast: u64,
     /// Proposals chosen by the classic path.
@@ -279,6 +281,7 @@ fn synod_section(source: &InfoSource, out: &mut Lines<'_>) {
         ("repair_behind_records", source.repair_records),
         ("repair_behind_bytes", source.repair_bytes),
         ("repair_copied_records", source.repair_copied),
+        ("logs_aside", source.logs_aside),
         ("peers_up", source.peers_up),
         ("peers_up_learners", source.learners_up),
         ("proposals_fast", source.proposals_fast),

@@ -12,7 +12,12 @@ use crate::host::process::run;
 
 /// A segment of host 3, and where these bytes lie in it.
 fn find(cluster: &Cluster, bytes: &[u8]) -> (PathBuf, u64) {
-    let folder = cluster.hosts[2].data.join("core-0");
+    find_of(cluster, 2, bytes)
+}
+
+/// The same for the host at a place.
+fn find_of(cluster: &Cluster, host: usize, bytes: &[u8]) -> (PathBuf, u64) {
+    let folder = cluster.hosts[host].data.join("core-0");
     for entry in std::fs::read_dir(&folder).expect("lists") {
         let path = entry.expect("an entry").path();
         let content = std::fs::read(&path).expect("reads");
@@ -53,31 +58,60 @@ fn flip(path: &PathBuf, place: u64) {
 }
 
 #[test]
-fn damage_in_the_middle_of_a_segment_is_named_and_the_others_carry_on() {
+fn damage_in_the_middle_of_a_segment_makes_a_learner_that_becomes_a_voter() {
     let mut cluster = killed();
     let (path, place) = find(&cluster, b"the value of key 10.");
     flip(&path, place);
-    let config = cluster.hosts[2].config.display().to_string();
-    let finished = run(cluster.path(), &["serve", "--config", &config]);
-    assert!(!matches!(finished.code, None | Some(0)), "it must not serve: {}", finished.err);
+    // Of the pair that chose it one has forgotten; it takes it over from the other one.
+    assert_eq!(cluster.hosts[0].client().call(&["SET", "pair", "acknowledged"]), Value::ok());
+    cluster.start_all();
+    super::host::eventually("it votes again", || cluster.hosts[2].log().contains("votes again"));
+    let log = cluster.hosts[2].log();
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-    assert!(finished.err.contains(&name) && finished.err.contains("is damaged at byte "), "{}", finished.err);
-    let offset = finished.err.split("is damaged at byte ").nth(1).expect("checked above");
+    let told = log.lines().find(|line| line.contains("the log of this core is damaged")).expect("it says so");
+    assert!(told.contains(&format!("{name} is damaged at byte ")) && told.contains("/lost-1-*"), "{told}");
+    let offset = told.split("is damaged at byte ").nth(1).expect("checked above");
     let offset: u64 =
         offset.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect("a number");
     assert!(offset <= place && place - offset < 64 << 10, "byte {offset} for the damage at {place}");
-    let inspected = run(cluster.path(), &["inspect", &path.display().to_string()]);
+    // The operator has it all.
+    let aside = path.with_file_name(format!("lost-1-{name}"));
+    let inspected = run(cluster.path(), &["inspect", &aside.display().to_string()]);
     assert_eq!(inspected.code, Some(0), "{}", inspected.err);
+    let mut client = cluster.hosts[2].client();
+    assert_eq!((client.info("learner"), client.info("logs_aside")), (0, 1));
+    let config = cluster.hosts[2].config.display().to_string();
+    let status = run(cluster.path(), &["status", "--config", &config]);
+    assert!(status.out.contains("damaged logs were put aside: 1; their files are lost-*"), "{}", status.out);
+    // It counts: another host may go.
+    cluster.hosts[0].kill();
+    cluster.hosts[2].await_peers(1);
+    assert_eq!(client.call(&["GET", "key-10"]), Value::bulk("the value of key 10."));
+    assert_eq!(client.call(&["GET", "pair"]), Value::bulk("acknowledged"));
+    assert_eq!(client.call(&["SET", "goes", "on"]), Value::ok());
+}
 
-    for host in &cluster.hosts[..2] {
-        let mut client = host.client();
-        assert_eq!(client.call(&["GET", "key-10"]), Value::bulk("the value of key 10."));
-        assert_eq!(client.call(&["SET", "goes", "on"]), Value::ok());
+/// Nobody has what it lost: it stops, names the place, and touches nothing.
+#[test]
+fn damage_on_a_host_alone_is_named() {
+    let mut cluster = Cluster::start(1, 1, "");
+    let mut client = cluster.hosts[0].client();
+    for i in 0..40 {
+        let value = format!("the value of key {i}.");
+        assert_eq!(client.call(&["SET", &format!("key-{i}"), &value]), Value::ok());
     }
+    cluster.hosts[0].kill();
+    let (path, place) = find_of(&cluster, 0, b"the value of key 10.");
+    flip(&path, place);
+    let config = cluster.hosts[0].config.display().to_string();
+    let finished = run(cluster.path(), &["serve", "--config", &config]);
+    assert!(!matches!(finished.code, None | Some(0)), "it must not serve: {}", finished.err);
+    let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(finished.err.contains(&format!("{name} is damaged at byte ")), "{}", finished.err);
     // The same byte again: whole, and nothing else was touched.
     flip(&path, place);
     cluster.start_all();
-    assert_eq!(cluster.hosts[2].client().call(&["GET", "key-10"]), Value::bulk("the value of key 10."));
+    assert_eq!(cluster.hosts[0].client().call(&["GET", "key-10"]), Value::bulk("the value of key 10."));
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn options() -> bitcask::Options {
     let mut store = bitcask::Options::new(0, *b"the same for all");
     store.segment_bytes = 1 << 20;
     store.cache_bytes = 16 << 10;
+    store.put_aside = true;
     store
 }
 
@@ -103,6 +104,24 @@ impl Cluster {
             self.link(host, peer, true);
         }
         // What they say when links come up arrives.
+        self.pass(1);
+    }
+
+    /// The machine of a host fails, something happens to its disk, and it starts again; all links come up.
+    pub fn restart_after(&mut self, host: usize, happens: impl FnOnce(&mut SimDisk)) {
+        let (count, seed) = (self.hosts.len(), self.rng.next_u64());
+        for peer in (0..count).filter(|peer| *peer != host) {
+            self.link(peer, host, false);
+        }
+        self.messages.retain(|_, (from, to, _)| *from != host && *to != host);
+        let Host { disk, shard, effects } = &mut self.hosts[host];
+        disk.crash();
+        happens(disk);
+        let config = Config::new((1..=count as u16).collect(), host as u8, 0, seed);
+        *shard = Shard::new(config, options(), disk);
+        *effects = Effects::new(count as u8);
+        self.run_while(|cluster| !cluster.hosts[host].shard.is_ready());
+        self.heal();
         self.pass(1);
     }
 

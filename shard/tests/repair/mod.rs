@@ -1,5 +1,6 @@
 //! Replicas that came to differ become equal by themselves.
 
+mod damage;
 mod messages;
 mod rejoin;
 
