@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use paxos::{Ballot, Member, Members};
 
-use crate::driver::{Event, Id, Log};
+use crate::driver::{Event, Id, Log, DROPPED};
 
 /// Everything that ever happened and matters to the invariants.
 #[derive(Clone, Debug, Hash)]
@@ -77,7 +77,8 @@ impl Checker {
     }
 
     fn on_proposed(&mut self, ballot: Ballot, log: &Log) -> Verdict {
-        let unique = log.0.iter().collect::<BTreeSet<_>>().len() == log.0.len();
+        let ids = || log.0.iter().filter(|id| **id != DROPPED);
+        let unique = ids().collect::<BTreeSet<_>>().len() == ids().count();
         ensure(unique, || format!("a request id is applied twice: {log:?} at {ballot}"))?;
         let first = self.issued.entry(ballot).or_insert_with(|| log.clone());
         ensure(first == log, || format!("ballot {ballot} carries {first:?} and {log:?}"))?;

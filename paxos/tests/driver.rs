@@ -18,7 +18,15 @@ pub type Id = u16;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Log(pub Vec<Id>);
 
+/// Stands in a log where a tombstone was dropped: the commands before it are remembered by the checker alone.
+pub const DROPPED: Id = Id::MAX;
+
 impl Log {
+    /// Whether the entry remembers the command.
+    pub fn has(&self, id: Id) -> bool {
+        self.0.rsplit(|known| *known == DROPPED).next().is_some_and(|known| known.contains(&id))
+    }
+
     /// Whether this log is `earlier` or an extension of it.
     pub fn extends(&self, earlier: &Log) -> bool {
         self.0.starts_with(&earlier.0)
@@ -121,6 +129,10 @@ pub struct Replica {
     inst: Instance<Log>,
     durable: AcceptorState,
     durable_log: Option<Log>,
+    /// An absent record refuses every ballot up to this one. Durable.
+    floor: Ballot,
+    /// What was before nothing: a ghost, for the checker's eyes.
+    pub absent: Log,
     disk: VecDeque<(Token, Recorded<Log>)>,
     incarnation: u32,
     round: u64,
@@ -139,7 +151,7 @@ pub struct Replica {
 
 impl Hash for Replica {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        (&self.inst, &self.durable, &self.durable_log).hash(hasher);
+        (&self.inst, &self.durable, &self.durable_log, self.floor, &self.absent).hash(hasher);
         self.disk.iter().for_each(|(_, record)| record.hash(hasher));
         (self.incarnation, self.round, self.told, self.ballots_left).hash(hasher);
         (self.job, &self.proposal, self.write, self.read, self.reads, &self.heard).hash(hasher);
@@ -170,6 +182,8 @@ impl Replica {
             inst: Instance::new(me, members, AcceptorState::default(), None),
             durable: AcceptorState::default(),
             durable_log: None,
+            floor: Ballot::ZERO,
+            absent: Log::default(),
             disk: VecDeque::new(),
             incarnation: 1,
             round: 0,
@@ -200,7 +214,7 @@ impl Replica {
     pub fn lose_log(&mut self, fx: &mut Effects) {
         self.give_up_requests(fx);
         self.disk.clear();
-        (self.durable, self.durable_log) = (AcceptorState::default(), None);
+        (self.durable, self.durable_log, self.floor) = (AcceptorState::default(), None, Ballot::ZERO);
         (self.told, self.round, self.reads, self.fast_above) = (Ballot::ZERO, 0, 0, 0);
         self.inst = Instance::new(self.me, self.members, self.durable, None);
     }
@@ -220,8 +234,34 @@ impl Replica {
     pub fn take_over(&mut self, ballot: Ballot, log: Log, fx: &mut Effects) {
         let mut out = Vec::new();
         self.round = self.round.max(ballot.round);
-        self.inst.take_over(ballot, log, Ballot::ZERO, &mut out);
+        self.inst.take_over(ballot, log, self.floor, &mut out);
         self.run(out, fx);
+    }
+
+    /// Whether nothing is under way, and what is durable is all there is.
+    pub fn is_idle(&self) -> bool {
+        self.inst.is_idle()
+            && self.disk.is_empty()
+            && !self.has_ballot()
+            && self.write.is_none()
+            && self.read.is_none()
+    }
+
+    /// What absent records are refused up to.
+    pub fn floor(&self) -> Ballot {
+        self.floor
+    }
+
+    /// Raises the floor to the promise.
+    pub fn raise_floor(&mut self) {
+        self.floor = self.floor.max(self.durable.promised);
+        self.round = self.round.max(self.floor.round);
+    }
+
+    /// Forgets the record, and the promise with it.
+    pub fn forget_record(&mut self) {
+        (self.durable, self.durable_log) = (AcceptorState::default(), None);
+        self.inst = Instance::new(self.me, self.members, self.durable, None);
     }
 
     pub fn has_write(&self) -> bool {
@@ -328,7 +368,7 @@ impl Replica {
     fn go_fast(&mut self, id: Id, out: &mut Vec<Output<Log>>, fx: &mut Effects) {
         let ballot = self.inst.state().accepted;
         let log = self.inst.entry().cloned().expect("a chosen record is held");
-        if log.0.contains(&id) {
+        if log.has(id) {
             self.write = None;
             fx.events.push(Event::Acked { id, ballot, log });
             return;
@@ -340,7 +380,7 @@ impl Replica {
     fn propose(&mut self, ballot: Ballot, log: Log, out: &mut Vec<Output<Log>>, fx: &mut Effects) {
         self.round = self.round.max(ballot.round);
         self.proposal = Some((ballot, log.clone()));
-        if self.inst.propose(log.clone(), Ballot::ZERO, out) {
+        if self.inst.propose(log.clone(), self.floor, out) {
             fx.events.push(Event::Proposed { ballot, log });
         }
     }
@@ -348,7 +388,7 @@ impl Replica {
     fn finish(&mut self, found: Found<Log>, out: &mut Vec<Output<Log>>, fx: &mut Effects) {
         let ballot = self.inst.current_ballot().expect("phase 1 is done");
         self.proposal = Some((ballot, found.entry.clone()));
-        if self.inst.finish(Ballot::ZERO, out) {
+        if self.inst.finish(self.floor, out) {
             fx.events.push(Event::Proposed { ballot, log: found.entry });
         }
     }
@@ -379,7 +419,7 @@ impl Replica {
         }
         self.round = ballot.round;
         self.job = Some(job);
-        self.inst.prepare(ballot, Ballot::ZERO, out);
+        self.inst.prepare(ballot, self.floor, out);
     }
 
     /// The deadline of the current ballot: it is abandoned, and its late answers count for nothing.
@@ -420,7 +460,7 @@ impl Replica {
             }
         }
         let mut out = Vec::new();
-        self.inst.receive(from, message, Ballot::ZERO, &mut out);
+        self.inst.receive(from, message, self.floor, &mut out);
         self.run(out, fx);
     }
 
@@ -483,10 +523,12 @@ impl Replica {
         if self.mutation != Mutation::BallotReuse {
             self.incarnation += 1;
         }
-        if self.durable.promised < self.told {
+        let absent = self.durable.accepted.is_zero();
+        let floor = if absent { self.floor } else { Ballot::ZERO };
+        if self.durable.promised.max(floor) < self.told {
             fx.events.push(Event::Broken("a promise that was given did not survive"));
         }
-        self.round = self.durable.promised.round.max(self.durable.accepted.round);
+        self.round = self.durable.promised.round.max(self.durable.accepted.round).max(self.floor.round);
         self.reads = 0;
         self.inst = Instance::new(self.me, self.members, self.durable, self.durable_log.clone());
     }
@@ -563,9 +605,7 @@ impl Replica {
             (Job::Read, None) => self.read_at_phase_1(Ballot::ZERO, Log::default(), fx),
             (Job::Read, Some(found)) if found.chosen => self.read_at_phase_1(found.ballot, found.entry, fx),
             (Job::Read, Some(found)) => self.finish(found, out, fx),
-            (Job::Write(id), Some(found))
-                if found.entry.0.contains(&id) && self.mutation != Mutation::ApplyTwice =>
-            {
+            (Job::Write(id), Some(found)) if found.entry.has(id) && self.mutation != Mutation::ApplyTwice => {
                 if found.chosen {
                     self.give_up_ballot();
                     self.write = None;
@@ -577,7 +617,7 @@ impl Replica {
             (Job::Write(_), Some(found)) if self.finish_first && !found.chosen => self.finish(found, out, fx),
             (Job::Write(id), found) => {
                 let found = found.filter(|_| self.mutation != Mutation::IgnoreFound);
-                let log = found.map(|found| found.entry).unwrap_or_default().with(id);
+                let log = found.map_or_else(|| self.absent.clone(), |found| found.entry).with(id);
                 self.propose(ballot, log, out, fx);
             }
         }
@@ -597,7 +637,7 @@ impl Replica {
                 self.read = None;
                 fx.events.push(Event::ReadDone { ballot, log });
             }
-            Some(Job::Write(id)) if log.0.contains(&id) => {
+            Some(Job::Write(id)) if log.has(id) => {
                 self.write = None;
                 fx.events.push(Event::Acked { id, ballot, log });
             }
@@ -618,7 +658,7 @@ impl Replica {
                 fx.events.push(Event::ReadDone { ballot, log });
             }
             ReadOutcome::Remote { ballot, entry } => {
-                self.inst.take_over(ballot, entry.clone(), Ballot::ZERO, out);
+                self.inst.take_over(ballot, entry.clone(), self.floor, out);
                 fx.events.push(Event::ReadDone { ballot, log: entry });
             }
             ReadOutcome::Conflict => self.read = Some(Reading::Finish),
