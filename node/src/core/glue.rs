@@ -86,6 +86,7 @@ impl Core {
         shard_config.slices = layout.slices();
         shard_config.learner = config.identity.is_learner();
         shard_config.limits = command_limits(&handover);
+        shard_config.repair = repair_rate(&handover);
         let mut store = bitcask::Options::new(u32::from(index), super::fingerprint_key(config));
         store.segment_bytes = config.storage.segment_bytes;
         store.cache_bytes = config.storage.cache_bytes;
@@ -256,6 +257,7 @@ impl Core {
             let settings = self.handover.control.settings();
             self.deadline_ns = settings.request_deadline_ms.0.saturating_mul(1_000_000);
             self.upkeep_budget.set_rate(settings.merge_bytes_per_second.0);
+            self.shard.set_repair_rate(repair_rate(&self.handover));
             self.output_bytes_max = usize::try_from(settings.output_bytes_max.0).unwrap_or(usize::MAX);
         }
     }
@@ -404,6 +406,14 @@ impl Core {
             Phase::Draining => self.clients.is_drained() || now > self.phase_since + super::DRAIN_NS_MAX,
             Phase::Stopping => true,
         }
+    }
+}
+
+fn repair_rate(handover: &Handover) -> shard::RepairRate {
+    let settings = handover.control.settings();
+    shard::RepairRate {
+        bytes_per_second: settings.repair_bytes_per_second.0,
+        records_per_second: settings.repair_records_per_second.0,
     }
 }
 

@@ -203,6 +203,12 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// Changes how fast repair may go.
+    pub fn set_repair_rate(&mut self, rate: RepairRate) {
+        self.config.repair = rate;
+        self.repair.pace.set_rate(rate);
+    }
+
     /// The voters that can be talked to, this one left out.
     fn voters_up(&self) -> Vec<Member> {
         let others = (0..self.members.count()).filter(|member| *member != self.config.me);

@@ -36,6 +36,12 @@ impl Pace {
         Pace { rate, bytes: 0, records: 0, filled_at: 0 }
     }
 
+    /// Another rate from now on.
+    pub fn set_rate(&mut self, rate: RepairRate) {
+        *self =
+            Pace { bytes: self.bytes, records: self.records, filled_at: self.filled_at, ..Pace::new(rate) };
+    }
+
     /// Fills the buckets. Says when something may be taken: now, or at a later time.
     pub fn look(&mut self, now: Nanos, busy: bool) -> Result<(), Nanos> {
         let divisor = if busy { REPAIR_BUSY_DIVISOR } else { 1 };
@@ -92,6 +98,15 @@ mod tests {
         assert!(near(small.1, 1_000), "{small:?}");
         let busy = taken_in_a_second(rate, (10_000, 1), true);
         assert!(near(busy.0, 200_000), "{busy:?}");
+    }
+
+    #[test]
+    fn another_rate_holds_from_then_on_and_debts_stay() {
+        let mut pace = Pace::new(RepairRate { bytes_per_second: 1_000, records_per_second: 1_000_000 });
+        pace.take(2_000, 1);
+        assert_eq!(pace.look(0, false), Err(2_000_000_001));
+        pace.set_rate(RepairRate { bytes_per_second: 2_000, records_per_second: 1_000_000 });
+        assert_eq!(pace.look(0, false), Err(1_000_000_001));
     }
 
     #[test]
