@@ -31,6 +31,11 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// The epoch that this core is in, durable or about to be.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// Whether a message of this epoch is to be looked at. A higher epoch is taken on. What is said about commands counts as no
     /// vote, and is heeded whatever the epoch.
     pub(crate) fn heeds_epoch(

@@ -58,6 +58,8 @@ pub enum Class {
     Astray,
     /// Reads bring what was there before.
     StaleReads,
+    /// Hosts, or single cores, lose their disks for good, and come back as learners by the operator's hand.
+    Losses,
     /// The view of who is preferred changes at any time.
     Reroutes,
     /// Clients send several requests at once.
@@ -70,7 +72,7 @@ pub enum Class {
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Class, &'static str); 29] = [
+    pub const ALL: [(Class, &'static str); 30] = [
         (Class::Loss, "loss"),
         (Class::Repeat, "repeat"),
         (Class::Replay, "replay"),
@@ -96,6 +98,7 @@ impl Class {
         (Class::Rot, "rot"),
         (Class::Astray, "astray"),
         (Class::StaleReads, "stale-reads"),
+        (Class::Losses, "losses"),
         (Class::Reroutes, "reroutes"),
         (Class::Pipelines, "pipelines"),
         (Class::Retries, "retries"),

@@ -146,6 +146,13 @@ impl Ledger {
         }
     }
 
+    /// A core lost its disk: nothing is durable there any more. What it voted for stays voted for.
+    pub fn lose(&mut self, member: Member, slice: u16) {
+        for key in self.keys.values_mut().filter(|key| key.slice == slice) {
+            key.copies[usize::from(member)] = Copy::default();
+        }
+    }
+
     /// A message leaves a core.
     pub fn on_message(&mut self, from: Member, slice: u16, bytes: &[u8]) -> Checked {
         let message = match PeerMessage::decode(bytes) {

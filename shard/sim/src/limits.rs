@@ -6,7 +6,7 @@ use reactor::clock::{Nanos, MICROSECOND, MILLISECOND, SECOND};
 pub const HOSTS_MAX: usize = 5;
 
 /// The largest segments of a broad plan, in bytes. Each start reads all there are, twice with the power failure that is tried, and
-/// 150 operations seldom fill one of this size: larger ones show nothing more and cost most of a run.
+/// 150 operations seldom fill one of this size: larger ones show nothing more and cost most of a run. Only writes that go astray need room to go to.
 pub const SEGMENT_BYTES_BROAD_MAX: u64 = 256 << 10;
 
 /// Steps of one run at most. A run of 150 operations takes some 5,000 to 30,000; beyond this something spins.
@@ -74,6 +74,9 @@ pub const FAILED_START_PER_MILLION: u32 = 300_000;
 
 /// Turns of a recovery in such a copy at most: every disk operation in it ends at once, and each turn takes all that ended.
 pub const SHADOW_TURNS_MAX: u32 = 10_000;
+
+/// Records of one slot that are compared at the end, at most: more than a run has keys.
+pub const SLOT_RECORDS_MAX: usize = 4_096;
 
 /// Old messages kept for replay.
 pub const REPLAY_KEPT: usize = 128;

@@ -111,6 +111,12 @@ const HARMLESS: [Class; 8] = [
 /// One in so many seeds has none but those: what a healthy cluster does, mostly the fast path, is worth a look as well.
 const CALM_ONE_IN: u64 = 16;
 
+/// One in so many of the others loses disks.
+const LOSSES_ONE_IN: u64 = 4;
+
+/// Longest pause of a client between two operations in half of those: 25 to 50 of them take a few seconds.
+const THINK_WHILE_REJOINING: Nanos = 300 * MILLISECOND;
+
 /// Classes that came later, and one in how many seeds has them.
 const BROAD: [(Class, u64); 15] = [
     (Class::CrashLoops, 6),
@@ -193,12 +199,14 @@ impl Plan {
     /// scenarios that were found by it stay what they are.
     fn broaden(&mut self, rng: &mut Rng) {
         self.is_broad = true;
-        self.segment_bytes = self.segment_bytes.min(SEGMENT_BYTES_BROAD_MAX);
         self.cores = [1, 1, 2, 3][rng.below(4) as usize];
         self.slices_fail_alone = rng.coin();
         for (class, one_in) in BROAD {
             let drawn = rng.below(one_in) == 0;
             self.classes.draw(class, drawn);
+        }
+        if !self.classes.is_drawn(Class::Astray) {
+            self.segment_bytes = self.segment_bytes.min(SEGMENT_BYTES_BROAD_MAX);
         }
         let minority = (self.hosts - 1) / 2;
         let first = rng.below(u64::from(self.hosts)) as Member;
@@ -218,6 +226,14 @@ impl Plan {
         if rng.below(CALM_ONE_IN) == 0 {
             let faults: Vec<Class> = self.classes.on().filter(|class| !HARMLESS.contains(class)).collect();
             faults.into_iter().for_each(|class| self.switch_off(class));
+        } else {
+            // Drawn last, so that the rest of a seed's plan is what it was before there were losses.
+            let loses = rng.below(LOSSES_ONE_IN) == 0;
+            self.classes.draw(Class::Losses, loses);
+            if loses && rng.coin() {
+                // Clients work for as long as it takes to become a voter again, and longer.
+                self.think = self.think.max(THINK_WHILE_REJOINING);
+            }
         }
     }
 

@@ -40,7 +40,10 @@ pub const ALL: &[Scenario] = &[
         name: "a start on a disk that is nearly full",
         story: "the log had no place yet for the new incarnation, because its next segment was being made, and the core gave up",
         seed: 8077,
-        change: |plan| *plan = Plan::draw(8077),
+        change: |plan| {
+            let segment_bytes = plan.segment_bytes;
+            *plan = Plan { segment_bytes, ..Plan::draw(8077) };
+        },
     },
 ];
 

@@ -10,6 +10,7 @@ use shard::command::Command;
 use shard::{Config, Effects, Request, RequestId, Shard, Turn};
 
 use super::host::HostClock;
+use super::losses::Loss;
 use super::streams::{self, Socket};
 use super::{Event, Phase, Place, World};
 use crate::limits::{TURN_NS, UPKEEP_NS};
@@ -47,6 +48,8 @@ pub(super) struct Core {
     pub is_damaged: bool,
     /// The last write before its end went astray: recovery cannot know that it is missing.
     lost_its_end: bool,
+    /// Whether it lost its disk, and is a voter again.
+    pub loss: Loss,
     /// What it was told of its peers.
     pub up: Vec<bool>,
 }
@@ -68,6 +71,7 @@ impl Core {
             is_sick: false,
             is_damaged: false,
             lost_its_end: false,
+            loss: Loss::default(),
             up: vec![false; usize::from(plan.hosts)],
         }
     }
@@ -101,9 +105,9 @@ impl Core {
         let Place { host, core } = self.place;
         let which = u64::from(core) << 48 | u64::from(host) << 32 | u64::from(life);
         let seed = plan.seed.wrapping_mul(31).wrapping_add(which);
-        self.shard = Some(new_shard(self.place, plan, seed, &mut self.disk));
+        self.shard = Some(new_shard(self.place, plan, (seed, self.loss), &mut self.disk));
         if plan.transport == Transport::Streams {
-            self.net = Some(streams::new_net(self.place, plan, seed));
+            self.net = Some(streams::new_net(self.place, plan, (seed, self.loss)));
         }
     }
 
@@ -117,6 +121,14 @@ impl Core {
         self.inbox.clear();
         self.turn_at = None;
         self.effects = Effects::new(self.up.len() as u8);
+    }
+
+    /// Its disk is gone; another one, with nothing on it, takes its place.
+    pub fn lose_disk(&mut self, disk: SimDisk) {
+        assert!(!self.is_up(), "a core that runs has its disk");
+        self.disk = disk;
+        (self.is_sick, self.is_damaged, self.lost_its_end) = (false, false, false);
+        self.loss = self.loss.again();
     }
 
     /// Runs one turn over all that has arrived. Whether a disk operation ended in it.
@@ -168,15 +180,26 @@ impl Core {
 }
 
 /// The product's core over a disk, before it has read anything.
-pub(super) fn new_shard(place: Place, plan: &Plan, seed: u64, disk: &mut SimDisk) -> Shard<SimDisk> {
+pub(super) fn new_shard(
+    place: Place,
+    plan: &Plan,
+    (seed, loss): (u64, Loss),
+    disk: &mut SimDisk,
+) -> Shard<SimDisk> {
     let Place { host, core } = place;
     let hosts = (0..u16::from(plan.hosts)).map(|host| host + 1).collect();
     let mut config = Config::new(hosts, host, core, seed);
     config.slices = plan.cores;
+    config.learner = loss.rejoins();
+    Shard::new(config, store_options(core, plan), disk)
+}
+
+/// How a core's engine is set up.
+pub(super) fn store_options(core: u16, plan: &Plan) -> bitcask::Options {
     let mut store = bitcask::Options::new(u32::from(core), *b"simulated finger");
     store.segment_bytes = plan.segment_bytes;
     store.cache_bytes = plan.cache_bytes;
-    Shard::new(config, store, disk)
+    store
 }
 
 impl World {
@@ -215,8 +238,13 @@ impl World {
             return Ok(());
         }
         let (disk_first, upkeep) = (self.jitter.coin(), self.jitter.below(4) > 0);
+        let before = self.core(place).shard().map(|shard| (shard.epoch(), shard.under_way().1));
         let ended = self.core_mut(place).run(clock, now, disk_first, upkeep);
         self.story.mix(now);
+        let epoch = self.core(place).shard().map(Shard::epoch);
+        if before.is_some_and(|(before, commands)| epoch != Some(before) && commands > 0) {
+            self.label("an epoch was heard with commands under way");
+        }
         self.look(place, ended)?;
         let dies = self.phase == Phase::Faults && self.crash.chance(self.plan.crash_per_million);
         // A host that dies at its turn has sent a part of what the turn was to send.
@@ -243,11 +271,13 @@ impl World {
             let fault = fault.to_string();
             return self.on_core_failed(place, &fault);
         }
-        let started = shard.is_ready() && !core.ready;
-        if started && core.lost_its_end {
+        let (ready, astray) = (shard.is_ready(), core.lost_its_end);
+        let started = ready && !core.ready;
+        if started && astray {
             return self.give_up_host(place, "the last frame went astray, unnoticed");
         }
-        if started || shard.is_ready() && ended {
+        self.note_role(place);
+        if started || ready && ended {
             let World { hosts, ledger, .. } = self;
             let core = &mut hosts[usize::from(place.host)].cores[usize::from(place.core)];
             core.ready = true;

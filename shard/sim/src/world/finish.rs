@@ -36,7 +36,7 @@ impl World {
     }
 
     fn stop_faults(&mut self) {
-        self.phase = Phase::Settling;
+        self.phase = Phase::Settling { since: self.now };
         self.tell(|| "faults stop".to_owned());
         if self.check_equal().is_err() {
             self.label("replicas differed when faults stopped");
@@ -83,14 +83,19 @@ impl World {
     }
 
     /// The hosts that were not given up.
-    fn hosts_left(&self) -> Vec<Member> {
+    pub(super) fn hosts_left(&self) -> Vec<Member> {
         (0..self.plan.hosts).filter(|host| !self.hosts[usize::from(*host)].lost).collect()
     }
 
     /// The next part of the end.
     pub(super) fn finish(&mut self) -> Checked {
         match self.phase {
-            Phase::Settling => {
+            Phase::Settling { since } if self.learner().is_some() => {
+                self.label("a learner had to be waited for");
+                self.schedule(self.now + LEVEL_POLL, Event::Finish);
+                self.check_voters(self.now - since)
+            }
+            Phase::Settling { .. } => {
                 self.phase = Phase::LastReads { pass: 1 };
                 self.read_everything();
                 self.schedule(self.now + LAST_READ_DEADLINE + SETTLE, Event::Finish);
@@ -182,7 +187,10 @@ impl World {
 
     /// Nothing may be under way any more, and all replicas must hold the same: at once, or when repair has made it so.
     fn level(&mut self) -> Checked {
-        let found = self.check_idle().and_then(|()| self.check_equal());
+        let mut found = self.check_idle().and_then(|()| self.check_equal());
+        if found.is_ok() {
+            found = self.check_bytes();
+        }
         let Phase::Levelling { since } = self.phase else { return found };
         if found.is_ok() {
             self.phase = Phase::Over;

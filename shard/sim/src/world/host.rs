@@ -99,6 +99,7 @@ impl World {
         let now = self.now;
         for place in self.places(host) {
             self.check_failed_start(place)?;
+            self.note_start(place);
         }
         let World { hosts, plan, .. } = self;
         let entry = &mut hosts[usize::from(host)];
@@ -144,6 +145,7 @@ impl World {
         self.tell(|| format!("host {host} dies ({death:?})"));
         self.label("a host died");
         self.hang_up(host);
+        self.forget_messages_of(host);
         for place in self.places(host) {
             self.drop_links(place, death);
         }

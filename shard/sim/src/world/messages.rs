@@ -7,6 +7,7 @@ use paxos::Member;
 
 use super::core::Input;
 use super::{streams, Event, Place, World};
+use crate::class::Class;
 use crate::limits::REPLAY_KEPT;
 use crate::story::describe;
 
@@ -55,6 +56,15 @@ impl World {
             // Any of them gives way, so that some stay for long.
             let index = self.net.below(kept.len() as u64) as usize;
             kept[index] = (from, to, bytes);
+        }
+    }
+
+    /// A host has died. A learner rests on this: its links bring nothing of a former start after something of a newer one.
+    pub(super) fn forget_messages_of(&mut self, host: Member) {
+        if self.plan.classes.has(Class::Losses) && !self.has_streams() {
+            let of_it = |event: &Event| matches!(event, Event::Deliver { from, .. } if *from == host);
+            self.queue.retain(|_, event| !of_it(event));
+            self.messages.kept.retain(|(from, ..)| *from != host);
         }
     }
 

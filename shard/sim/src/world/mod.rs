@@ -6,8 +6,10 @@ mod cuts;
 mod disks;
 mod finish;
 mod host;
+mod losses;
 mod messages;
 mod nemesis;
+mod replicas;
 mod shadow;
 mod signals;
 mod streams;
@@ -96,8 +98,8 @@ enum Event {
 enum Phase {
     /// Clients work, faults happen.
     Faults,
-    /// Faults have stopped; what was under way ends.
-    Settling,
+    /// Faults have stopped; what was under way ends, and learners become voters.
+    Settling { since: Nanos },
     /// Every key is read on every host, until all hosts say the same.
     LastReads { pass: u32 },
     /// All was read; nothing may be under way soon.

@@ -35,10 +35,11 @@ enum Strike {
     Rot,
     Astray,
     StaleRead,
+    Loss,
 }
 
 /// Which strikes each class has. Listed twice means twice as likely.
-const STRIKES: [(Class, &[Strike]); 20] = [
+const STRIKES: [(Class, &[Strike]); 21] = [
     (Class::Crashes, &[Strike::Crash, Strike::Crash]),
     (Class::Blackouts, &[Strike::Blackout]),
     (Class::Cuts, &[Strike::CutPair, Strike::CutOneWay, Strike::Isolate]),
@@ -59,6 +60,7 @@ const STRIKES: [(Class, &[Strike]); 20] = [
     (Class::Rot, &[Strike::Rot]),
     (Class::Astray, &[Strike::Astray]),
     (Class::StaleReads, &[Strike::StaleRead]),
+    (Class::Losses, &[Strike::Loss]),
 ];
 
 /// Which strikes a plan draws from, with their classes.
@@ -143,6 +145,7 @@ impl World {
             Strike::Rot => self.rot(place),
             Strike::Astray => self.lead_astray(place),
             Strike::StaleRead => self.serve_stale(place),
+            Strike::Loss => self.lose_disks(place),
             Strike::CrashLoop => self.loop_crashes(host),
         }
     }

@@ -9,6 +9,7 @@ use reactor::sim::{Faults, SimDisk};
 use shard::{Clock, Effects, Shard, Turn};
 
 use super::core::new_shard;
+use super::losses::Loss;
 use super::{Place, World};
 use crate::ledger::show;
 use crate::limits::{
@@ -30,7 +31,8 @@ impl World {
         }
         self.label("a power failure was tried in a copy");
         let mut disk = self.core(place).disk.after_power_loss(seed);
-        let back = recover(place, &self.plan, &mut disk, Clock { now: self.now, wall_ms: 0 });
+        let (of, clock) = ((place, self.core(place).loss), Clock { now: self.now, wall_ms: 0 });
+        let back = recover(of, &self.plan, &mut disk, clock);
         let back = back.map_err(|why| {
             let detail = format!("had the power of {place} failed now, it could not start again: {why}");
             Violation::new(invariant::SURVIVES, detail)
@@ -50,19 +52,19 @@ impl World {
         }
         let (mut failing, clock) = (disk.after_kill(seed), Clock { now: self.now, wall_ms: 0 });
         self.label("a sync failed in a copy's recovery");
+        let of = (place, self.core(place).loss);
         let told = |what: &str, why: String| {
             let detail = format!("had a sync failed while {place} starts, {what} could not start: {why}");
             Violation::new(invariant::SURVIVES, detail)
         };
         failing.set_faults(Faults { sync_error_per_million: FAILED_START_PER_MILLION, ..Faults::default() });
         // It stops at the first that fails, which is not always one of a segment.
-        recover(place, &self.plan, &mut failing, clock).err();
+        recover(of, &self.plan, &mut failing, clock).err();
         failing.kill();
         failing.set_faults(Faults::default());
-        let shown =
-            recover(place, &self.plan, &mut failing, clock).map_err(|why| told("the next one", why))?;
+        let shown = recover(of, &self.plan, &mut failing, clock).map_err(|why| told("the next one", why))?;
         let mut left = failing.after_power_loss(seed.rotate_left(32));
-        let back = recover(place, &self.plan, &mut left, clock)
+        let back = recover(of, &self.plan, &mut left, clock)
             .map_err(|why| told("the one after a power failure", why))?;
         for key in self.ledger.watched() {
             let (before, after) = (shown.inspect(&key), back.inspect(&key));
@@ -79,9 +81,14 @@ impl World {
 }
 
 /// Has the product recover from a disk, until it would serve.
-fn recover(place: Place, plan: &Plan, disk: &mut SimDisk, clock: Clock) -> Result<Shard<SimDisk>, String> {
+fn recover(
+    (place, loss): (Place, Loss),
+    plan: &Plan,
+    disk: &mut SimDisk,
+    clock: Clock,
+) -> Result<Shard<SimDisk>, String> {
     let mut effects = Effects::new(plan.hosts);
-    let mut shard = new_shard(place, plan, plan.seed, disk);
+    let mut shard = new_shard(place, plan, (plan.seed, loss), disk);
     for _ in 0..SHADOW_TURNS_MAX {
         if let Some(fault) = shard.fault() {
             return Err(fault.to_string());

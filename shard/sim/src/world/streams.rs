@@ -13,6 +13,7 @@ use reactor::clock::{Nanos, MILLISECOND};
 
 use super::core::Input;
 use super::host::Death;
+use super::losses::Loss;
 use super::{Event, Place, World};
 use crate::plan::{Plan, Transport};
 
@@ -69,7 +70,7 @@ fn addr(place: Place) -> SocketAddr {
 }
 
 /// The links of a core that starts.
-pub(super) fn new_net(place: Place, plan: &Plan, seed: u64) -> Net {
+pub(super) fn new_net(place: Place, plan: &Plan, (seed, loss): (u64, Loss)) -> Net {
     let Place { host: own, core } = place;
     let others = (0..plan.hosts).filter(|peer| *peer != own);
     let config = Config {
@@ -78,13 +79,20 @@ pub(super) fn new_net(place: Place, plan: &Plan, seed: u64) -> Net {
         core,
         slices: plan.cores,
         config_epoch: 1,
-        data_id: DataId([own + 1; 16]),
+        data_id: data_id(own, loss),
         secret: Secret::new(*b"the secret of the cluster"),
         peers: others.map(|peer| (host_id(peer), addr(Place { host: peer, core }))).collect(),
         known_peer_data_ids: BTreeMap::new(),
         tuning: Tuning::default(),
     };
     Net::new(config, seed)
+}
+
+/// The id of a core's directory: a new one after each loss.
+fn data_id(host: Member, loss: Loss) -> DataId {
+    let mut id = [host + 1; 16];
+    id[0] = loss.count;
+    DataId(id)
 }
 
 /// Puts a message into the outbox of a peer.
@@ -199,6 +207,16 @@ impl World {
                 self.close(place, link);
             } else if let Some((conn, end)) = self.streams.ends.remove(&(place, link)) {
                 self.streams.conns[conn].links[end] = None;
+            }
+        }
+    }
+
+    /// A core lost its disk: the operator tells the others which directory it comes back with.
+    pub(super) fn expect_new_directory(&mut self, place: Place) {
+        let id = data_id(place.host, self.core(place).loss);
+        for host in (0..self.plan.hosts).filter(|host| *host != place.host) {
+            if let Some(net) = &mut self.core_mut(Place { host, ..place }).net {
+                net.expect_data_id(host_id(place.host), Some(id));
             }
         }
     }

@@ -1,0 +1,130 @@
+//! Losses: a host's disks are gone, or one core's, and the operator brings it back: `recover` at the others, an empty directory that says
+//! that it was made to rejoin at the host. It is a learner until it has taken over what it lost.
+//!
+//! Never more hosts at one time than are not needed for a majority are without their promises: learners, hosts that were given up, and
+//! hosts whose disks are damaged count alike. What the ledger knows of the lost copies is forgotten; the votes they gave are votes
+//! for ever, since whatever a majority of members ever accepted must not be undone by anything that learners take over.
+
+use paxos::Member;
+use reactor::clock::{Nanos, MILLISECOND};
+use reactor::sim::SimDisk;
+
+use super::host::Death;
+use super::{Event, Phase, Place, World};
+use crate::class::Class;
+use crate::limits::LEVEL_MAX;
+use crate::violation::{invariant, Checked, Violation};
+
+/// What became of a core's disks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Loss {
+    /// How many of its disks were lost.
+    pub count: u8,
+    /// It was not a voter since the last one.
+    pub waits: bool,
+    /// It was started since the last one.
+    started: bool,
+}
+
+impl Loss {
+    /// What becomes of a core that loses its disk now.
+    pub fn again(self) -> Loss {
+        Loss { count: self.count.saturating_add(1), waits: true, started: false }
+    }
+
+    /// Whether its directory was made to rejoin.
+    pub fn rejoins(self) -> bool {
+        self.count > 0
+    }
+}
+
+impl World {
+    /// The disks of a host are lost, all of them or that of one core.
+    pub(super) fn lose_disks(&mut self, place: Place) {
+        let (whole, after) = (self.nemesis.coin(), self.nemesis.between(MILLISECOND, 300 * MILLISECOND));
+        let host = place.host;
+        let waits = self.hosts[usize::from(host)].cores.iter().any(|core| core.loss.waits);
+        // Most losses meet voters, and leave a learner the time to become one.
+        let spared = self.nemesis.below(if waits { 16 } else { 3 }) > 0;
+        if spared || !self.may_lose(host) {
+            return;
+        }
+        let entry = &mut self.hosts[usize::from(host)];
+        let (was_up, was_lost) = (entry.is_up(), std::mem::take(&mut entry.lost));
+        self.die(host, Death::Power, Some(after).filter(|_| was_up));
+        let cores = if whole || was_lost { 0..self.plan.cores } else { place.core..place.core + 1 };
+        for core in cores {
+            self.lose_disk(Place { host, core });
+        }
+        self.label(if whole { "a host lost all its disks" } else { "a core lost its disk" });
+        if was_lost {
+            self.label("a host that was given up came back");
+            let life = self.hosts[usize::from(host)].life;
+            self.schedule(self.now + after, Event::Start { host, life });
+        }
+    }
+
+    fn lose_disk(&mut self, place: Place) {
+        let (seed, latency) = (self.nemesis.next_u64(), self.plan.disk);
+        let core = self.core_mut(place);
+        let mut disk = SimDisk::new(seed);
+        disk.set_latency(latency);
+        core.lose_disk(disk);
+        self.faults += 1;
+        self.ledger.lose(place.host, place.core);
+        self.tell(|| format!("the disk of {place} is lost"));
+        self.expect_new_directory(place);
+    }
+
+    /// Whether the protocol bears it that this host loses what it promised.
+    fn may_lose(&self, host: Member) -> bool {
+        let minority = usize::from(self.plan.hosts - 1) / 2;
+        let others = (0..self.plan.hosts).filter(|other| *other != host);
+        let without = others.filter(|other| {
+            let entry = &self.hosts[usize::from(*other)];
+            entry.lost || entry.cores.iter().any(|core| core.loss.waits || core.is_damaged)
+        });
+        // Where disks rot, only those of the victims do, at any time: then they alone are lost.
+        let rots = [Class::Rot, Class::Astray].iter().any(|class| self.plan.classes.has(*class));
+        without.count() < minority && (!rots || self.plan.victims.contains(&host))
+    }
+
+    /// A core is about to start.
+    pub(super) fn note_start(&mut self, place: Place) {
+        let loss = &mut self.core_mut(place).loss;
+        if loss.waits && std::mem::replace(&mut loss.started, true) {
+            self.label("a learner was started again");
+        }
+    }
+
+    /// A learner may have become a voter.
+    pub(super) fn note_role(&mut self, place: Place) {
+        let core = self.core_mut(place);
+        let votes = core.shard().is_some_and(|shard| shard.is_ready() && !shard.is_learner());
+        if core.loss.waits && votes {
+            core.loss.waits = false;
+            self.tell(|| format!("{place} votes again"));
+            self.label("a learner became a voter");
+            if self.phase == Phase::Faults {
+                self.label("a learner became a voter under faults");
+            }
+        }
+    }
+
+    /// A core that is still a learner, of the hosts that were not given up.
+    pub(super) fn learner(&self) -> Option<Place> {
+        let hosts = self.hosts.iter().filter(|host| !host.lost);
+        hosts.flat_map(|host| &host.cores).find(|core| core.loss.waits).map(|core| core.place)
+    }
+
+    /// Every learner must be a voter some time after the faults have stopped.
+    pub(super) fn check_voters(&self, waited: Nanos) -> Checked {
+        match self.learner() {
+            Some(place) if waited > LEVEL_MAX => {
+                let detail = format!("{place} is a learner still");
+                Err(Violation::new(invariant::CONVERGES, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+}
