@@ -10,8 +10,8 @@ use crate::cache::ValueCache;
 use crate::directory::{Directory, KeyRef};
 use crate::error::Fault;
 use crate::fingerprint::Keyed;
-use crate::limits::READY_WANTED;
-use crate::record::{Raw, RecordKind, RemoveBody, SealBody};
+use crate::limits::{READY_WANTED, WARM_KEYS};
+use crate::record::{self, Raw, RecordKind, RemoveBody, SealBody};
 use crate::segments::{Segment, Segments};
 use crate::table::Location;
 use crate::types::{Event, Options, Stamp};
@@ -245,6 +245,21 @@ impl Core {
         if !segment.merged && segment.removes > 0 {
             segment.removes_barrier = seal.barrier;
         }
+    }
+
+    /// Brings what the directory knows of a payload's records near, before each of them is asked for.
+    pub fn warm_records(&self, payload: &[u8]) {
+        let mut keys = Vec::with_capacity(WARM_KEYS);
+        // What is wrong with the payload is found by who walks it in earnest.
+        let _ = record::each(payload, |raw, _, _| {
+            keys.push((raw.slot, self.keyed.fingerprint(raw.key)));
+            if keys.len() == WARM_KEYS {
+                self.directory.warm(keys.iter().copied());
+                keys.clear();
+            }
+            Ok(())
+        });
+        self.directory.warm(keys.iter().copied());
     }
 
     /// Whether the directory needs the record at this place.

@@ -15,8 +15,8 @@ use crate::segments::Segments;
 use crate::table::{Cell, Location, Table};
 use crate::types::{Entry, Info, Kind, SlotEntry, SlotSummary, Stamp};
 
-/// A key by what stands for it.
-pub(crate) type KeyRef = (u16, Fingerprint);
+/// A key by what stands for it: its slot and its fingerprint.
+pub type KeyRef = (u16, Fingerprint);
 
 #[derive(Default)]
 struct Slot {

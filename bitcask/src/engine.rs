@@ -282,9 +282,20 @@ impl Bitcask {
 
     /// Adds a record to the filling frame. It is visible once it is durable, if its stamp is the greatest by then.
     pub fn append(&mut self, record: Record<'_>) -> Result<Lsn, AppendError> {
+        self.append_as(self.key_ref(record.slot, record.key), record, true)
+    }
+
+    /// As [`Bitcask::append`], for an owner who has the key's [`Bitcask::key_ref`] at hand, and says whether the record is
+    /// likely to be read soon: only then it goes to the value cache.
+    pub fn append_as(
+        &mut self,
+        reference: KeyRef,
+        record: Record<'_>,
+        keep: bool,
+    ) -> Result<Lsn, AppendError> {
         self.check_open()?;
         let Record { slot, key, stamp, kind, body } = record;
-        assert!((slot as usize) < SLOTS, "a slot is below {SLOTS}");
+        assert!((slot as usize) < SLOTS && slot == reference.0, "a slot is below {SLOTS}, and the key's own");
         assert!(stamp > Stamp::ZERO, "a record has a stamp");
         assert!(kind != Kind::Promise || body.is_empty(), "a promise has no body");
         if key.len() > KEY_BYTES_MAX || body.len() > BODY_BYTES_MAX {
@@ -293,9 +304,9 @@ impl Bitcask {
         if stamp.round > ROUND_MAX || !self.core.directory.has_room_for(stamp) {
             return Err(AppendError::Round);
         }
-        let reference = self.key(slot, key);
         let kind = self.admit(reference, kind)?;
-        self.log.append(&mut self.core, reference, &Raw { kind, slot, stamp, key, body }, Stamp::ZERO)
+        let raw = Raw { kind, slot, stamp, key, body };
+        self.log.append(&mut self.core, reference, &raw, Stamp::ZERO, keep)
     }
 
     fn check_open(&self) -> Result<(), AppendError> {
@@ -309,12 +320,23 @@ impl Bitcask {
     /// Whether a record of this kind and body length would be taken now. An owner who cannot take back what it has decided asks
     /// before it decides, and appends before anything else.
     pub fn admits(&self, slot: u16, key: &[u8], kind: Kind, body_bytes: usize) -> Result<(), AppendError> {
+        self.admits_as(self.key_ref(slot, key), key.len(), kind, body_bytes)
+    }
+
+    /// As [`Bitcask::admits`], for a key of so many bytes of which the reference is at hand.
+    pub fn admits_as(
+        &self,
+        reference: KeyRef,
+        key_bytes: usize,
+        kind: Kind,
+        body_bytes: usize,
+    ) -> Result<(), AppendError> {
         self.check_open()?;
-        if key.len() > KEY_BYTES_MAX || body_bytes > BODY_BYTES_MAX {
+        if key_bytes > KEY_BYTES_MAX || body_bytes > BODY_BYTES_MAX {
             return Err(AppendError::TooLarge);
         }
-        let kind = self.admit(self.key(slot, key), kind)?;
-        self.log.admits(&self.core, kind, crate::record::encoded_bytes(key.len(), body_bytes))
+        let kind = self.admit(reference, kind)?;
+        self.log.admits(&self.core, kind, crate::record::encoded_bytes(key_bytes, body_bytes))
     }
 
     /// Whether there is room for such a record.
@@ -350,7 +372,7 @@ impl Bitcask {
     /// up to the stamp and the promise that are dropped (its floor says so): recovery would drop such a record again.
     pub fn remove(&mut self, slot: u16, key: &[u8], stamp: Stamp) -> Result<Lsn, AppendError> {
         self.check_open()?;
-        let reference = self.key(slot, key);
+        let reference = self.key_ref(slot, key);
         let info = self.core.directory.info(reference);
         if info.entry.is_none_or(|entry| entry.stamp != stamp) {
             return Err(AppendError::Changed);
@@ -358,7 +380,7 @@ impl Bitcask {
         let promised = info.promised.unwrap_or_default();
         let body = RemoveBody { promised, barrier: 0 }.to_bytes();
         let raw = Raw { kind: RecordKind::Remove, slot, stamp, key, body: &body };
-        self.log.append(&mut self.core, reference, &raw, promised)
+        self.log.append(&mut self.core, reference, &raw, promised, false)
     }
 
     /// The end of a turn: what was appended is written as soon as no write is in flight. To be called at the end of
@@ -374,13 +396,31 @@ impl Bitcask {
 
     /// What is durably known of a key, from RAM.
     pub fn info(&self, slot: u16, key: &[u8]) -> Info {
-        self.core.directory.info(self.key(slot, key))
+        self.info_as(self.key_ref(slot, key))
+    }
+
+    /// As [`Bitcask::info`], for a key of which the reference is at hand.
+    pub fn info_as(&self, reference: KeyRef) -> Info {
+        self.core.directory.info(reference)
+    }
+
+    /// Brings what is known of these keys into the processor's caches, and with `values` their cached records. Says and
+    /// changes nothing: for an owner who will ask for each of them in a moment, and would wait for memory each time.
+    pub fn warm(&self, keys: &[KeyRef], values: bool) {
+        self.core.directory.warm(keys.iter().copied());
+        if values {
+            self.core.cache.warm(keys.iter().map(|key| key.1));
+        }
     }
 
     /// Marks the entry if its stamp is still this one. A restart forgets marks.
     pub fn mark(&mut self, slot: u16, key: &[u8], stamp: Stamp) {
-        let key = self.key(slot, key);
-        self.core.directory.mark(key, stamp);
+        self.mark_as(self.key_ref(slot, key), stamp);
+    }
+
+    /// As [`Bitcask::mark`], for a key of which the reference is at hand.
+    pub fn mark_as(&mut self, reference: KeyRef, stamp: Stamp) {
+        self.core.directory.mark(reference, stamp);
     }
 
     /// The fingerprint of a key in this directory.
@@ -394,13 +434,18 @@ impl Bitcask {
         self.core.keyed.secret()
     }
 
-    fn key(&self, slot: u16, key: &[u8]) -> KeyRef {
+    /// What stands for a key in this directory.
+    pub fn key_ref(&self, slot: u16, key: &[u8]) -> KeyRef {
         (slot, self.core.keyed.fingerprint(key))
     }
 
     /// Reads the key's newest durable record.
     pub fn read<D: Disk + ?Sized>(&mut self, disk: &mut D, slot: u16, key: &[u8]) -> Read {
-        let reference = self.key(slot, key);
+        self.read_as(disk, self.key_ref(slot, key), key)
+    }
+
+    /// As [`Bitcask::read`], for a key of which the reference is at hand.
+    pub fn read_as<D: Disk + ?Sized>(&mut self, disk: &mut D, reference: KeyRef, key: &[u8]) -> Read {
         self.read_record(disk, reference, Some(key))
     }
 

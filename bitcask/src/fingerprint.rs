@@ -4,7 +4,7 @@
 //! is below 10^-6, and a client who does not know the secret cannot make one. The key is still compared on every
 //! read, so a collision could make a write go wrong, never a read.
 
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher};
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -29,6 +29,42 @@ impl Fingerprint {
             Some(lo) => Some(Fingerprint { hi: self.hi, lo }),
             None => self.hi.checked_add(1).map(|hi| Fingerprint { hi, lo: 0 }),
         }
+    }
+}
+
+/// Hashes fingerprints for maps in memory: they are hashes already, and are taken as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FingerprintHasher;
+
+impl BuildHasher for FingerprintHasher {
+    type Hasher = Taken;
+
+    fn build_hasher(&self) -> Taken {
+        Taken(0)
+    }
+}
+
+/// The hasher behind [`FingerprintHasher`].
+#[derive(Debug)]
+pub struct Taken(u64);
+
+impl Hasher for Taken {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 ^= word;
+    }
+
+    fn write_u16(&mut self, word: u16) {
+        self.0 = self.0.rotate_left(16) ^ u64::from(word);
     }
 }
 

@@ -87,6 +87,7 @@ impl WriteHint {
     fn take(&mut self, core: &Core, bytes: &[u8]) -> Result<(), Fault> {
         let mut walk = self.walk.clone();
         let walked = walk.feed(bytes, |start, payload| {
+            core.warm_records(payload);
             record::each(payload, |raw, at, taken| {
                 let offset = ((start + at as u64) / UNIT_BYTES as u64) as u32;
                 let length = (taken / UNIT_BYTES) as u32;

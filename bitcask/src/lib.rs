@@ -50,9 +50,10 @@ mod walk;
 
 pub use crate::core::Counters;
 pub use aside::Loss;
+pub use directory::KeyRef;
 pub use engine::{Bitcask, Stats};
 pub use error::{AppendError, Fault, ReadError};
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, FingerprintHasher};
 pub use inspect::inspect;
 pub use types::{
     Bytes, Entry, Event, Found, Info, Kind, Lsn, Options, Read, Record, Recovered, SlotEntry, SlotSummary,

@@ -31,6 +31,8 @@ struct Pending {
     kind: RecordKind,
     stamp: Stamp,
     promised: Stamp,
+    /// Whether the cache is to have it.
+    keep: bool,
     /// Where it lies in the payload, in bytes.
     at: u32,
     /// Its length, in units.
@@ -102,13 +104,15 @@ impl Log {
         self.flight.is_none() && (!self.queue.is_empty() || self.flush_wanted)
     }
 
-    /// Adds a record to the filling frame: the one copy that is made of it before it is durable.
+    /// Adds a record to the filling frame: the one copy that is made of it before it is durable. `keep`: the cache is to have
+    /// it when it is.
     pub fn append(
         &mut self,
         core: &mut Core,
         key: KeyRef,
         raw: &Raw<'_>,
         promised: Stamp,
+        keep: bool,
     ) -> Result<Lsn, AppendError> {
         let bytes = record::encoded_bytes(raw.key.len(), raw.body.len());
         self.admits(core, raw.kind, bytes)?;
@@ -128,6 +132,7 @@ impl Log {
             kind: raw.kind,
             stamp: raw.stamp,
             promised,
+            keep,
             at: at as u32,
             length,
         });
@@ -224,7 +229,7 @@ impl Log {
         let stamp = Stamp { round, ..Stamp::ZERO };
         let raw = Raw { kind: RecordKind::Meta, slot: 0, stamp, key: &[id], body: bytes };
         let key = (0, Fingerprint { hi: u64::from(id), lo: 0 });
-        let lsn = self.append(core, key, &raw, Stamp::ZERO)?;
+        let lsn = self.append(core, key, &raw, Stamp::ZERO, false)?;
         self.meta_rounds[id as usize] = round;
         Ok(lsn)
     }
@@ -394,7 +399,8 @@ fn take(core: &mut Core, pending: &Pending, segment: u16, offset: u64, frame: &[
     match pending.kind {
         RecordKind::Value | RecordKind::Tombstone => {
             let what = (pending.stamp, pending.kind == RecordKind::Tombstone);
-            if core.directory.take_entry(&mut core.segments, &core.keyed, key, what, location) {
+            let newest = core.directory.take_entry(&mut core.segments, &core.keyed, key, what, location);
+            if newest && pending.keep {
                 core.cache_record(key, bytes);
             }
         }

@@ -96,8 +96,13 @@ impl Bytes {
 
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Bytes {
-        let len = bytes.len();
-        Bytes::part(&Rc::from(bytes), 0..len)
+        Bytes::from(&bytes[..])
+    }
+}
+
+impl From<&[u8]> for Bytes {
+    fn from(bytes: &[u8]) -> Bytes {
+        Bytes { record: Rc::from(bytes), start: 0, end: bytes.len() as u32 }
     }
 }
 

@@ -10,13 +10,34 @@ use reactor::Nanos;
 use crate::config::{HostId, Tuning};
 use crate::decode::{Assembly, Decoder};
 use crate::error::BadFrame;
-use crate::frame::{seal, take, Header};
+use crate::frame::{seal, take, Header, Part};
 use crate::handshake::Proven;
+use crate::limits::AHEAD_MESSAGES;
 use crate::metrics::Metrics;
 use crate::outbox::Unsealed;
 
 /// Where delivered messages go: the peer and the message.
 pub type Sink<'a> = &'a mut dyn FnMut(HostId, &[u8]);
+
+/// Where delivered messages go, for an owner who can make use of a look ahead.
+pub trait Recipient {
+    /// These messages of the peer come next, in this order. Nothing is to be done for them yet but to get ready.
+    fn ahead(&mut self, from: HostId, messages: &[&[u8]]);
+
+    /// A message of the peer.
+    fn message(&mut self, from: HostId, message: &[u8]);
+}
+
+/// A [`Sink`] does not look ahead.
+pub struct Plain<'a>(pub Sink<'a>);
+
+impl Recipient for Plain<'_> {
+    fn ahead(&mut self, _: HostId, _: &[&[u8]]) {}
+
+    fn message(&mut self, from: HostId, message: &[u8]) {
+        self.0(from, message);
+    }
+}
 
 /// The state of one proven link.
 #[derive(Debug)]
@@ -101,7 +122,7 @@ impl Flow {
         tuning: &Tuning,
         bytes: &[u8],
         metrics: &mut Metrics,
-        sink: Sink<'_>,
+        recipient: &mut dyn Recipient,
     ) -> Result<(), BadFrame> {
         let Flow { proven, decoder, assembly, incoming, outgoing, .. } = self;
         incoming.heard_at = now;
@@ -109,10 +130,7 @@ impl Flow {
             incoming.step(now, tuning, header)?;
             outgoing.on_acknowledged(now, header.acknowledged)?;
             metrics.frames_in += 1;
-            deliver(header, body, assembly, &mut |message| {
-                metrics.messages_in += 1;
-                sink(proven.host, message);
-            })
+            deliver(header, body, assembly, proven.host, metrics, recipient)
         })
     }
 
@@ -210,16 +228,36 @@ fn deliver(
     header: &Header,
     mut body: &[u8],
     assembly: &mut Assembly,
-    deliver: &mut dyn FnMut(&[u8]),
+    from: HostId,
+    metrics: &mut Metrics,
+    recipient: &mut dyn Recipient,
 ) -> Result<(), BadFrame> {
-    for _ in 0..header.count {
-        assembly.step(take(&mut body)?, deliver)?;
+    for place in 0..header.count as usize {
+        if place.is_multiple_of(AHEAD_MESSAGES) {
+            look_ahead(body, from, recipient);
+        }
+        assembly.step(take(&mut body)?, &mut |message| {
+            metrics.messages_in += 1;
+            recipient.message(from, message);
+        })?;
     }
     if body.is_empty() {
         Ok(())
     } else {
         Err(BadFrame::Messages)
     }
+}
+
+/// Shows the recipient the next few whole messages of the body. What is wrong with it is found when it is walked.
+fn look_ahead(mut body: &[u8], from: HostId, recipient: &mut dyn Recipient) {
+    let mut messages = [&[][..]; AHEAD_MESSAGES];
+    let mut count = 0;
+    for place in &mut messages {
+        let Ok(Part::Whole(message)) = take(&mut body) else { break };
+        *place = message;
+        count += 1;
+    }
+    recipient.ahead(from, messages.get(..count).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -239,7 +277,8 @@ mod tests {
     }
 
     fn feed(flow: &mut Flow, now: Nanos, bytes: &[u8]) -> Result<(), BadFrame> {
-        flow.on_bytes(now, &Tuning::default(), bytes, &mut Metrics::default(), &mut |_, _| ())
+        let sink: Sink<'_> = &mut |_, _| ();
+        flow.on_bytes(now, &Tuning::default(), bytes, &mut Metrics::default(), &mut Plain(sink))
     }
 
     #[test]

@@ -46,7 +46,7 @@ mod refusals;
 
 pub use config::{ClusterId, Config, DataId, HostId, Secret, Tuning};
 pub use error::{BadFrame, ConfigError, Reason, Refusal};
-pub use flow::Sink;
+pub use flow::{Recipient, Sink};
 pub use link::LinkId;
 pub use metrics::Metrics;
 pub use net::{Effect, Net};

@@ -55,6 +55,10 @@ pub const SECRET_BYTES_MAX: usize = 1 << 10;
 /// refusals are counted only.
 pub const REFUSALS_REMEMBERED_MAX: usize = 256;
 
+/// Messages that a receiver is shown before they are delivered: more than memory reads can be under way at a time, few enough
+/// that the first one's memory is still near when its turn comes.
+pub const AHEAD_MESSAGES: usize = 16;
+
 /// Most effects that wait to be polled. The owner polls until there are none after each turn, and one event
 /// makes at most a few; more means that nobody polls.
 pub const EFFECTS_MAX: usize = 1 << 16;

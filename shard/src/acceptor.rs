@@ -1,6 +1,6 @@
 //! What peers ask of this core: messages in, steps of the instances, answers out.
 
-use bitcask::Kind;
+use bitcask::{KeyRef, Kind};
 use paxos::{Ballot, Member, Message, Report};
 use reactor::Disk;
 
@@ -21,13 +21,15 @@ impl<D: Disk> Shard<D> {
         if self.status != Status::Ready {
             return;
         }
+        if self.vote(turn, from, bytes) {
+            return;
+        }
         self.metrics.messages_in += 1;
         let Ok((theirs, message)) = PeerMessage::decode(bytes) else {
             self.metrics.messages_refused += 1;
             return;
         };
-        let newest = &mut self.peer_incarnations[usize::from(from)];
-        *newest = theirs.incarnation.max(*newest);
+        self.note_incarnation(from, theirs.incarnation);
         if !self.heeds_epoch(turn, from, theirs.epoch, &message) || !self.heeds(turn, from, &message) {
             return;
         }
@@ -46,6 +48,12 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// Takes note of a member's start.
+    pub(crate) fn note_incarnation(&mut self, member: Member, incarnation: u32) {
+        let newest = &mut self.peer_incarnations[usize::from(member)];
+        *newest = incarnation.max(*newest);
+    }
+
     fn on_paxos(
         &mut self,
         turn: &mut Turn<'_, D>,
@@ -59,21 +67,22 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_refused += 1;
             return;
         }
+        let reference = self.store.key_ref(slot, key);
         match &message {
             Message::Promise { .. }
             | Message::Accepted { .. }
             | Message::Reject { .. }
             | Message::NeedBase { .. }
             | Message::State { .. } => {
-                if let Some(id) = self.find(key) {
+                if let Some(id) = self.find(reference, key) {
                     self.step(turn, id, |instance, floor, out| instance.receive(from, message, floor, out));
                     self.weigh_what_there_is(turn, id);
                 }
             }
-            Message::Query { id, holds } if self.find(key).is_none() => {
-                self.answer_query(turn, from, slot, key, *id, *holds);
+            Message::Query { id, holds } if !self.places.contains_key(&reference.1) => {
+                self.answer_query(turn, from, reference, key, *id, *holds);
             }
-            _ => self.on_request(turn, from, slot, key, message),
+            _ => self.on_request(turn, from, reference, key, message),
         }
     }
 
@@ -81,11 +90,11 @@ impl<D: Disk> Shard<D> {
         &mut self,
         turn: &mut Turn<'_, D>,
         from: Member,
-        slot: u16,
+        reference: KeyRef,
         key: &[u8],
         message: Message<Held>,
     ) {
-        let Some(id) = self.open(slot, key) else {
+        let Some(id) = self.open_as(reference, key) else {
             self.metrics.messages_refused += 1;
             return;
         };
@@ -132,19 +141,19 @@ impl<D: Disk> Shard<D> {
         &mut self,
         turn: &mut Turn<'_, D>,
         from: Member,
-        slot: u16,
+        reference: KeyRef,
         key: &[u8],
         query: u64,
         holds: Ballot,
     ) {
-        let (state, _) = self.durable_state(slot, key);
+        let (state, _) = self.durable_state(reference);
         if state.accepted > holds {
-            return self.on_request(turn, from, slot, key, Message::Query { id: query, holds });
+            return self.on_request(turn, from, reference, key, Message::Query { id: query, holds });
         }
         let (accepted, chosen_to, taken_over) = (state.accepted, state.chosen_to, state.taken_over);
         let report = Report { accepted, chosen_to, taken_over, entry: None };
         let message = Message::State { id: query, report };
-        let sender = self.sender();
+        let (sender, slot) = (self.sender(), reference.0);
         self.metrics.messages_out += 1;
         turn.effects.message(from, |out| PeerMessage::Paxos { slot, key, message }.encode(sender, out));
     }

@@ -104,7 +104,7 @@ impl<D: Disk> Shard<D> {
         let bytes: usize =
             entity.batch.iter().filter(|queued| needs_room(queued)).map(|queued| queued.bytes).sum();
         bytes == 0
-            || self.store.admits(entity.slot, &entity.key, Kind::Value, bytes)
+            || self.store.admits_as(entity.reference, entity.key.len(), Kind::Value, bytes)
                 != Err(bitcask::AppendError::Making)
     }
 

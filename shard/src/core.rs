@@ -3,10 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
-use std::rc::Rc;
 
 use ahash::RandomState;
-use bitcask::{Bitcask, Kind, Record as LogRecord, Stamp};
+use bitcask::{Bitcask, Fingerprint, FingerprintHasher, Kind, Record as LogRecord, Stamp};
 use hashbrown::HashMap;
 use paxos::{AcceptorState, Ballot, Instance, Member, Members, Message, Output, Recorded};
 use reactor::clock::Nanos;
@@ -21,12 +20,13 @@ use crate::error::{self, Fault};
 use crate::forward::Forwards;
 use crate::held::Held;
 use crate::keyspace::Surveys;
-use crate::limits::{ENTITIES_MAX, ROUND_JUMP_MAX, ROUND_MAX, STARTS_BITS};
+use crate::limits::{ROUND_JUMP_MAX, ROUND_MAX, STARTS_BITS};
 use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::repair::Repair;
 use crate::reply::Reply;
 use crate::turn::Turn;
+use crate::votes::{Place, Vote, VoteId};
 use crate::wire::{PeerMessage, Sender};
 
 /// Durable facts of a core beside its records, by their number in the log.
@@ -62,15 +62,23 @@ pub(crate) enum Status {
     Failed,
 }
 
-/// Index of an entity in memory, with a generation that its successors at the same place do not have.
+/// Index of an entity in memory.
 pub(crate) type EntityId = usize;
 
 /// A change on its way to stable storage.
 #[derive(Debug)]
-struct Waiting {
-    lsn: bitcask::Lsn,
-    entity: EntityId,
-    token: paxos::Token,
+pub(crate) struct Waiting {
+    pub lsn: bitcask::Lsn,
+    pub change: Change,
+}
+
+/// Whose change it is.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// An entity's.
+    Entity(EntityId, paxos::Token),
+    /// A vote's.
+    Vote(VoteId),
 }
 
 /// One core's keys. See the crate's essay.
@@ -97,9 +105,12 @@ pub struct Shard<D> {
     pub(crate) round: u64,
     pub(crate) last_query: u32,
     pub(crate) entities: Slab<Entity>,
-    by_key: HashMap<Rc<[u8]>, EntityId, RandomState>,
-    touched: Vec<EntityId>,
-    waiting: VecDeque<Waiting>,
+    /// Votes that wait for the log.
+    pub(crate) votes: Slab<Vote>,
+    /// What is under way, by the fingerprint of its key.
+    pub(crate) places: HashMap<Fingerprint, Place, FingerprintHasher>,
+    pub(crate) touched: Vec<EntityId>,
+    pub(crate) waiting: VecDeque<Waiting>,
     tickets: HashMap<bitcask::Ticket, Loading, RandomState>,
     timers: BinaryHeap<Reverse<(Nanos, EntityId)>>,
     pub(crate) forwards: Forwards,
@@ -159,7 +170,8 @@ impl<D: Disk> Shard<D> {
             round: 0,
             last_query: 0,
             entities: Slab::new(),
-            by_key: HashMap::with_hasher(hashes()),
+            votes: Slab::new(),
+            places: HashMap::with_hasher(FingerprintHasher),
             touched: Vec::new(),
             waiting: VecDeque::new(),
             tickets: HashMap::with_hasher(hashes()),
@@ -229,14 +241,14 @@ impl<D: Disk> Shard<D> {
         self.incarnation
     }
 
-    /// Entities in memory and commands under way, for the owner's gauges.
+    /// Entities and votes in memory and commands under way, for the owner's gauges.
     pub fn under_way(&self) -> (usize, usize) {
-        (self.entities.len(), self.commands)
+        (self.entities.len() + self.votes.len(), self.commands)
     }
 
     /// What is durable about a key: for the simulator, which compares it with what this core says.
     pub fn inspect(&self, key: &[u8]) -> AcceptorState {
-        self.durable_state(crate::slot::slot(key), key).0
+        self.durable_state(self.store.key_ref(crate::slot::slot(key), key)).0
     }
 
     /// Changes the limits of values and keys.
@@ -378,7 +390,10 @@ impl<D: Disk> Shard<D> {
         }
         while self.waiting.front().is_some_and(|waiting| waiting.lsn <= lsn) {
             let Some(waiting) = self.waiting.pop_front() else { return };
-            self.step(turn, waiting.entity, |instance, _, out| instance.persisted(waiting.token, out));
+            match waiting.change {
+                Change::Entity(id, token) => self.on_entity_persisted(turn, id, token),
+                Change::Vote(id) => self.on_vote_persisted(turn, id),
+            }
         }
         self.on_epoch_persisted(lsn);
         self.on_role_persisted(turn, lsn);
@@ -389,8 +404,13 @@ impl<D: Disk> Shard<D> {
         self.greet(turn);
     }
 
+    /// A change of an entity, and all before it, are durable.
+    pub(crate) fn on_entity_persisted(&mut self, turn: &mut Turn<'_, D>, id: EntityId, token: paxos::Token) {
+        self.step(turn, id, |instance, _, out| instance.persisted(token, out));
+    }
+
     /// The slice stops: nothing is stepped any more. The end of the turn clears up.
-    fn fail(&mut self, fault: Fault) {
+    pub(crate) fn fail(&mut self, fault: Fault) {
         self.status = Status::Failed;
         self.fault.get_or_insert(fault);
     }
@@ -407,7 +427,8 @@ impl<D: Disk> Shard<D> {
         self.fail_surveys(turn, &fault);
         self.fail_repair();
         self.entities.clear();
-        self.by_key.clear();
+        self.votes.clear();
+        self.places.clear();
         self.waiting.clear();
         self.tickets.clear();
         self.timers.clear();
@@ -421,9 +442,8 @@ impl<D: Disk> Shard<D> {
             return;
         }
         entity.loading = true;
-        let (slot, key) = (entity.slot, entity.key.clone());
         self.metrics.disk_reads += 1;
-        match self.store.read(turn.disk, slot, &key) {
+        match self.store.read_as(turn.disk, entity.reference, &entity.key) {
             bitcask::Read::Pending(ticket) => {
                 self.tickets.insert(ticket, Loading::Entity(id));
             }
@@ -473,80 +493,6 @@ impl<D: Disk> Shard<D> {
         self.touch(id);
     }
 
-    // ---- entities ----
-
-    /// The entity of a key if it is in memory.
-    pub(crate) fn find(&self, key: &[u8]) -> Option<EntityId> {
-        self.by_key.get(key).copied()
-    }
-
-    /// An entity in memory, to look at.
-    pub(crate) fn peek(&self, id: EntityId) -> &Entity {
-        &self.entities[id]
-    }
-
-    /// An entity in memory.
-    pub(crate) fn entity(&mut self, id: EntityId) -> &mut Entity {
-        &mut self.entities[id]
-    }
-
-    /// The entity of a key, made from the directory if it is not in memory. None at the bound.
-    pub(crate) fn open(&mut self, slot: u16, key: &[u8]) -> Option<EntityId> {
-        if let Some(id) = self.find(key) {
-            return Some(id);
-        }
-        if self.entities.len() >= ENTITIES_MAX {
-            return None;
-        }
-        let (state, held) = self.durable_state(slot, key);
-        let entity = Entity::new(key, slot, Instance::new(self.config.me, self.members, state, held));
-        let key = entity.key.clone();
-        let id = self.entities.insert(entity);
-        self.by_key.insert(key, id);
-        self.touch(id);
-        Some(id)
-    }
-
-    /// The acceptor state of a key as the directory has it.
-    pub(crate) fn durable_state(&self, slot: u16, key: &[u8]) -> (AcceptorState, Option<Held>) {
-        let info = self.store.info(slot, key);
-        let promised = info.promised.map_or(Ballot::ZERO, ballot_of);
-        let Some(entry) = info.entry.filter(|entry| entry.kind == Kind::Value || !planted(118)) else {
-            return (AcceptorState { promised, ..AcceptorState::default() }, None);
-        };
-        let accepted = ballot_of(entry.stamp);
-        let state = AcceptorState {
-            promised: promised.max(accepted.succ()),
-            accepted,
-            chosen_to: if entry.marked || planted(108) { accepted } else { Ballot::ZERO },
-            taken_over: false,
-        };
-        (state, Some(Held::Cold))
-    }
-
-    /// Lists the entity for the check at the end of the turn.
-    pub(crate) fn touch(&mut self, id: EntityId) {
-        if !mem::replace(&mut self.entities[id].touched, true) {
-            self.touched.push(id);
-        }
-    }
-
-    fn drop_idle(&mut self) {
-        for id in mem::take(&mut self.touched) {
-            let entity = &mut self.entities[id];
-            entity.touched = false;
-            if !entity.is_idle() {
-                continue;
-            }
-            let state = entity.instance.state();
-            if state.is_chosen() || planted(112) {
-                self.store.mark(entity.slot, &entity.key, stamp_of(state.accepted));
-            }
-            self.by_key.remove(&entity.key);
-            self.entities.remove(id);
-        }
-    }
-
     // ---- steps ----
 
     /// Steps an instance and carries out what comes of it.
@@ -591,9 +537,11 @@ impl<D: Disk> Shard<D> {
             }
         };
         let stamp = stamp_of(ballot);
-        let record = LogRecord { slot: entity.slot, key: &entity.key, kind, stamp, body };
-        match self.store.append(record) {
-            Ok(lsn) => self.waiting.push_back(Waiting { lsn, entity: id, token }),
+        let record = LogRecord { slot: entity.slot(), key: &entity.key, kind, stamp, body };
+        // Who proposes a key is who is asked for it: the other replicas need its value when that one is gone.
+        let own = ballot.node == self.node;
+        match self.store.append_as(entity.reference, record, own) {
+            Ok(lsn) => self.waiting.push_back(Waiting { lsn, change: Change::Entity(id, token) }),
             // What cannot be written was refused before the instance was stepped; so this is the end of the log.
             Err(error) => self.fail(Fault::append(&error)),
         }
@@ -625,7 +573,7 @@ impl<D: Disk> Shard<D> {
                 }
             }
         }
-        let (slot, key, sender) = (entity.slot, &entity.key, sender);
+        let (slot, key, sender) = (entity.slot(), &entity.key, sender);
         self.metrics.messages_out += 1;
         turn.effects.message(to, |out| PeerMessage::Paxos { slot, key, message }.encode(sender, out));
     }
@@ -639,7 +587,8 @@ impl<D: Disk> Shard<D> {
     /// cannot be taken back. The error is for a client; a peer gets no answer, as if the message were lost.
     pub(crate) fn admit(&self, id: EntityId, kind: Kind, body_bytes: usize) -> Result<(), Reply> {
         let entity = &self.entities[id];
-        self.store.admits(entity.slot, &entity.key, kind, body_bytes).map_err(error::refused)
+        let key_bytes = entity.key.len();
+        self.store.admits_as(entity.reference, key_bytes, kind, body_bytes).map_err(error::refused)
     }
 
     // ---- rounds and timers ----

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use bitcask::KeyRef;
 use paxos::{Ballot, Instance, Member, Message};
 use reactor::clock::Nanos;
 
@@ -63,7 +64,8 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Entity {
     pub key: Rc<[u8]>,
-    pub slot: u16,
+    /// What stands for the key in the store: its slot and fingerprint.
+    pub reference: KeyRef,
     pub instance: Instance<Held>,
     pub queue: VecDeque<Queued>,
     /// The commands of the attempt under way, and, once they were executed, their replies.
@@ -91,10 +93,10 @@ pub(crate) struct Entity {
 }
 
 impl Entity {
-    pub fn new(key: &[u8], slot: u16, instance: Instance<Held>) -> Entity {
+    pub fn new(key: &[u8], reference: KeyRef, instance: Instance<Held>) -> Entity {
         Entity {
             key: Rc::from(key),
-            slot,
+            reference,
             instance,
             queue: VecDeque::new(),
             batch: Vec::new(),
@@ -110,6 +112,11 @@ impl Entity {
             settle: None,
             touched: false,
         }
+    }
+
+    /// The slot of its key.
+    pub fn slot(&self) -> u16 {
+        self.reference.0
     }
 
     /// Whether it can be dropped: everything about it is in the store.

@@ -6,7 +6,7 @@
 //! replicas, drives one `paxos` instance per entity, appends to the core's log through `bitcask`, and hands out replies
 //! and messages ([`Effects`]). Its modules, in the order of a command's life: [`command`] (parse and run, pure),
 //! `forward` (to the preferred core, or here), `learner` (to a voter, or not at all), `coordinator` (queue, batch, propose, read), `acceptor` (what peers ask),
-//! `core` (entities, store, timers), `epoch` (voter or learner), `repair` (what this replica lacks), [`wire`] and [`record`] (bytes).
+//! `votes` (what they ask most, in short), `entities`, `core` (store, steps, timers), `epoch` (voter or learner), `repair` (what this replica lacks), [`wire`] and [`record`] (bytes).
 //!
 //! # What it leaves out, and why
 //!
@@ -37,6 +37,7 @@ pub mod wire;
 mod acceptor;
 mod coordinator;
 mod core;
+mod entities;
 mod entity;
 mod epoch;
 mod forward;
@@ -45,6 +46,7 @@ mod keyspace;
 mod learner;
 mod patience;
 mod repair;
+mod votes;
 
 pub use config::Config;
 pub use core::Shard;

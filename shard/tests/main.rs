@@ -7,3 +7,4 @@ mod keyspace;
 mod learner;
 mod repair;
 mod slow_peer;
+mod votes;

@@ -3,7 +3,7 @@
 use shard::command::{Command, Limits};
 use shard::record::CommandId;
 use shard::reply::Reply;
-use shard::wire::{Forward, PeerMessage, Sender};
+use shard::wire::{AcceptMessage, Forward, PeerMessage, Sender};
 
 use crate::input::Input;
 use crate::limits::{ANY_BYTES, DECODED_BYTES_PER_BYTE};
@@ -23,7 +23,20 @@ pub fn run(data: &[u8]) {
 }
 
 fn message(bytes: &[u8], allowed: usize) {
-    let Ok((sender, message)) = meter::bounded(allowed, || PeerMessage::decode(bytes)) else { return };
+    let accept = AcceptMessage::read(bytes);
+    let Ok((sender, message)) = meter::bounded(allowed, || PeerMessage::decode(bytes)) else {
+        assert!(accept.is_none(), "what cannot be decoded is no Accept either");
+        return;
+    };
+    assert_eq!(
+        accept.is_some(),
+        bytes.first() == Some(&3),
+        "an Accept, and nothing else, can be read in short"
+    );
+    if let (Some(accept), PeerMessage::Paxos { slot, key, .. }) = (accept, &message) {
+        assert_eq!((accept.sender, accept.slot, accept.key), (sender, *slot, *key));
+        assert!(bytes.ends_with(accept.entry));
+    }
     let mut again = Vec::new();
     message.encode(sender, &mut again);
     assert_eq!(again, bytes, "{message:?}");

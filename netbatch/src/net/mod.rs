@@ -11,7 +11,7 @@ use reactor::Nanos;
 
 use crate::config::{Config, DataId, HostId};
 use crate::error::{BadFrame, Reason, Refusal};
-use crate::flow::Sink;
+use crate::flow::{Plain, Recipient, Sink};
 use crate::handshake::{Failed, Handshake, Nonces, Own, Progress, Role};
 use crate::limits::{EFFECTS_MAX, MESSAGE_BYTES_MAX};
 use crate::link::{Link, LinkId, Stage};
@@ -199,11 +199,16 @@ impl Net {
     /// Bytes arrived. Each message that is whole with them goes into the sink, in the order in which the peer
     /// sent them on this link.
     pub fn on_bytes(&mut self, now: Nanos, link: LinkId, bytes: &[u8], sink: Sink<'_>) {
+        self.receive(now, link, bytes, &mut Plain(sink));
+    }
+
+    /// As [`Net::on_bytes`], for an owner who looks ahead.
+    pub fn receive(&mut self, now: Nanos, link: LinkId, bytes: &[u8], recipient: &mut dyn Recipient) {
         self.advance(now);
         self.metrics.bytes_in += bytes.len() as u64;
         let mut rest = bytes;
         while !rest.is_empty() && self.links.contains_key(&link) {
-            if let Err(ended) = self.step_link(link, &mut rest, sink) {
+            if let Err(ended) = self.step_link(link, &mut rest, recipient) {
                 self.end(link, ended);
             }
         }
@@ -313,7 +318,12 @@ impl Net {
     }
 
     /// Takes some bytes off the front for one link.
-    fn step_link(&mut self, id: LinkId, rest: &mut &[u8], sink: Sink<'_>) -> Result<(), Ended> {
+    fn step_link(
+        &mut self,
+        id: LinkId,
+        rest: &mut &[u8],
+        recipient: &mut dyn Recipient,
+    ) -> Result<(), Ended> {
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         match &mut link.stage {
             Stage::Connecting => {
@@ -327,7 +337,7 @@ impl Net {
             }
             Stage::Flowing(flow) => {
                 let bytes = std::mem::take(rest);
-                flow.on_bytes(self.now, &self.own.config.tuning, bytes, &mut self.metrics, sink)
+                flow.on_bytes(self.now, &self.own.config.tuning, bytes, &mut self.metrics, recipient)
                     .map_err(Ended::BadFrame)?;
                 if !flow.confirmed && flow.has_heard() {
                     self.on_ready(id);

@@ -204,7 +204,20 @@ impl Core {
         let mut actions = Vec::new();
         self.clients.table[place].session.feed(bytes, &mut self.server, now, &mut actions);
         self.clients.dirty_at(place);
+        self.look_ahead(&actions);
         self.act(io, place, actions);
+    }
+
+    /// What is done here in a moment is brought near first, all at once.
+    fn look_ahead(&self, actions: &[Action]) {
+        let own = self.index;
+        let commands = actions.iter().filter_map(|action| match action {
+            Action::Run { slice, command, .. } if *slice == own => Some(command),
+            _ => None,
+        });
+        if actions.len() > 1 {
+            self.shard.look_ahead_of(commands);
+        }
     }
 
     fn act(&mut self, io: &mut Io, place: usize, actions: Vec<Action>) {

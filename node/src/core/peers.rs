@@ -5,9 +5,10 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
 
 use ahash::{HashMap, HashMapExt, HashSet, HashSetExt};
-use netbatch::{ClusterId, Config, DataId, Effect, LinkId, Net, Secret, Tuning};
+use netbatch::{ClusterId, Config, DataId, Effect, LinkId, Net, Recipient, Secret, Tuning};
 use reactor::uring::{BootError, ConnId, Io};
 use reactor::Nanos;
+use shard::Shard;
 
 use super::clients::Tag;
 use super::glue::Core;
@@ -233,6 +234,25 @@ impl Peers {
     }
 }
 
+/// Where a peer's messages go: the shard.
+struct Inbox<'a> {
+    shard: &'a mut Shard<Io>,
+    turn: shard::Turn<'a, Io>,
+    hosts: &'a [u32],
+}
+
+impl Recipient for Inbox<'_> {
+    fn ahead(&mut self, _: u32, messages: &[&[u8]]) {
+        self.shard.look_ahead(messages);
+    }
+
+    fn message(&mut self, from: u32, message: &[u8]) {
+        if let Some(member) = self.hosts.iter().position(|known| *known == from) {
+            self.shard.on_message(&mut self.turn, member as u8, message);
+        }
+    }
+}
+
 fn net_config(index: u16, handover: &Handover) -> Config {
     let config = &handover.config;
     let peers = config.peers().map(|peer| (peer.id, SocketAddr::new(peer.address, config.ports.peer(index))));
@@ -257,13 +277,8 @@ impl Core {
         let Peers { net: Some(net), conns, hosts, .. } = &mut self.peers else { return };
         let Some(link) = conns.get(&conn) else { return };
         let now = io.now();
-        let mut turn = shard::Turn { disk: io, clock, effects: &mut self.effects };
-        let shard = &mut self.shard;
-        net.on_bytes(now, *link, bytes, &mut |host, message| {
-            if let Some(member) = hosts.iter().position(|known| *known == host) {
-                shard.on_message(&mut turn, member as u8, message);
-            }
-        });
+        let turn = shard::Turn { disk: io, clock, effects: &mut self.effects };
+        net.receive(now, *link, bytes, &mut Inbox { shard: &mut self.shard, turn, hosts });
     }
 
     /// Hands the turn's messages to netbatch, ends its turn, and notes who is reachable. True: that changed, and the shard may

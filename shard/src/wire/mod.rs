@@ -11,7 +11,7 @@
 
 pub mod bytes;
 
-use paxos::{Message, Report};
+use paxos::{Ballot, Message, Report};
 
 use self::bytes::{put_ballot, put_bytes, Malformed, Reader};
 use crate::held::{Bytes, Held};
@@ -216,6 +216,56 @@ impl<'a> PeerMessage<'a> {
     }
 }
 
+/// An Accept as it lies in a message, nothing of it copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptMessage<'a> {
+    /// What the sender says of itself.
+    pub sender: Sender,
+    /// The entity's slot.
+    pub slot: u16,
+    /// The entity's key.
+    pub key: &'a [u8],
+    /// The proposer's ballot; not zero.
+    pub ballot: Ballot,
+    /// The ballot of the chosen record that the entry extends; zero claims nothing.
+    pub base: Ballot,
+    /// The encoded entry.
+    pub entry: &'a [u8],
+}
+
+impl<'a> AcceptMessage<'a> {
+    /// Reads an Accept, all of it. None: it is none, or malformed; [`PeerMessage::decode`] tells which.
+    pub fn read(bytes: &'a [u8]) -> Option<AcceptMessage<'a>> {
+        if bytes.first() != Some(&ACCEPT) {
+            return None;
+        }
+        AcceptMessage::take(Reader::new(bytes, "peer message")).ok()
+    }
+
+    fn take(mut reader: Reader<'a>) -> Result<AcceptMessage<'a>, Malformed> {
+        reader.u8()?;
+        let sender = Sender { epoch: reader.u32()?, incarnation: reader.u32()? };
+        let (slot, key) = (reader.u16()?, reader.bytes()?);
+        let (ballot, base, entry) = (reader.ballot()?, reader.ballot()?, reader.bytes()?);
+        if slot >= SLOTS || ballot.is_zero() {
+            return Err(reader.malformed());
+        }
+        reader.end()?;
+        Ok(AcceptMessage { sender, slot, key, ballot, base, entry })
+    }
+}
+
+/// The slot and key of a request about one entity: what its receiver will look up. Nothing else of it is checked.
+pub(crate) fn asked_for(bytes: &[u8]) -> Option<(u16, &[u8])> {
+    let mut reader = Reader::new(bytes, "peer message");
+    if !matches!(reader.u8().ok()?, PREPARE | ACCEPT | RESTAMP | QUERY) {
+        return None;
+    }
+    reader.take(4 + 4).ok()?;
+    let slot = reader.u16().ok().filter(|slot| *slot < SLOTS)?;
+    Some((slot, reader.bytes().ok()?))
+}
+
 fn put_id(out: &mut Vec<u8>, id: CommandId) {
     out.extend_from_slice(&id.node.to_le_bytes());
     out.extend_from_slice(&id.incarnation.to_le_bytes());
@@ -292,7 +342,7 @@ fn take_paxos(kind: u8, reader: &mut Reader<'_>) -> Result<Message<Held>, Malfor
             if ballot.is_zero() {
                 return Err(reader.malformed());
             }
-            Message::Accept { ballot, base, entry: Held::Here(Bytes::from(reader.bytes()?.to_vec())) }
+            Message::Accept { ballot, base, entry: Held::Here(Bytes::from(reader.bytes()?)) }
         }
         RESTAMP => {
             let (ballot, of) = (reader.ballot()?, reader.ballot()?);
@@ -341,7 +391,33 @@ fn take_report(reader: &mut Reader<'_>) -> Result<Report<Held>, Malformed> {
     let byte = reader.u8()?;
     let taken_over = flag(byte, reader)?;
     let byte = reader.u8()?;
-    let entry =
-        if flag(byte, reader)? { Some(Held::Here(Bytes::from(reader.bytes()?.to_vec()))) } else { None };
+    let entry = if flag(byte, reader)? { Some(Held::Here(Bytes::from(reader.bytes()?))) } else { None };
     Ok(Report { accepted, chosen_to, taken_over, entry })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accept_read_in_short_says_the_same() {
+        let sender = Sender { epoch: 7, incarnation: 9 };
+        let (ballot, base) = (Ballot::new(5, 2, 9), Ballot::new(4, 2, 9));
+        let entry = Held::Here(Bytes::from(&b"entry"[..]));
+        let message = Message::Accept { ballot, base, entry };
+        let mut bytes = Vec::new();
+        PeerMessage::Paxos { slot: 3, key: b"key", message }.encode(sender, &mut bytes);
+        let accept = AcceptMessage { sender, slot: 3, key: b"key", ballot, base, entry: b"entry" };
+        assert_eq!(AcceptMessage::read(&bytes), Some(accept));
+        assert_eq!(asked_for(&bytes), Some((3, &b"key"[..])));
+        for cut in 0..bytes.len() {
+            assert_eq!(AcceptMessage::read(&bytes[..cut]), None);
+        }
+        bytes.push(0);
+        assert_eq!(AcceptMessage::read(&bytes), None);
+        let mut other = Vec::new();
+        let message = Message::Accepted { ballot };
+        PeerMessage::Paxos { slot: 3, key: b"key", message }.encode(sender, &mut other);
+        assert_eq!((AcceptMessage::read(&other), asked_for(&other)), (None, None));
+    }
 }
