@@ -6,6 +6,7 @@
 //! answers nothing; the log is durable in order, so by then everything that it accepted before is durable as well.
 
 use paxos::Member;
+use reactor::mutants::planted;
 use reactor::Disk;
 
 use crate::core::{meta, EntityId, Shard, Status};
@@ -23,6 +24,7 @@ impl<D: Disk> Shard<D> {
         let learner = match told {
             Some(meta::VOTER) => false,
             Some(_) => true,
+            None if planted(142) => false,
             None => self.config.learner || self.store.loss().is_some(),
         };
         self.config.learner = learner;

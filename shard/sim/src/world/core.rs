@@ -47,7 +47,7 @@ pub(super) struct Core {
     /// Its disk has lost or changed what was written, perhaps.
     pub is_damaged: bool,
     /// The last write before its end went astray: recovery cannot know that it is missing.
-    lost_its_end: bool,
+    pub lost_its_end: bool,
     /// Whether it lost its disk, and is a voter again.
     pub loss: Loss,
     /// What it was told of its peers.
@@ -199,6 +199,7 @@ pub(super) fn store_options(core: u16, plan: &Plan) -> bitcask::Options {
     let mut store = bitcask::Options::new(u32::from(core), *b"simulated finger");
     store.segment_bytes = plan.segment_bytes;
     store.cache_bytes = plan.cache_bytes;
+    store.put_aside = true;
     store
 }
 
@@ -271,8 +272,12 @@ impl World {
             let fault = fault.to_string();
             return self.on_core_failed(place, &fault);
         }
-        let (ready, astray) = (shard.is_ready(), core.lost_its_end);
+        let ready = shard.is_ready();
         let started = ready && !core.ready;
+        if started {
+            self.note_put_aside(place)?;
+        }
+        let astray = self.core(place).lost_its_end;
         if started && astray {
             return self.give_up_host(place, "the last frame went astray, unnoticed");
         }

@@ -24,12 +24,14 @@ pub(super) struct Loss {
     pub waits: bool,
     /// It was started since the last one.
     started: bool,
+    /// How many logs lie aside in its directory, as far as is known.
+    aside: u32,
 }
 
 impl Loss {
     /// What becomes of a core that loses its disk now.
     pub fn again(self) -> Loss {
-        Loss { count: self.count.saturating_add(1), waits: true, started: false }
+        Loss { count: self.count.saturating_add(1), waits: true, started: false, aside: 0 }
     }
 
     /// Whether its directory was made to rejoin.
@@ -87,6 +89,28 @@ impl World {
         // Where disks rot, only those of the victims do, at any time: then they alone are lost.
         let rots = [Class::Rot, Class::Astray].iter().any(|class| self.plan.classes.has(*class));
         without.count() < minority && (!rots || self.plan.victims.contains(&host))
+    }
+
+    /// A core serves from now on. Where it found its log damaged it has put it aside, and is a learner.
+    pub(super) fn note_put_aside(&mut self, place: Place) -> Checked {
+        let core = self.core(place);
+        let Some(shard) = core.shard() else { return Ok(()) };
+        let aside = shard.losses();
+        if shard.loss().is_none() && aside == core.loss.aside && (core.loss.waits || !shard.is_learner()) {
+            return Ok(());
+        }
+        if !core.is_damaged && aside == core.loss.aside {
+            let detail = format!("{place} put its log aside, and its disk was never damaged");
+            return Err(Violation::new(invariant::NO_FAULT, detail));
+        }
+        let lies = core.disk.faults().misdirected_per_million > 0;
+        let core = self.core_mut(place);
+        core.loss = Loss { waits: true, started: true, aside, ..core.loss };
+        (core.is_damaged, core.lost_its_end) = (lies, false);
+        self.ledger.lose(place.host, place.core);
+        self.label("a damaged log was put aside");
+        self.tell(|| format!("{place} has put its damaged log aside"));
+        Ok(())
     }
 
     /// A core is about to start.

@@ -59,12 +59,13 @@ impl World {
         }
     }
 
-    /// A host has died. A learner rests on this: its links bring nothing of a former start after something of a newer one.
+    /// A host has died. A learner rests on this: links bring nothing of a former start, or for one, after something of
+    /// a newer one.
     pub(super) fn forget_messages_of(&mut self, host: Member) {
         if self.plan.classes.has(Class::Losses) && !self.has_streams() {
-            let of_it = |event: &Event| matches!(event, Event::Deliver { from, .. } if *from == host);
+            let of_it = |event: &Event| matches!(event, Event::Deliver { from, to, .. } if *from == host || to.host == host);
             self.queue.retain(|_, event| !of_it(event));
-            self.messages.kept.retain(|(from, ..)| *from != host);
+            self.messages.kept.retain(|(from, to, _)| *from != host && to.host != host);
         }
     }
 
