@@ -103,7 +103,7 @@ impl<D: Disk> Shard<D> {
                 let id = self.votes.insert(Vote::Alone(Alone::new(from, reference, &accept)));
                 self.places.insert(reference.1, Place::Vote(id));
                 self.waiting.push_back(Waiting { lsn, change: Change::Vote(id) });
-                if planted(2) {
+                if planted(144) {
                     self.say_accepted(turn, from, slot, key, ballot);
                 }
             }
@@ -131,7 +131,7 @@ impl<D: Disk> Shard<D> {
             Vote::Alone(vote) => {
                 let place = self.places.remove(&vote.reference.1);
                 assert!(place == Some(Place::Vote(id)), "a vote alone is what is under way for its key");
-                if !planted(2) {
+                if !planted(144) {
                     self.say_accepted(turn, vote.from, vote.reference.0, vote.key(), vote.ballot);
                 }
             }

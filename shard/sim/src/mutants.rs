@@ -93,6 +93,7 @@ pub const ALL: &[Mutant] = &[
     mutant(137, "a learner votes before it has taken everything over"),
     mutant(141, "a learner takes over from one voter"),
     mutant(142, "a core that lost its log does not know that it is a learner"),
+    mutant(144, "a vote for a key that is not in memory is answered before it is durable"),
     mutant(201, "the log reports a frame as durable when its write starts"),
     mutant(202, "the log does not sync its writes"),
     mutant(203, "a failed write of the log is taken for done"),
