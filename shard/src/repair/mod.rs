@@ -224,10 +224,14 @@ impl<D: Disk> Shard<D> {
     fn ask_repair(&mut self, turn: &mut Turn<'_, D>, to: Member, asked: RepairAsked) -> u64 {
         self.repair.last_id = self.repair.last_id.wrapping_add(1);
         let id = u64::from(self.incarnation) << 32 | u64::from(self.repair.last_id);
+        self.ask_repair_as(turn, to, id, asked);
+        id
+    }
+
+    fn ask_repair_as(&mut self, turn: &mut Turn<'_, D>, to: Member, id: u64, asked: RepairAsked) {
         let sender = self.sender();
         self.metrics.messages_out += 1;
         turn.effects.message(to, |out| PeerMessage::RepairAsk(RepairAsk { id, asked }).encode(sender, out));
-        id
     }
 
     /// Answers a question.
@@ -256,7 +260,7 @@ impl<D: Disk> Shard<D> {
             self.repair.load.peer_until = turn.clock.now + REPAIR_BUSY_NS;
         }
         if answer.said == RepairSaid::Epoch {
-            return self.on_epoch_told(turn, from, epoch);
+            return self.on_epoch_told(turn, from, epoch, answer.id);
         }
         self.note_floor(answer.floor);
         match answer.said {

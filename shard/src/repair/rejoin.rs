@@ -25,8 +25,8 @@ use crate::wire::RepairAsked;
 pub(super) enum Coming {
     /// It is none.
     Voter,
-    /// Voters are asked for their epochs.
-    Epochs { told: BTreeMap<Member, u32>, at: Nanos },
+    /// Voters are asked for their epochs, by one question whose id is drawn: what is old and answers a former life bears another.
+    Epochs { question: u64, told: BTreeMap<Member, u32>, at: Nanos },
     /// What was lost is taken over: for each slot, who holds nothing that is not here.
     Slots { first: u16, level_with: Vec<MemberSet>, floor: Ballot, at: Nanos },
     /// The new role is being made durable.
@@ -95,12 +95,14 @@ impl<D: Disk> Shard<D> {
         let now = turn.clock.now;
         match &mut self.repair.coming {
             Coming::Voter if self.config.learner => {
-                self.repair.coming = Coming::Epochs { told: BTreeMap::new(), at: now };
+                let question = self.rng.next_u64();
+                self.repair.coming = Coming::Epochs { question, told: BTreeMap::new(), at: now };
             }
-            Coming::Epochs { at, .. } if *at <= now => {
+            Coming::Epochs { question, at, .. } if *at <= now => {
                 *at = now + REJOIN_NS;
+                let question = *question;
                 for member in self.voters_up() {
-                    self.ask_repair(turn, member, RepairAsked::Epoch);
+                    self.ask_repair_as(turn, member, question, RepairAsked::Epoch);
                 }
             }
             Coming::Slots { at, .. } if *at <= now => {
@@ -113,10 +115,13 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// A voter's epoch.
-    pub(super) fn on_epoch_told(&mut self, turn: &mut Turn<'_, D>, from: Member, epoch: u32) {
+    /// A voter's epoch, as it was when it was asked this question.
+    pub(super) fn on_epoch_told(&mut self, turn: &mut Turn<'_, D>, from: Member, epoch: u32, id: u64) {
         let needed = usize::from(self.sources_needed());
-        let Coming::Epochs { told, .. } = &mut self.repair.coming else { return };
+        let Coming::Epochs { question, told, .. } = &mut self.repair.coming else { return };
+        if *question != id {
+            return;
+        }
         told.insert(from, epoch);
         if told.len() < needed {
             return;

@@ -12,7 +12,8 @@ use crate::limits::{LIST_ENTRIES_MAX, RANGE_SLOTS_MAX, REPAIR_WANTS_MAX, SLOTS};
 /// A question of a replica that looks for what it lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepairAsk {
-    /// Matches the answer to the question; bears the asker's incarnation in its upper half.
+    /// Matches the answer to the question; bears the asker's incarnation in its upper half, but for a learner's question for
+    /// epochs, where it is drawn.
     pub id: u64,
     /// The question.
     pub asked: RepairAsked,

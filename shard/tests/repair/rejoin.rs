@@ -1,6 +1,10 @@
 //! A host that lost its log takes over what it held, and votes again.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use shard::reply::Reply;
+use shard::wire::{PeerMessage, RepairSaid};
 
 use super::{keys, level, set, settled};
 use crate::keyspace::cluster::{Cluster, ACCEPT, MS};
@@ -157,5 +161,38 @@ fn a_restart_in_between_begins_anew_with_what_is_there() {
     assert!(cluster.hosts[2].shard.repair_progress().copied < 1_800);
     cluster.restart_all();
     assert!(!cluster.hosts[2].shard.is_learner());
+    level(&mut cluster, 5_000);
+}
+
+/// What voters told a former life of a learner says nothing of the epochs since: it would take one that was used before.
+#[test]
+fn answers_to_a_former_life_are_not_heeded() {
+    let mut cluster = Cluster::new(3, 6);
+    cluster.repair = true;
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let kept = Rc::clone(&told);
+    cluster.loss = Box::new(move |from, to, bytes| {
+        if let Ok((_, PeerMessage::RepairAnswer(answer))) = PeerMessage::decode(bytes) {
+            if to == 2 && answer.said == RepairSaid::Epoch {
+                kept.borrow_mut().push((from as u8, bytes.to_vec()));
+            }
+        }
+        false
+    });
+    lose(&mut cluster, 2);
+    come_back(&mut cluster, 2, 5_000);
+    assert!(told.borrow().len() >= 2);
+
+    cluster.loss = Box::new(|from, to, _| from == 2 || to == 2);
+    lose(&mut cluster, 2);
+    cluster.pass(1_000);
+    let before = cluster.hosts[2].shard.epoch();
+    for (from, bytes) in told.take() {
+        cluster.with_turn(2, |shard, turn| shard.on_message(turn, from, &bytes));
+    }
+    cluster.pass(1_000);
+    assert_eq!(cluster.hosts[2].shard.epoch(), before);
+    cluster.heal();
+    come_back(&mut cluster, 2, 5_000);
     level(&mut cluster, 5_000);
 }
