@@ -175,6 +175,9 @@ pub const REPAIR_SERVES_MAX: usize = 4 * REPAIR_JOBS_MAX;
 /// Reads from disk under way for the copies that peers want: the depth that a fast disk likes.
 pub const REPAIR_READS_MAX: usize = 64;
 
+/// The same while commands are served: so few that a sync of the log does not wait behind them.
+pub const REPAIR_READS_BUSY_MAX: usize = 8;
+
 /// How long repair waits for a log that makes a segment or is behind with its writes.
 pub const REPAIR_STALL_NS: u64 = 5 * MS;
 

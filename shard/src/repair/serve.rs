@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 
 use bitcask::{Fingerprint, Found, Kind, Read, Stamp};
 use paxos::Member;
+use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
 
 use crate::core::{ballot_of, stamp_of, Loading, Shard};
 use crate::held::Bytes;
-use crate::limits::{REPAIR_FETCH_BYTES, REPAIR_READS_MAX, REPAIR_SERVES_MAX};
+use crate::limits::{REPAIR_FETCH_BYTES, REPAIR_READS_BUSY_MAX, REPAIR_READS_MAX, REPAIR_SERVES_MAX};
 use crate::turn::Turn;
 use crate::wire::{Copied, Listed, RepairAsk, RepairAsked, RepairSaid, Wanted};
 
@@ -116,9 +117,19 @@ impl<D: Disk> Shard<D> {
         self.go_on_serving(turn, self.repair.last_serving, serving);
     }
 
+    /// How many reads for peers may be under way.
+    fn reads_max(&self, now: Nanos) -> usize {
+        if self.is_busy(now) {
+            REPAIR_READS_BUSY_MAX
+        } else {
+            REPAIR_READS_MAX
+        }
+    }
+
     /// Starts reads for an answer, and sends it once they are through.
     fn go_on_serving(&mut self, turn: &mut Turn<'_, D>, id: u64, mut serving: Serving) {
-        while self.repair.reading < REPAIR_READS_MAX {
+        let most = self.reads_max(turn.clock.now);
+        while self.repair.reading < most {
             let Some(reading) = serving.queue.pop_front() else { break };
             self.metrics.disk_reads += 1;
             match self.store.read_fingerprint(turn.disk, serving.slot, reading.fingerprint) {
@@ -180,7 +191,7 @@ impl<D: Disk> Shard<D> {
 
     /// An answer that found no room for its first read goes on.
     fn wake_serving(&mut self, turn: &mut Turn<'_, D>) {
-        if self.repair.reading >= REPAIR_READS_MAX {
+        if self.repair.reading >= self.reads_max(turn.clock.now) {
             return;
         }
         let stalled = self.repair.serving.iter().find(|(_, serving)| serving.reading == 0);
