@@ -68,11 +68,15 @@ pub enum Class {
     Retries,
     /// Clients go away as soon as they have asked.
     Disconnects,
+    /// Clients ask about the keyspace.
+    Surveys,
+    /// Clients ask about many keys in one command.
+    ManyKeys,
 }
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Class, &'static str); 30] = [
+    pub const ALL: [(Class, &'static str); 32] = [
         (Class::Loss, "loss"),
         (Class::Repeat, "repeat"),
         (Class::Replay, "replay"),
@@ -103,6 +107,8 @@ impl Class {
         (Class::Pipelines, "pipelines"),
         (Class::Retries, "retries"),
         (Class::Disconnects, "disconnects"),
+        (Class::Surveys, "surveys"),
+        (Class::ManyKeys, "many-keys"),
     ];
 
     /// Its name.

@@ -34,6 +34,7 @@ pub mod reduce;
 pub mod report;
 pub mod scenarios;
 pub mod story;
+pub mod survey;
 pub mod violation;
 pub mod workload;
 mod world;

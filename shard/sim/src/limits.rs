@@ -48,6 +48,16 @@ pub const DEADLINE_MAX: Nanos = SECOND;
 /// Questions that a client asks at once, at most. The search for a linear order gets costly with many on one key.
 pub const PIPELINE_MAX: u64 = 5;
 
+/// Keys of a command of many, at most: a question of its own each, for the history.
+pub const GROUP_MAX: u64 = 4;
+
+/// Places for keys that commands of many keys set and delete, in the runs that have such commands: few, so that those commands meet on
+/// the same keys, and a command may name all of them.
+pub const GROUPED_PLACES: usize = 3;
+
+/// COUNT of a page of SCAN at most: a slice has few keys, and a walk is to take more than one page.
+pub const SCAN_COUNT_MAX: u64 = 3;
+
 /// Time between turns of one host at least: what a turn itself takes.
 pub const TURN_NS: Nanos = 2 * MICROSECOND;
 
@@ -91,5 +101,7 @@ pub const HUNT_SEED_SECONDS_MAX: u64 = 120;
 /// The longest life of an expiring value.
 pub const EXPIRY_MAX: Nanos = 300 * MILLISECOND;
 
+const _: () =
+    assert!(GROUP_MAX <= PIPELINE_MAX, "parts are told apart like questions that are asked at once");
 const _: () = assert!(SETTLE > DEADLINE_MAX, "what was asked under faults ends before the last reads");
 const _: () = assert!(SETTLE > EXPIRY_MAX, "what expires has expired before the last reads");

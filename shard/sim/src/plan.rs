@@ -29,6 +29,8 @@ pub enum Stream {
     Jitter = 7,
     /// What makes the plan broad: cores, and the rarer faults.
     Breadth = 8,
+    /// Which commands there are beside those of one key.
+    Width = 9,
     /// Power failures that are tried in a copy.
     Shadow = 15,
 }
@@ -97,7 +99,7 @@ const NARROW: [Class; 6] =
     [Class::Blackouts, Class::Cuts, Class::Pauses, Class::SlowDisks, Class::FalseSignals, Class::Clocks];
 
 /// Classes that keep no host from working.
-const HARMLESS: [Class; 8] = [
+const HARMLESS: [Class; 10] = [
     Class::Tail,
     Class::Repeat,
     Class::Replay,
@@ -106,7 +108,12 @@ const HARMLESS: [Class; 8] = [
     Class::Drift,
     Class::Pipelines,
     Class::Retries,
+    Class::Surveys,
+    Class::ManyKeys,
 ];
+
+/// One in so many seeds asks about the keyspace, and one in so many about many keys at once.
+const WIDE_ONE_IN: u64 = 4;
 
 /// One in so many seeds has none but those: what a healthy cluster does, mostly the fast path, is worth a look as well.
 const CALM_ONE_IN: u64 = 16;
@@ -192,6 +199,7 @@ impl Plan {
     pub fn draw(seed: u64) -> Plan {
         let mut plan = Plan::draw_narrow(seed);
         plan.broaden(&mut Stream::Breadth.rng(seed));
+        plan.widen(&mut Stream::Width.rng(seed));
         plan
     }
 
@@ -234,6 +242,14 @@ impl Plan {
                 // Clients work for as long as it takes to become a voter again, and longer.
                 self.think = self.think.max(THINK_WHILE_REJOINING);
             }
+        }
+    }
+
+    /// Draws commands that are about more than one key, from a stream of their own for the same reason.
+    fn widen(&mut self, rng: &mut Rng) {
+        for class in [Class::Surveys, Class::ManyKeys] {
+            let drawn = rng.below(WIDE_ONE_IN) == 0;
+            self.classes.draw(class, drawn);
         }
     }
 

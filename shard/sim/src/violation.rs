@@ -22,6 +22,10 @@ pub mod invariant {
     pub const ONCE: &str = "a command is applied at most once";
     /// The history of a key is not linearizable.
     pub const LINEARIZABLE: &str = "linearizable per key";
+    /// A command about the keyspace missed a key that was there all the time, or told of one that was not.
+    pub const SURVEY: &str = "a survey sees what is there";
+    /// The reply to a command of many keys is not what its parts were told.
+    pub const GATHERED: &str = "many keys, one reply";
     /// A request has no reply, or more than one, or it came too late.
     pub const ONE_REPLY: &str = "every request has one reply in time";
     /// After faults stopped: a read failed, or hosts disagree, or something never ended.

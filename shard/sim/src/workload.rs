@@ -1,12 +1,15 @@
 //! What clients ask: the keys, the commands of each kind of key, and what a reply means to the history.
 
+use std::collections::BTreeSet;
+
 use reactor::rng::Rng;
 use shard::command::{self, Limits};
 use shard::reply::Reply;
+use shard::slot::slot;
 use synod_bench::history::{self, Command};
 
 use crate::ledger::TOKEN_BYTES;
-use crate::limits::{EXPIRING_PER_KEY_MAX, EXPIRY_MAX, UNKNOWN_PER_KEY_MAX};
+use crate::limits::{EXPIRING_PER_KEY_MAX, EXPIRY_MAX, GROUP_MAX, UNKNOWN_PER_KEY_MAX};
 
 /// What happens to a key; each kind has a checker that is sharp for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +26,38 @@ pub enum Kind {
     Versioned,
     /// SET with PX, and GET.
     Expiring,
+    /// SET, DEL, EXISTS and GET, of one key or of many. Only where there are such commands.
+    Grouped,
+}
+
+/// Commands of many keys: their first words, and what they are to each key.
+const VERBS: [(&str, Verb); 8] = [
+    ("MGET", Verb::Get),
+    ("MGET", Verb::Get),
+    ("MSET", Verb::Set),
+    ("MSET", Verb::Set),
+    ("DEL", Verb::Del),
+    ("UNLINK", Verb::Del),
+    ("EXISTS", Verb::Exists),
+    ("TOUCH", Verb::Exists),
+];
+
+/// What a command of many keys does to each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Get,
+    Set,
+    Del,
+    Exists,
+}
+
+/// A command of many keys.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// Its words.
+    pub words: Vec<Vec<u8>>,
+    /// What it is to each of its keys, in their order.
+    pub asks: Vec<Ask>,
 }
 
 const KINDS: [Kind; 8] = [
@@ -93,11 +128,16 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Keys for a run.
-    pub fn new(mut rng: Rng, keys: usize) -> Workload {
+    /// Keys for a run, and behind them so many for commands of many keys.
+    pub fn new(mut rng: Rng, keys: usize, grouped: usize) -> Workload {
         let first = rng.below(KINDS.len() as u64) as usize;
+        let kind = |index: usize| match index {
+            0 => Kind::Appended,
+            index if index >= keys => Kind::Grouped,
+            index => KINDS[(first + index) % KINDS.len()],
+        };
         let place = |index: usize| Place {
-            kind: if index == 0 { Kind::Appended } else { KINDS[(first + index) % KINDS.len()] },
+            kind: kind(index),
             generation: 0,
             unknown: 0,
             expiring: 0,
@@ -105,7 +145,7 @@ impl Workload {
             version: 0,
         };
         let hot = rng.coin();
-        Workload { places: (0..keys).map(place).collect(), hot, unique: 0, rng }
+        Workload { places: (0..keys + grouped).map(place).collect(), hot, unique: 0, rng }
     }
 
     /// The keys that are there at first, and whether they are appended to only.
@@ -115,7 +155,11 @@ impl Workload {
 
     /// The name of the key at a place. The kind is its first letter.
     fn key(&self, place: usize) -> Vec<u8> {
-        let Place { kind, generation, .. } = self.places[place];
+        self.key_of(place, self.places[place].generation)
+    }
+
+    fn key_of(&self, place: usize, generation: u32) -> Vec<u8> {
+        let kind = self.places[place].kind;
         let letter = format!("{kind:?}").chars().next().unwrap_or('?').to_ascii_lowercase();
         format!("{letter}{place}.{generation}").into_bytes()
     }
@@ -127,7 +171,11 @@ impl Workload {
     /// The kind of a key, by its name.
     pub fn kind_of(&self, key: &[u8]) -> Kind {
         let letter = |kind: &Kind| format!("{kind:?}").bytes().next().map(|byte| byte.to_ascii_lowercase());
-        *KINDS.iter().find(|kind| letter(kind) == key.first().copied()).expect("keys are named by their kind")
+        *KINDS
+            .iter()
+            .chain([&Kind::Grouped])
+            .find(|kind| letter(kind) == key.first().copied())
+            .expect("keys are named by their kind")
     }
 
     /// The next command of a client.
@@ -138,10 +186,16 @@ impl Workload {
         Ask { place, key: self.key(place), command, form }
     }
 
-    fn draw(&mut self, client: u32, place: usize) -> (Command, Form) {
+    /// A value that no other command has.
+    fn token(&mut self, client: u32) -> Vec<u8> {
         self.unique += 1;
         let unique = format!("{client:02}{:05};", self.unique).into_bytes();
         assert!(unique.len() == TOKEN_BYTES, "a token has a fixed width");
+        unique
+    }
+
+    fn draw(&mut self, client: u32, place: usize) -> (Command, Form) {
+        let unique = self.token(client);
         let Place { kind, version, ref seen, .. } = self.places[place];
         let (seen, die) = (seen.clone(), self.rng.below(8));
         let plain = |command: Command| (command, Form::Plain);
@@ -163,8 +217,54 @@ impl Workload {
                 let ms = self.rng.between(1, EXPIRY_MAX / 1_000_000);
                 (Command::Set(unique), Form::Expiring(ms))
             }
+            (Kind::Grouped, 0..=2) => plain(Command::Set(unique)),
+            (Kind::Grouped, 3) => plain(Command::Del),
+            (Kind::Grouped, 4) => plain(Command::Exists),
             _ => plain(Command::Get),
         }
+    }
+
+    /// A command of many keys, of `most` at most. None where too few keys can be asked what was drawn.
+    pub fn next_group(&mut self, client: u32, most: u64) -> Option<Group> {
+        let (word, verb) = VERBS[self.rng.below(VERBS.len() as u64) as usize];
+        let kinds: &[Kind] = match verb {
+            Verb::Get => &[],
+            Verb::Set => &[Kind::Register, Kind::Grouped],
+            Verb::Del | Verb::Exists => &[Kind::Mixed, Kind::Grouped],
+        };
+        let fits = |place: &usize| verb == Verb::Get || kinds.contains(&self.places[*place].kind);
+        let mut places: Vec<usize> = (0..self.places.len()).filter(fits).collect();
+        let wanted = self.rng.between(2, GROUP_MAX).min(most) as usize;
+        let mut group = Group { words: vec![word.as_bytes().to_vec()], asks: Vec::new() };
+        while group.asks.len() < wanted && !places.is_empty() {
+            let place = places.swap_remove(self.rng.below(places.len() as u64) as usize);
+            let (key, value) = (self.key(place), self.token(client));
+            group.words.push(key.clone());
+            let command = match verb {
+                Verb::Get => Command::Get,
+                Verb::Set => {
+                    group.words.push(value.clone());
+                    Command::Set(value)
+                }
+                Verb::Del => Command::Del,
+                Verb::Exists => Command::Exists,
+            };
+            group.asks.push(Ask { place, key, command, form: Form::Plain });
+        }
+        Some(group).filter(|group| group.asks.len() > 1)
+    }
+
+    /// The keys that may be deleted by FLUSHALL: those whose slots no key has, or will have soon, that may not be.
+    pub fn may_be_flushed<'a>(&self, keys: &'a [Vec<u8>]) -> Vec<&'a Vec<u8>> {
+        let may = |kind: Kind| matches!(kind, Kind::Mixed | Kind::Grouped);
+        let mut barred: BTreeSet<u16> = BTreeSet::new();
+        barred.extend(keys.iter().filter(|key| !may(self.kind_of(key))).map(|key| slot(key)));
+        for (place, entry) in self.places.iter().enumerate().filter(|(_, place)| !may(place.kind)) {
+            let soon = entry.generation..entry.generation + 4;
+            barred.extend(soon.map(|generation| slot(&self.key_of(place, generation))));
+        }
+        let fits = |key: &&Vec<u8>| may(self.kind_of(key)) && !barred.contains(&slot(key));
+        keys.iter().filter(fits).collect()
     }
 
     /// Takes note of what a client learned. A key that has taken its place when the old one became too costly to judge is
@@ -186,7 +286,7 @@ impl Workload {
         if matches!(ask.form, Form::Expiring(_)) && *told != Told::Failed {
             place.expiring += 1;
         }
-        let searched = matches!(place.kind, Kind::Mixed | Kind::Counter | Kind::Expiring);
+        let searched = matches!(place.kind, Kind::Mixed | Kind::Counter | Kind::Expiring | Kind::Grouped);
         let costly =
             searched && place.unknown >= UNKNOWN_PER_KEY_MAX || place.expiring >= EXPIRING_PER_KEY_MAX;
         if !costly {

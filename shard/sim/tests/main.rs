@@ -1,6 +1,7 @@
 //! The simulator itself, and the product under it: seeds, repeatability, scenarios, and that the simulator can fail.
 
 mod order;
+mod survey;
 
 use sim::{scenarios, Plan, Sums};
 
@@ -25,12 +26,14 @@ fn seeds_hold_and_reach_what_they_are_for() {
     }
     assert!(sums.replied > 50 * 60, "most operations are answered: {} of {}", sums.replied, sums.seeds);
     let wanted = [
+        "a client asked about many keys in one command",
         "a host died",
         "a host died at a turn",
         "all hosts died at once",
         "one direction was cut",
         "a host was paused",
         "an old message was replayed",
+        "a survey was answered",
         "a connection was reset",
         "ballots lost",
         "commands forwarded",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bitcask::{Fingerprint, Kind};
 use paxos::{Ballot, Member};
+use reactor::mutants::planted;
 
 use super::place::Place;
 use super::survey::Lister;
@@ -54,7 +55,7 @@ pub(super) fn merge(
         for (_, entry) in within {
             let item = Item { ballot: entry.ballot, dead: entry.dead, bytes: 0, holder: Some(lister.member) };
             let known = items.entry(entry.fingerprint).or_insert(item);
-            if known.ballot < entry.ballot {
+            if (known.ballot < entry.ballot) != planted(161) {
                 *known = item;
             }
         }

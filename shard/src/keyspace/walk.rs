@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bitcask::Fingerprint;
 use paxos::Member;
+use reactor::mutants::planted;
 use reactor::Disk;
 
 use super::job::Job;
@@ -108,7 +109,7 @@ impl<D: Disk> Shard<D> {
         let partly = survey.at != Place::start(survey.at.slot);
         let plan = |(index, own): (usize, &bitcask::SlotSummary)| {
             let begun = partly && index == 0;
-            match compare.equals(index) >= majority {
+            match compare.equals(index) >= majority || planted(160) {
                 false => Plan::Merge,
                 true if own.records == 0 => Plan::Known(0),
                 true if survey.job.is_count() && !begun => Plan::Known(own.keys),
@@ -204,6 +205,7 @@ fn batch(slot: u16, page: Page, keep_expired: bool) -> Batch {
     for (fingerprint, item) in page.items.iter().filter(|(_, item)| !item.dead) {
         match item.holder {
             None => queue.push_back((*fingerprint, item.bytes)),
+            Some(_) if planted(162) => {}
             Some(member) => match remote.iter_mut().find(|(holder, _)| *holder == member) {
                 Some((_, fingerprints)) => fingerprints.push(*fingerprint),
                 None => remote.push((member, vec![*fingerprint])),

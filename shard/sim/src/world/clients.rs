@@ -6,27 +6,37 @@ use paxos::Member;
 use reactor::clock::{Nanos, MICROSECOND, MILLISECOND};
 use shard::command::Command;
 use shard::reply::Reply;
-use shard::RequestId;
+use shard::{RequestId, Scope};
 use synod_bench::history::{self, OperationId};
 
 use super::core::Input;
+use super::surveys::Asked;
 use super::{Event, Phase, Place, World};
 use crate::class::Class;
 use crate::ledger::show;
 use crate::limits::{DEADLINE_MAX, OVERDUE, PIPELINE_MAX};
 use crate::order::Swap;
 use crate::plan::Plan;
+use crate::survey::Scan;
 use crate::violation::{invariant, Checked, Violation};
 use crate::workload::{Ask, Form, Kind, Told};
+
+/// Of the questions of clients that ask about the keyspace, one in so many does.
+const SURVEY_ONE_IN: u64 = 6;
+
+/// Of the questions of clients that ask about many keys at once, one in so many does.
+const GROUP_ONE_IN: u64 = 4;
 
 /// A client, connected to one core. It asks one question at a time, or a few at once, and goes on when all have ended.
 #[derive(Debug)]
 pub(super) struct Client {
     at: Place,
-    left: u32,
-    waits_for: BTreeSet<RequestId>,
+    pub left: u32,
+    pub waits_for: BTreeSet<RequestId>,
     /// What it asks again, since it may have been done or not.
     again: Option<Ask>,
+    /// A walk through the keys that goes on.
+    pub scan: Option<Scan>,
 }
 
 impl Client {
@@ -34,7 +44,7 @@ impl Client {
         let hosts = u32::from(plan.hosts);
         let core = (id / hosts % u32::from(plan.cores)) as u16;
         let at = Place { host: (id % hosts) as Member, core };
-        Client { at, left: plan.operations, waits_for: BTreeSet::new(), again: None }
+        Client { at, left: plan.operations, waits_for: BTreeSet::new(), again: None, scan: None }
     }
 
     pub fn is_done(&self) -> bool {
@@ -49,6 +59,8 @@ pub(super) enum Asker {
     Client { client: u32, ask: Box<Ask>, operation: OperationId },
     /// The last read of a key.
     LastRead { key: Vec<u8>, operation: OperationId },
+    /// A client that asked about the keyspace. None: it is the last question.
+    Survey { client: Option<u32>, asked: Box<Asked> },
 }
 
 /// A request that has not ended, for the simulator: the host owes a reply.
@@ -61,6 +73,8 @@ pub(super) struct Outstanding {
     pub asker: Asker,
     pub deadline: Nanos,
     pub command: Command,
+    /// The slots of a command about the keyspace; None: all.
+    pub scope: Scope,
     /// It reached the host.
     pub arrived: bool,
 }
@@ -79,9 +93,18 @@ impl World {
             let at = self.now + self.work.between(MILLISECOND, 5 * MILLISECOND);
             return self.schedule(at, Event::Issue(client));
         }
+        if self.plan.classes.has(Class::Surveys) && self.work.below(SURVEY_ONE_IN) == 0 {
+            return self.issue_survey(client, at);
+        }
+        let left = u64::from(self.clients[client as usize].left);
+        if self.plan.classes.has(Class::ManyKeys) && left > 1 && self.work.below(GROUP_ONE_IN) == 0 {
+            if let Some(group) = self.workload.next_group(client, left) {
+                return self.issue_group(client, at, group);
+            }
+        }
         let together =
             if self.plan.classes.has(Class::Pipelines) { self.work.between(1, PIPELINE_MAX) } else { 1 };
-        let together = together.min(u64::from(self.clients[client as usize].left));
+        let together = together.min(left);
         if together > 1 {
             self.label("a client asked several things at once");
         }
@@ -96,16 +119,30 @@ impl World {
         entry.left -= 1;
         let again = entry.again.take();
         let ask = again.unwrap_or_else(|| self.workload.next(client));
+        let command = ask.to_command();
+        self.issue_part(client, at, place, ask, command);
+    }
+
+    /// One question of one key, as a command of its own or as a part of one.
+    pub(super) fn issue_part(
+        &mut self,
+        client: u32,
+        at: Place,
+        place: u32,
+        ask: Ask,
+        command: Command,
+    ) -> RequestId {
         let thread = client * PIPELINE_MAX as u32 + place;
         let operation = self.history.call(thread, &ask.key, ask.command.clone(), self.now);
         let deadline = self.now + self.work.between(30 * MILLISECOND, DEADLINE_MAX);
-        let (command, arrival) = (ask.to_command(), self.client_delay());
+        let arrival = self.client_delay();
         let request = self.open_request(Outstanding {
             at,
             slice: self.ledger.slice_of(&ask.key),
             asker: Asker::Client { client, ask: Box::new(ask), operation },
             deadline,
             command,
+            scope: None,
             arrived: false,
         });
         self.clients[client as usize].waits_for.insert(request);
@@ -116,6 +153,7 @@ impl World {
             patience = self.work.below(200 * MICROSECOND);
         }
         self.schedule(self.now + patience, Event::GiveUp { client, request });
+        request
     }
 
     pub(super) fn open_request(&mut self, outstanding: Outstanding) -> RequestId {
@@ -126,7 +164,7 @@ impl World {
         request
     }
 
-    fn client_delay(&mut self) -> Nanos {
+    pub(super) fn client_delay(&mut self) -> Nanos {
         self.work.between(5 * MICROSECOND, 60 * MICROSECOND)
     }
 
@@ -136,6 +174,7 @@ impl World {
         outstanding.arrived = true;
         let (at, slice) = (outstanding.at, outstanding.slice);
         let (command, deadline) = (outstanding.command.clone(), outstanding.deadline);
+        let scope = outstanding.scope.clone();
         if !self.core(at).is_up() {
             self.outstanding.remove(&request);
             return;
@@ -144,7 +183,7 @@ impl World {
             self.label("a command went to another core");
         }
         let owner = Place { core: slice, ..at };
-        self.arrive(owner, Input::Request { id: request, command, deadline });
+        self.arrive(owner, Input::Request { id: request, command, deadline, scope });
     }
 
     /// A host replies. What the reply claims is checked as it leaves.
@@ -158,9 +197,11 @@ impl World {
         match outstanding.asker {
             Asker::Client { client, ask, operation } => {
                 self.check_claim(&ask, &reply)?;
+                self.note_part(request, &reply)?;
                 self.settle(client, request, &ask, operation, &reply)
             }
             Asker::LastRead { key, operation } => self.on_last_read(place.host, key, operation, reply),
+            Asker::Survey { client, asked } => self.on_survey(place.core, request, client, *asked, &reply),
         }
     }
 
@@ -253,7 +294,7 @@ impl World {
         self.go_on(client);
     }
 
-    fn waits(&self, client: u32, request: RequestId) -> bool {
+    pub(super) fn waits(&self, client: u32, request: RequestId) -> bool {
         self.clients[client as usize].waits_for.contains(&request)
     }
 
@@ -290,12 +331,18 @@ impl World {
             .collect();
         for request in gone {
             let Some(outstanding) = self.outstanding.remove(&request) else { continue };
-            let Asker::Client { client, ask, .. } = outstanding.asker else { continue };
+            let (client, ask) = match outstanding.asker {
+                Asker::Client { client, ask, .. } => (client, Some(ask)),
+                Asker::Survey { client: Some(client), .. } => (client, None),
+                Asker::Survey { client: None, .. } | Asker::LastRead { .. } => continue,
+            };
             if !self.waits(client, request) {
                 continue;
             }
-            self.learn(&ask, &Told::Unknown);
-            self.may_ask_again(client, &ask);
+            if let Some(ask) = ask {
+                self.learn(&ask, &Told::Unknown);
+                self.may_ask_again(client, &ask);
+            }
             self.label("unknown by a reset");
             let after = self.work.between(MILLISECOND / 10, 3 * MILLISECOND);
             self.schedule(self.now + after, Event::GiveUp { client, request });

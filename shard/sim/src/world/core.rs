@@ -7,7 +7,7 @@ use paxos::Member;
 use reactor::clock::Nanos;
 use reactor::sim::{Faults, SimDisk};
 use shard::command::Command;
-use shard::{Config, Effects, Request, RequestId, Shard, Turn};
+use shard::{Config, Effects, Request, RequestId, Scope, Shard, Turn};
 
 use super::host::HostClock;
 use super::losses::Loss;
@@ -22,7 +22,7 @@ use crate::violation::{invariant, Checked, Violation};
 #[derive(Clone, Debug)]
 pub(super) enum Input {
     Message { from: Member, bytes: std::rc::Rc<[u8]> },
-    Request { id: RequestId, command: Command, deadline: Nanos },
+    Request { id: RequestId, command: Command, deadline: Nanos, scope: Scope },
     Signal { peer: Member, up: bool },
     Routes(Vec<Member>),
     Socket(Socket),
@@ -145,9 +145,9 @@ impl Core {
         for input in self.inbox.drain(..) {
             match input {
                 Input::Message { from, bytes } => shard.on_message(&mut turn, from, &bytes),
-                Input::Request { id, command, deadline } => {
+                Input::Request { id, command, deadline, scope } => {
                     let deadline = clock.local(deadline);
-                    shard.submit(&mut turn, Request { id, command, deadline, scope: None });
+                    shard.submit(&mut turn, Request { id, command, deadline, scope });
                 }
                 Input::Signal { peer, up } => shard.on_peer(&mut turn, peer, up),
                 Input::Routes(routes) => shard.set_routes(routes),

@@ -106,6 +106,11 @@ impl World {
                 let detail = format!("{missing} last reads were not answered at all");
                 Err(Violation::new(invariant::CONVERGES, detail))
             }
+            Phase::LastSurveys => {
+                let missing = self.outstanding.len();
+                let detail = format!("{missing} last surveys were not answered at all");
+                Err(Violation::new(invariant::CONVERGES, detail))
+            }
             Phase::Quiet => {
                 let since = self.now;
                 self.phase = Phase::Levelling { since };
@@ -133,6 +138,7 @@ impl World {
                     asker: Asker::LastRead { key: key.clone(), operation },
                     deadline: at + LAST_READ_DEADLINE,
                     command,
+                    scope: None,
                     arrived: false,
                 });
                 self.schedule(at, Event::Ask { request });
@@ -170,7 +176,10 @@ impl World {
     fn end_pass(&mut self) {
         let Phase::LastReads { pass } = self.phase else { return };
         self.queue.retain(|_, event| !matches!(event, Event::Finish));
-        if self.disagreement().is_none() || pass == LAST_PASSES_MAX {
+        if self.disagreement().is_none() {
+            return self.survey_everything();
+        }
+        if pass == LAST_PASSES_MAX {
             self.phase = Phase::Quiet;
             return self.schedule(self.now + QUIET, Event::Finish);
         }
@@ -314,6 +323,7 @@ impl World {
                 ("keys expired", m.expired_keys),
                 ("disk reads", m.disk_reads),
                 ("messages refused", m.messages_refused),
+                ("slots merged by surveys", m.slots_merged),
             ]);
         }
         for (label, count) in sums {

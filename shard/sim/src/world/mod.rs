@@ -5,6 +5,7 @@ mod core;
 mod cuts;
 mod disks;
 mod finish;
+mod groups;
 mod host;
 mod losses;
 mod messages;
@@ -13,6 +14,7 @@ mod replicas;
 mod shadow;
 mod signals;
 mod streams;
+mod surveys;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,8 +27,9 @@ use shard::reply::Reply;
 use shard::RequestId;
 use synod_bench::history::History;
 
+use crate::class::Class;
 use crate::ledger::Ledger;
-use crate::limits::STEPS_MAX;
+use crate::limits::{GROUPED_PLACES, STEPS_MAX};
 use crate::order::Swap;
 use crate::plan::{Plan, Stream, Weather};
 use crate::report::Report;
@@ -36,6 +39,7 @@ use crate::workload::Workload;
 
 use self::core::Core;
 use clients::{Client, Outstanding};
+use groups::Groups;
 use host::Host;
 use messages::Messages;
 use signals::Signals;
@@ -102,6 +106,8 @@ enum Phase {
     Settling { since: Nanos },
     /// Every key is read on every host, until all hosts say the same.
     LastReads { pass: u32 },
+    /// Every slice of every host is asked for its keys.
+    LastSurveys,
     /// All was read; nothing may be under way soon.
     Quiet,
     /// Repair makes all replicas equal.
@@ -129,6 +135,7 @@ pub struct World {
     weather: Weather,
     clients: Vec<Client>,
     outstanding: BTreeMap<RequestId, Outstanding>,
+    groups: Groups,
     last_request: u64,
     workload: Workload,
     history: History,
@@ -154,7 +161,8 @@ impl World {
     pub fn new(plan: Plan, printed: bool) -> World {
         let members = Members::new(plan.hosts).expect("a plan has 3 or 5 hosts");
         let mut work = Stream::Work.rng(plan.seed);
-        let workload = Workload::new(work.fork(), plan.keys);
+        let grouped = if plan.classes.is_drawn(Class::ManyKeys) { GROUPED_PLACES } else { 0 };
+        let workload = Workload::new(work.fork(), plan.keys, grouped);
         let mut ledger = Ledger::new(members, plan.cores);
         workload.keys().iter().for_each(|(key, appended)| ledger.watch(key, *appended));
         let count = usize::from(plan.hosts);
@@ -174,6 +182,7 @@ impl World {
             weather: plan.weather,
             clients: (0..plan.clients).map(|id| Client::new(id, &plan)).collect(),
             outstanding: BTreeMap::new(),
+            groups: Groups::default(),
             last_request: 0,
             workload,
             history: History::new(),
