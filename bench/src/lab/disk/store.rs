@@ -391,7 +391,7 @@ impl Store {
         self.collect();
     }
 
-    /// Flips bits of files, anywhere but in their last part that was written ([`SPARED_BYTES`]): of what was written last no
+    /// Flips bits of files, anywhere but in their last part that was written (1 MiB): of what was written last no
     /// host can tell whether it decayed or was never whole.
     pub fn rot(&mut self, bits: usize, random: &mut SmallRng) {
         let files = self.nodes.values_mut().filter_map(|(node, _)| match node {
