@@ -1,5 +1,7 @@
 //! A disk is lost: what the peers refuse, how the host comes back as a learner, and that no write is lost on the way.
 
+use std::net::TcpStream;
+
 use crate::host::process::run;
 use crate::world::client::Value;
 use crate::world::host::{eventually, Cluster};
@@ -75,6 +77,7 @@ fn a_host_that_lost_its_disk_comes_back_as_a_learner_and_becomes_a_voter() {
     cluster.hosts[1].kill();
     cluster.hosts[2].spawn();
     eventually("it says what it is", || log_of(&cluster, 2).contains("this host is a learner"));
+    eventually("it listens", || TcpStream::connect(&cluster.hosts[2].plain).is_ok());
     cluster.await_peers();
     let learner = |cluster: &Cluster, place: usize| cluster.hosts[place].client().info("learner");
     assert_eq!(learner(&cluster, 2), 1);
