@@ -62,7 +62,8 @@ fn a_repeated_write_is_one_record_per_replica_and_one_round_trip_and_a_read_writ
     assert_eq!(written.since("peer_round_trips", &before), [WRITES, 0, 0]);
     let (records, frames) = (written.since("log_records", &before), written.since("log_frames", &before));
     assert!(records.iter().all(|count| *count <= WRITES + 1), "about one record per write: {records:?}");
-    assert!(frames.iter().all(|count| *count <= WRITES), "at most one frame per write: {frames:?}");
+    // One more, on a host whose frame with the write before was still under way when the counting began.
+    assert!(frames.iter().all(|count| *count <= WRITES + 1), "about one frame per write at most: {frames:?}");
 
     for _ in 0..WRITES {
         assert_eq!(client.call(&["GET", &key]), Value::bulk(&(WRITES - 1).to_string()));
