@@ -143,12 +143,16 @@ impl World {
         core.disk.set_faults(faults);
     }
 
-    /// A damaged host cannot go on: it stays down.
+    /// A damaged host cannot go on: it stays down, or is replaced after a while.
     pub(super) fn give_up_host(&mut self, place: Place, why: &'static str) -> Checked {
         self.label(why);
         self.tell(|| format!("{place}: {why}; host {} stays down", place.host));
         self.hosts[usize::from(place.host)].lost = true;
         self.die(place.host, super::host::Death::Power, None);
+        let (replaced, after) = (self.crash.coin(), self.crash.between(MILLISECOND, 300 * MILLISECOND));
+        if replaced {
+            self.schedule(self.now + after, Event::Replace { host: place.host });
+        }
         Ok(())
     }
 }

@@ -51,19 +51,34 @@ impl World {
         if spared || !self.may_lose(host) {
             return;
         }
-        let entry = &mut self.hosts[usize::from(host)];
-        let (was_up, was_lost) = (entry.is_up(), std::mem::take(&mut entry.lost));
+        if self.hosts[usize::from(host)].lost {
+            return self.replace(host, after);
+        }
+        let was_up = self.hosts[usize::from(host)].is_up();
         self.die(host, Death::Power, Some(after).filter(|_| was_up));
-        let cores = if whole || was_lost { 0..self.plan.cores } else { place.core..place.core + 1 };
+        let cores = if whole { 0..self.plan.cores } else { place.core..place.core + 1 };
         for core in cores {
             self.lose_disk(Place { host, core });
         }
         self.label(if whole { "a host lost all its disks" } else { "a core lost its disk" });
-        if was_lost {
-            self.label("a host that was given up came back");
-            let life = self.hosts[usize::from(host)].life;
-            self.schedule(self.now + after, Event::Start { host, life });
+    }
+
+    /// The operator has thrown the disks of a host away that was given up, and brings it back with others.
+    pub(super) fn may_replace(&mut self, host: Member) {
+        if self.phase == Phase::Faults && self.hosts[usize::from(host)].lost && self.may_lose(host) {
+            self.drop_messages_of(host);
+            self.replace(host, 0);
         }
+    }
+
+    fn replace(&mut self, host: Member, after: Nanos) {
+        self.hosts[usize::from(host)].lost = false;
+        for place in self.places(host) {
+            self.lose_disk(place);
+        }
+        self.label("a host that was given up came back");
+        let life = self.hosts[usize::from(host)].life;
+        self.schedule(self.now + after, Event::Start { host, life });
     }
 
     fn lose_disk(&mut self, place: Place) {

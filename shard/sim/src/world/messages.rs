@@ -63,10 +63,15 @@ impl World {
     /// a newer one.
     pub(super) fn forget_messages_of(&mut self, host: Member) {
         if self.plan.classes.has(Class::Losses) && !self.has_streams() {
-            let of_it = |event: &Event| matches!(event, Event::Deliver { from, to, .. } if *from == host || to.host == host);
-            self.queue.retain(|_, event| !of_it(event));
-            self.messages.kept.retain(|(from, to, _)| *from != host && to.host != host);
+            self.drop_messages_of(host);
         }
+    }
+
+    /// Nothing that a host sent, or that was sent to it, arrives any more.
+    pub(super) fn drop_messages_of(&mut self, host: Member) {
+        let of_it = |event: &Event| matches!(event, Event::Deliver { from, to, .. } if *from == host || to.host == host);
+        self.queue.retain(|_, event| !of_it(event));
+        self.messages.kept.retain(|(from, to, _)| *from != host && to.host != host);
     }
 
     fn launch(&mut self, from: Member, to: Place, bytes: Rc<[u8]>) {

@@ -83,6 +83,8 @@ enum Event {
     Start { host: Member, life: u32 },
     /// A host with a failed slice is started again.
     Restart { host: Member, life: u32 },
+    /// A host that was given up gets new disks.
+    Replace { host: Member },
     /// The way from one host to another is cut, or open again.
     Way { from: Member, to: Member, blocked: bool },
     /// A host in a loop of crashes falls.
@@ -254,6 +256,7 @@ impl World {
                 }
             }
             Event::Restart { host, life } => return self.restart(host, life),
+            Event::Replace { host } => self.may_replace(host),
             Event::Way { from, to, blocked } => {
                 self.set_blocked(from, to, blocked && self.phase == Phase::Faults);
             }
