@@ -1,6 +1,7 @@
 //! What must hold, checked on every event (the list of docs/design/consensus.md, "What must hold").
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use paxos::{Ballot, Member, Members};
 
@@ -99,7 +100,7 @@ impl Checker {
             return Ok(());
         }
         self.chosen.insert(ballot, log.clone());
-        for (above, later) in self.issued.range(ballot.succ()..) {
+        for (above, later) in self.issued.range((Bound::Excluded(ballot), Bound::Unbounded)) {
             ensure(later.extends(log), || format!("{later:?} at {above} undoes {log:?} chosen at {ballot}"))?;
         }
         self.in_line_with_the_confirmed(log)

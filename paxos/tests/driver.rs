@@ -225,6 +225,16 @@ impl Replica {
         self.incarnation = incarnation;
     }
 
+    /// The highest round that this replica has seen.
+    pub fn round(&self) -> u64 {
+        self.round
+    }
+
+    /// Its own ballots lie above this round from now on.
+    pub fn see_round(&mut self, round: u64) {
+        self.round = self.round.max(round);
+    }
+
     /// What is durable here, for who lost it.
     pub fn tell(&self) -> (Ballot, Ballot, Option<Log>) {
         (self.durable.accepted, self.inst.state().chosen_to, self.durable_log.clone())

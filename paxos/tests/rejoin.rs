@@ -32,6 +32,8 @@ enum Fault {
     SameEpoch,
     /// The new life issues ballots that the former one has issued.
     SameLife,
+    /// The new life is not bound by promises of the former one.
+    FreeOfPromises,
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +54,8 @@ enum Body {
     },
     Tell {
         id: u32,
+        /// No promise of the teller from before the epoch is above this round.
+        round: u64,
         accepted: Ballot,
         chosen_to: Ballot,
         log: Option<Log>,
@@ -83,6 +87,8 @@ struct Host {
     coming: Option<Coming>,
     question: u32,
     lives: u32,
+    /// It votes for nothing up to this round: its former life may have promised that. Durable.
+    bar: u64,
 }
 
 #[derive(Default, Debug)]
@@ -121,8 +127,14 @@ impl World<'_> {
         let mutation = Mutation::None;
         let setup =
             Setup { members: count, mutation, quick_disk: false, finish_first, lamport: true, ballots: 0 };
-        let host =
-            |me| Host { replica: Replica::new(me, setup), epoch: 1, coming: None, question: 0, lives: 1 };
+        let host = |me| Host {
+            replica: Replica::new(me, setup),
+            epoch: 1,
+            coming: None,
+            question: 0,
+            lives: 1,
+            bar: 0,
+        };
         World {
             loss: if random.percent(40) { 0 } else { random.next() % 20 },
             random,
@@ -229,7 +241,8 @@ impl World<'_> {
         }
         let silent = self.host(to).coming.is_some();
         match body {
-            Body::Tell { id, accepted, chosen_to, log } => {
+            Body::Tell { id, round, accepted, chosen_to, log } => {
+                self.raise_bar(to, id, round);
                 self.on_tell(from, to, id, (accepted, chosen_to, log))
             }
             Body::TellEpoch { id } => {
@@ -237,6 +250,17 @@ impl World<'_> {
                 Ok(())
             }
             _ if silent => Ok(()),
+            Body::Paxos(
+                Message::Prepare { ballot, .. }
+                | Message::Accept { ballot, .. }
+                | Message::Restamp { ballot, .. },
+            ) if ballot.round <= self.host(to).bar => {
+                let promised = Ballot::new(self.host(to).bar, u32::MAX, u32::MAX);
+                let [accepted, chosen_to, floor] = [Ballot::ZERO; 3];
+                let refusal = Message::Reject { ballot, promised, accepted, chosen_to, floor };
+                self.send(to, from, Body::Paxos(refusal));
+                Ok(())
+            }
             Body::Paxos(message) => self.with(to, |replica, fx| replica.deliver(from, message, fx)),
             Body::AskEpoch { id } => {
                 self.send(to, from, Body::TellEpoch { id });
@@ -247,8 +271,9 @@ impl World<'_> {
                 Ok(())
             }
             Body::Ask { id } => {
+                let round = self.host(to).replica.round();
                 let (accepted, chosen_to, log) = self.host(to).replica.tell();
-                self.send(to, from, Body::Tell { id, accepted, chosen_to, log });
+                self.send(to, from, Body::Tell { id, round, accepted, chosen_to, log });
                 Ok(())
             }
             Body::Settle if !self.host(to).replica.has_read() => {
@@ -274,6 +299,17 @@ impl World<'_> {
             host.epoch = if same { highest } else { highest + 1 };
             host.coming = Some(Coming::Records(BTreeMap::new()));
             self.ask(me);
+        }
+    }
+
+    /// A member is told what may have been promised under older epochs. Of the members that its former life made a promise with
+    /// to a proposer that has not heard of the epoch, at least one is among those that it hears.
+    fn raise_bar(&mut self, me: Member, id: u32, round: u64) {
+        let free = self.fault == Fault::FreeOfPromises;
+        let host = self.host(me);
+        if host.question == id && !free {
+            host.bar = host.bar.max(round);
+            host.replica.see_round(round);
         }
     }
 
@@ -345,9 +381,9 @@ impl World<'_> {
         let host = self.host(me);
         match &host.coming {
             Some(Coming::Saving) if !host.replica.has_unsaved() => {
-                host.coming = None;
                 host.lives += 1;
                 let life = if same_life { 0 } else { host.epoch * 10_000 };
+                host.coming = None;
                 if life > 0 && fault != Fault::SameEpoch {
                     host.replica.start_life(life);
                 }
@@ -371,7 +407,7 @@ impl World<'_> {
         self.counts.losses += 1;
         let at_once = self.fault == Fault::VoteAtOnce;
         let host = self.host(me);
-        host.epoch = 1;
+        (host.epoch, host.bar) = (1, 0);
         host.coming = if at_once { None } else { Some(Coming::Epochs(BTreeMap::new())) };
         self.clients.retain(|_, at| *at != me);
         self.with(me, Replica::lose_log)?;
@@ -565,4 +601,49 @@ fn parts_of_the_rule_are_needed() {
         let (seed, what) = found.unwrap_or_else(|| panic!("{fault:?} was not found: {counts:?}"));
         println!("{fault:?}, {members} members: seed {seed}: {what}");
     }
+}
+
+/// Has the mail among these members delivered and everything written; what goes to or comes from others is lost, and without
+/// `accepts` so are those.
+fn among(world: &mut World<'_>, members: &[Member], accepts: bool) -> Result<(), String> {
+    loop {
+        for me in members {
+            while world.host(*me).replica.has_unsaved() {
+                world.with(*me, Replica::persist)?;
+            }
+        }
+        let Some(wire) = world.net.pop() else { return Ok(()) };
+        let lost = !accepts && matches!(wire.body, Body::Paxos(Message::Accept { .. }));
+        if members.contains(&wire.from) && members.contains(&wire.to) && !lost {
+            world.deliver(wire)?;
+        }
+    }
+}
+
+/// Of five, 3 has the promises of 0 and 1 and accepts its own entry alone. 0 loses its log and comes back by what 1, 2 and 4 tell it,
+/// who have never heard of that entry. If it is not bound by what it promised, 2 can have another entry chosen below with 0 and 4,
+/// and the one of 3 undoes it later.
+fn a_promise_outlives_its_log(fault: Fault) -> Result<(), String> {
+    let mut counts = Counts::default();
+    let mut world = World::new(0, 5, fault, &mut counts);
+    (0..5).for_each(|me| world.host(me).replica.ballots_left = BALLOTS_PER_OP);
+    world.with(3, |replica, fx| replica.start_write(1, fx))?;
+    among(&mut world, &[0, 1, 3], false)?;
+    world.host(0).coming = Some(Coming::Epochs(BTreeMap::new()));
+    world.with(0, Replica::lose_log)?;
+    world.ask(0);
+    among(&mut world, &[0, 1, 2, 4], true)?;
+    assert!(matches!(world.host(0).coming, Some(Coming::Saving)), "three voters have told what they hold");
+    world.host(0).coming = None;
+    world.host(0).replica.start_life(20_000);
+    world.with(2, |replica, fx| replica.start_write(2, fx))?;
+    among(&mut world, &[0, 2, 4], true)?;
+    world.heal()
+}
+
+#[test]
+fn a_promise_of_a_former_life_binds_the_new_one() {
+    assert_eq!(a_promise_outlives_its_log(Fault::None), Ok(()));
+    let what = a_promise_outlives_its_log(Fault::FreeOfPromises).expect_err("the bar is needed");
+    assert!(what.contains("undoes"), "{what}");
 }

@@ -79,11 +79,33 @@ impl<D: Disk> Shard<D> {
                     self.weigh_what_there_is(turn, id);
                 }
             }
+            Message::Prepare { ballot, .. }
+            | Message::Accept { ballot, .. }
+            | Message::Restamp { ballot, .. }
+                if self.is_barred(*ballot) =>
+            {
+                self.refuse_barred(turn, from, slot, key, *ballot);
+            }
             Message::Query { id, holds } if !self.places.contains_key(&reference.1) => {
                 self.answer_query(turn, from, reference, key, *id, *holds);
             }
             _ => self.on_request(turn, from, reference, key, message),
         }
+    }
+
+    /// Whether a former life may have promised somebody not to vote for this ballot ([`crate::repair`]).
+    pub(crate) fn is_barred(&self, ballot: Ballot) -> bool {
+        ballot.round <= self.bar
+    }
+
+    /// Refuses what is barred, as if all up to there were promised.
+    fn refuse_barred(&mut self, turn: &mut Turn<'_, D>, to: Member, slot: u16, key: &[u8], ballot: Ballot) {
+        let promised = Ballot::new(self.bar, u32::MAX, u32::MAX);
+        let [accepted, chosen_to] = [Ballot::ZERO; 2];
+        let message = Message::Reject { ballot, promised, accepted, chosen_to, floor: self.floor };
+        let sender = self.sender();
+        self.metrics.messages_out += 1;
+        turn.effects.message(to, |out| PeerMessage::Paxos { slot, key, message }.encode(sender, out));
     }
 
     fn on_request(

@@ -39,6 +39,8 @@ pub(crate) mod meta {
     pub const EPOCH: u8 = 3;
     /// Whether the core votes: one byte, [`LEARNER`] or [`VOTER`]. Without it, what the configuration says.
     pub const ROLE: u8 = 4;
+    /// The round up to which the core votes for nothing, because a life of it before a loss may have promised that: eight bytes.
+    pub const BAR: u8 = 5;
     /// It lost what it had promised, and votes for nothing.
     pub const LEARNER: u8 = 1;
     /// It has taken over what it had lost.
@@ -88,6 +90,8 @@ pub struct Shard<D> {
     pub(crate) node: u32,
     pub(crate) incarnation: u32,
     pub(crate) floor: Ballot,
+    /// Of what peers ask up to this round, nothing is promised or accepted: a former life may have promised it to others.
+    pub(crate) bar: u64,
     /// The config epoch that this core works under.
     pub(crate) epoch: u32,
     /// A newer epoch is being made durable: until then nothing is answered.
@@ -159,6 +163,7 @@ impl<D: Disk> Shard<D> {
             node: config.node(),
             incarnation: 0,
             floor: Ballot::ZERO,
+            bar: 0,
             epoch: config.epoch,
             epoch_saving: None,
             fast_above: 0,
@@ -343,7 +348,8 @@ impl<D: Disk> Shard<D> {
         self.losses = recovered.losses;
         self.loss = self.store.loss().cloned();
         self.floor = self.store.meta(meta::FLOOR).and_then(floor_of).unwrap_or(Ballot::ZERO);
-        self.round = recovered.round_max.max(self.floor.round);
+        self.bar = self.store.meta(meta::BAR).and_then(bar_of).unwrap_or(0);
+        self.round = recovered.round_max.max(self.floor.round).max(self.bar);
         self.incarnation = before.checked_add(1).expect("four billion starts");
         if planted(101) {
             self.incarnation = before.max(1);
@@ -633,6 +639,10 @@ impl<D: Disk> Shard<D> {
             }
         }
     }
+}
+
+fn bar_of(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
 fn floor_of(bytes: &[u8]) -> Option<Ballot> {

@@ -122,7 +122,7 @@ impl<D: Disk> Shard<D> {
                 && crate::slot::slot(accept.key) == accept.slot
                 && Record::check(accept.entry).is_ok()
         };
-        here && voters && readable()
+        here && voters && !self.is_barred(accept.ballot) && readable()
     }
 
     /// The record of a vote is durable: it is told, unless an entity tells it.

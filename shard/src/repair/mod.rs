@@ -236,11 +236,11 @@ impl<D: Disk> Shard<D> {
 
     /// Answers a question.
     fn say_repair(&mut self, turn: &mut Turn<'_, D>, to: Member, id: u64, said: RepairSaid<'_>) {
-        let (sender, floor) = (self.sender(), self.floor);
+        let (sender, floor, round) = (self.sender(), self.floor, self.round);
         let busy = self.repair.load.here_until > turn.clock.now;
         self.metrics.messages_out += 1;
         turn.effects.message(to, |out| {
-            PeerMessage::RepairAnswer(RepairAnswer { id, busy, floor, said }).encode(sender, out);
+            PeerMessage::RepairAnswer(RepairAnswer { id, busy, floor, round, said }).encode(sender, out);
         });
     }
 
@@ -252,7 +252,7 @@ impl<D: Disk> Shard<D> {
         epoch: u32,
         answer: RepairAnswer<'_>,
     ) {
-        if !self.see_round(answer.floor.round) {
+        if !self.see_round(answer.floor.round.max(answer.round)) {
             self.metrics.messages_refused += 1;
             return;
         }
@@ -262,7 +262,7 @@ impl<D: Disk> Shard<D> {
         if answer.said == RepairSaid::Epoch {
             return self.on_epoch_told(turn, from, epoch, answer.id);
         }
-        self.note_floor(answer.floor);
+        self.note_bounds(answer.floor, answer.round);
         match answer.said {
             RepairSaid::Epoch => {}
             RepairSaid::Same => self.on_range(turn, from, answer.id, None),

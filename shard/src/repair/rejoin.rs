@@ -4,6 +4,10 @@
 //! many voters hold nothing that is not here that every majority has one of them. Only records that are proven chosen are taken
 //! over, so that they may count as votes. Then its role, the highest floor it heard of, and an incarnation of this epoch's own
 //! range are written behind all the copies; when they are durable, so are those.
+//!
+//! What its former life promised is lost, and binds it all the same: a proposer that has not heard of the epoch may hold such a promise, and
+//! an entry that it accepted alone. At least one other member of the majority that made that promise is among those who answered, and
+//! its round counter was not below it. So the new life votes for nothing up to the highest of these counters, its *bar*.
 
 use std::collections::BTreeMap;
 
@@ -28,9 +32,9 @@ pub(super) enum Coming {
     /// Voters are asked for their epochs, by one question whose id is drawn: what is old and answers a former life bears another.
     Epochs { question: u64, told: BTreeMap<Member, u32>, at: Nanos },
     /// What was lost is taken over: for each slot, who holds nothing that is not here.
-    Slots { first: u16, level_with: Vec<MemberSet>, floor: Ballot, at: Nanos },
+    Slots { first: u16, level_with: Vec<MemberSet>, floor: Ballot, bar: u64, at: Nanos },
     /// The new role is being made durable.
-    Saving { lsn: bitcask::Lsn, incarnation: u32, floor: Ballot },
+    Saving { lsn: bitcask::Lsn, incarnation: u32, floor: Ballot, bar: u64 },
 }
 
 impl Coming {
@@ -138,20 +142,20 @@ impl<D: Disk> Shard<D> {
         let (first, last) = self.config.slots();
         let level_with = vec![MemberSet::EMPTY; usize::from(last - first) + 1];
         let at = turn.clock.now + REJOIN_NS;
-        self.repair.coming = Coming::Slots { first, level_with, floor: Ballot::ZERO, at };
+        self.repair.coming = Coming::Slots { first, level_with, floor: Ballot::ZERO, bar: 0, at };
         self.repair.look = Look::Resting { at: turn.clock.now };
     }
 
-    /// The floor of a voter, as of an answer under the present epoch.
-    pub(super) fn note_floor(&mut self, theirs: Ballot) {
-        if let Coming::Slots { floor, .. } = &mut self.repair.coming {
-            *floor = theirs.max(*floor);
+    /// The floor and the round counter of a voter, as of an answer under the present epoch.
+    pub(super) fn note_bounds(&mut self, theirs: Ballot, round: u64) {
+        if let Coming::Slots { floor, bar, .. } = &mut self.repair.coming {
+            (*floor, *bar) = (theirs.max(*floor), round.max(*bar));
         }
     }
 
     /// Everything is here, durable or on its way to the log: the new role goes behind it.
     fn save_role(&mut self) {
-        let Coming::Slots { floor, .. } = self.repair.coming else { return };
+        let Coming::Slots { floor, bar, .. } = self.repair.coming else { return };
         let range = (self.epoch - 1) << STARTS_BITS;
         let incarnation = (self.incarnation + 1).max(range + 1);
         let mut bytes = Vec::with_capacity(16);
@@ -159,25 +163,26 @@ impl<D: Disk> Shard<D> {
         let written = self
             .store
             .append_meta(meta::FLOOR, &bytes)
+            .and_then(|_| self.store.append_meta(meta::BAR, &bar.to_le_bytes()))
             .and_then(|_| self.store.append_meta(meta::INCARNATION, &incarnation.to_le_bytes()))
             .and_then(|_| self.store.append_meta(meta::ROLE, &[meta::VOTER]));
         // What the log does not take now it takes at the next try.
         if let Ok(lsn) = written {
-            self.repair.coming = Coming::Saving { lsn, incarnation, floor };
+            self.repair.coming = Coming::Saving { lsn, incarnation, floor, bar };
         }
     }
 
     /// Records up to this one are durable.
     pub(crate) fn on_role_persisted(&mut self, turn: &mut Turn<'_, D>, lsn: bitcask::Lsn) {
-        let Coming::Saving { lsn: own, incarnation, floor } = self.repair.coming else { return };
+        let Coming::Saving { lsn: own, incarnation, floor, bar } = self.repair.coming else { return };
         if own > lsn {
             return;
         }
         assert!(incarnation > self.incarnation, "a new life has an incarnation of its own");
         self.config.learner = false;
         self.incarnation = incarnation;
-        self.floor = floor;
-        self.round = self.round.max(floor.round);
+        (self.floor, self.bar) = (floor, bar);
+        self.round = self.round.max(floor.round).max(bar);
         self.fast_above = self.round;
         let handed_over = std::mem::take(&mut self.forwards);
         self.former = Some(handed_over).filter(|former| !former.travelling.is_empty());

@@ -75,6 +75,8 @@ pub struct RepairAnswer<'a> {
     pub busy: bool,
     /// The sender's floor at this moment.
     pub floor: Ballot,
+    /// The sender's round counter at this moment: all that it ever promised lies at or below it.
+    pub round: u64,
     /// The answer.
     pub said: RepairSaid<'a>,
 }
@@ -224,6 +226,7 @@ impl<'a> RepairAnswer<'a> {
         out.extend_from_slice(&self.id.to_le_bytes());
         out.push(u8::from(self.busy));
         put_ballot(out, self.floor);
+        out.extend_from_slice(&self.round.to_le_bytes());
         match &self.said {
             RepairSaid::Same => out.push(SAME),
             RepairSaid::Epoch => out.push(EPOCH),
@@ -254,7 +257,7 @@ impl<'a> RepairAnswer<'a> {
     pub(super) fn decode(mut reader: Reader<'a>) -> Result<RepairAnswer<'a>, Malformed> {
         let id = reader.u64()?;
         let busy = take_flag(&mut reader)?;
-        let floor = reader.ballot()?;
+        let (floor, round) = (reader.ballot()?, reader.u64()?);
         let said = match reader.u8()? {
             SAME => {
                 reader.end()?;
@@ -297,7 +300,7 @@ impl<'a> RepairAnswer<'a> {
             }
             _ => return Err(reader.malformed()),
         };
-        Ok(RepairAnswer { id, busy, floor, said })
+        Ok(RepairAnswer { id, busy, floor, round, said })
     }
 }
 

@@ -19,7 +19,7 @@ fn ask(asked: RepairAsked) -> PeerMessage<'static> {
 }
 
 fn answer(said: RepairSaid<'static>) -> PeerMessage<'static> {
-    PeerMessage::RepairAnswer(RepairAnswer { id: 3, busy: true, floor: BALLOT, said })
+    PeerMessage::RepairAnswer(RepairAnswer { id: 3, busy: true, floor: BALLOT, round: 11, said })
 }
 
 fn listed(hi: u64) -> Listed {

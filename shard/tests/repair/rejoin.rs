@@ -7,7 +7,7 @@ use shard::reply::Reply;
 use shard::wire::{PeerMessage, RepairSaid};
 
 use super::{keys, level, set, settled};
-use crate::keyspace::cluster::{Cluster, ACCEPT, MS};
+use crate::keyspace::cluster::{Cluster, ACCEPT, MS, REPAIR_ANSWER};
 
 /// The host comes back without its data, as a learner.
 fn lose(cluster: &mut Cluster, host: usize) {
@@ -63,6 +63,41 @@ fn what_a_pair_chose_survives_the_loss_of_one() {
         come_back(&mut cluster, 2, 5_000);
         cluster.cut_off(1);
         assert_eq!(cluster.ask(0, &[b"GET", b"k"]), Reply::Bulk(b"acknowledged".to_vec()), "seed {seed}");
+    }
+}
+
+/// Of five, 3 has the promises of 0 and 1 for its write and accepts it alone. 0 loses its log and comes back by what 1, 2 and 4 tell
+/// it. What 2 then writes with 0 and 4 must lie above what 3 holds, or 3 undoes it when it is back.
+#[test]
+fn what_a_former_life_promised_binds_the_new_one() {
+    for seed in 0..5 {
+        let mut cluster = Cluster::new(5, 400 + seed);
+        for host in 0..5 {
+            cluster.hosts[host].shard.set_routes(vec![host as u8]);
+        }
+        let among =
+            |hosts: &'static [usize], from: usize, to: usize| hosts.contains(&from) && hosts.contains(&to);
+        cluster.loss = Box::new(move |from, to, bytes| bytes[0] == ACCEPT || !among(&[0, 1, 3], from, to));
+        let write = cluster.submit(3, &[b"SET", b"k", b"unknown"], None, 30);
+        assert!(matches!(cluster.wait(write), Reply::Error(text) if text.starts_with("UNCERTAIN")));
+        cluster.cut_off(3);
+        // What would tell 2 how far 3 had counted is lost, too.
+        cluster.loss = Box::new(move |from, to, bytes| {
+            let apart = from == 3 || to == 3 || from == 1 && to != 0 || from != 0 && to == 1;
+            apart || from == 0 && bytes[0] == REPAIR_ANSWER
+        });
+        cluster.repair = true;
+        lose(&mut cluster, 0);
+        come_back(&mut cluster, 0, 10_000);
+        cluster.loss = Box::new(move |from, to, _| !among(&[0, 2, 4], from, to));
+        [1, 3].into_iter().for_each(|away| cluster.link(2, away, false));
+        assert_eq!(cluster.ask(2, &[b"SET", b"k", b"acknowledged"]), Reply::OK, "seed {seed}");
+        cluster.heal();
+        for host in [3, 0, 1] {
+            let shown = cluster.ask(host, &[b"GET", b"k"]);
+            assert_eq!(shown, Reply::Bulk(b"acknowledged".to_vec()), "seed {seed}, host {host}");
+        }
+        level(&mut cluster, 20_000);
     }
 }
 
