@@ -8,6 +8,7 @@
 //! whole lineage, and "extends" is "has it as a prefix": the strongest check there is, on the wire, without hooks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use paxos::{AcceptorState, Ballot, Member, MemberSet, Members, Message, Report};
 use shard::record::{CommandId, Record};
@@ -237,7 +238,7 @@ impl Key {
         entry.chosen = true;
         self.newest_chosen = self.newest_chosen.max(ballot);
         let entry = &self.entries[&ballot];
-        for (above, other) in self.entries.range(ballot.succ()..) {
+        for (above, other) in self.entries.range((Bound::Excluded(ballot), Bound::Unbounded)) {
             self.extends((*above, other), (ballot, entry), name)?;
         }
         if let Some((below, other)) = self.chosen_below(ballot) {

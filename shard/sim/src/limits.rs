@@ -48,6 +48,9 @@ pub const DEADLINE_MAX: Nanos = SECOND;
 /// Questions that a client asks at once, at most. The search for a linear order gets costly with many on one key.
 pub const PIPELINE_MAX: u64 = 5;
 
+/// Where disks are lost, clients keep a third of their questions until all learners are voters again, but no longer than this.
+pub const HELD_BACK_UNTIL_MAX: Nanos = 6 * SECOND;
+
 /// Keys of a command of many, at most: a question of its own each, for the history.
 pub const GROUP_MAX: u64 = 4;
 

