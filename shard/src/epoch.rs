@@ -85,7 +85,7 @@ impl<D: Disk> Shard<D> {
             return;
         }
         match self.store.append_meta(meta::EPOCH, &epoch.to_le_bytes()) {
-            Ok(lsn) => self.epoch_saving = Some(lsn),
+            Ok(lsn) => self.epoch_saving = Some(lsn).filter(|_| !planted(165)),
             // Without room for it the core stays where it is, and is no use to those who went on.
             Err(_) => return,
         }

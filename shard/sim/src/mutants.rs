@@ -98,6 +98,7 @@ pub const ALL: &[Mutant] = &[
     mutant(161, "a survey takes the older of two records of a key"),
     mutant(162, "a survey passes over keys that only other replicas hold"),
     mutant(164, "a learner that votes again goes on with the incarnations of its former life"),
+    mutant(165, "a core answers in an epoch that is not durable"),
     mutant(201, "the log reports a frame as durable when its write starts"),
     mutant(202, "the log does not sync its writes"),
     mutant(203, "a failed write of the log is taken for done"),
