@@ -227,7 +227,7 @@ impl Table {
                 self.more.remove(index);
                 return Some(cell);
             }
-            (None, None) => leaf.low = Fingerprint::MIN,
+            (None, None) => *leaf = Leaf { low: Fingerprint::MIN, entries: Vec::new() },
         }
         let leaf = self.leaf_mut(index);
         if leaf.entries.capacity() > 2 * leaf.entries.len() + LEAF_GROWTH {
