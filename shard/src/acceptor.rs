@@ -44,7 +44,7 @@ impl<D: Disk> Shard<D> {
             PeerMessage::SlotQuery(query) => self.on_slot_query(turn, from, &query),
             PeerMessage::SlotAnswer(answer) => self.on_slot_answer(turn, from, answer),
             PeerMessage::RepairAsk(ask) => self.on_repair_ask(turn, from, &ask),
-            PeerMessage::RepairAnswer(answer) => self.on_repair_answer(turn, from, theirs.epoch, answer),
+            PeerMessage::RepairAnswer(answer) => self.on_repair_answer(turn, from, theirs, answer),
         }
     }
 

@@ -6,7 +6,7 @@ use std::mem;
 
 use ahash::RandomState;
 use bitcask::{Bitcask, Fingerprint, FingerprintHasher, Kind, Record as LogRecord, Stamp};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use paxos::{AcceptorState, Ballot, Instance, Member, Members, Message, Output, Recorded};
 use reactor::clock::Nanos;
 use reactor::mutants::planted;
@@ -81,6 +81,8 @@ pub(crate) enum Change {
     Entity(EntityId, paxos::Token),
     /// A vote's.
     Vote(VoteId),
+    /// The removal of a tombstone.
+    Removal(Fingerprint),
 }
 
 /// One core's keys. See the crate's essay.
@@ -113,6 +115,8 @@ pub struct Shard<D> {
     pub(crate) votes: Slab<Vote>,
     /// What is under way, by the fingerprint of its key.
     pub(crate) places: HashMap<Fingerprint, Place, FingerprintHasher>,
+    /// Keys whose tombstone goes: the removal is in the log and not durable. What is stepped meanwhile is stepped without it.
+    pub(crate) removing: HashSet<Fingerprint, FingerprintHasher>,
     pub(crate) touched: Vec<EntityId>,
     pub(crate) waiting: VecDeque<Waiting>,
     tickets: HashMap<bitcask::Ticket, Loading, RandomState>,
@@ -149,6 +153,8 @@ pub(crate) enum Loading {
     Survey(crate::keyspace::SurveyRead),
     /// A record for a peer that lacks it.
     Serving(crate::repair::ServingRead),
+    /// A tombstone that may go.
+    Dropping(crate::repair::DroppingRead),
 }
 
 impl<D: Disk> Shard<D> {
@@ -177,6 +183,7 @@ impl<D: Disk> Shard<D> {
             entities: Slab::new(),
             votes: Slab::new(),
             places: HashMap::with_hasher(FingerprintHasher),
+            removing: HashSet::with_hasher(FingerprintHasher),
             touched: Vec::new(),
             waiting: VecDeque::new(),
             tickets: HashMap::with_hasher(hashes()),
@@ -251,9 +258,19 @@ impl<D: Disk> Shard<D> {
         (self.entities.len() + self.votes.len(), self.commands)
     }
 
-    /// What is durable about a key: for the simulator, which compares it with what this core says.
+    /// What is durable about a key: for the simulator, which compares it with what this core says. Where nothing is held, the
+    /// floor stands for the promise.
     pub fn inspect(&self, key: &[u8]) -> AcceptorState {
-        self.durable_state(self.store.key_ref(crate::slot::slot(key), key)).0
+        let (mut state, _) = self.stored_state(self.store.key_ref(crate::slot::slot(key), key));
+        if state.accepted.is_zero() {
+            state.promised = state.promised.max(self.durable_floor());
+        }
+        state
+    }
+
+    /// The ballot that entities refuse up to that are absent here.
+    pub fn floor(&self) -> Ballot {
+        self.floor
     }
 
     /// Changes the limits of values and keys.
@@ -399,6 +416,7 @@ impl<D: Disk> Shard<D> {
             match waiting.change {
                 Change::Entity(id, token) => self.on_entity_persisted(turn, id, token),
                 Change::Vote(id) => self.on_vote_persisted(turn, id),
+                Change::Removal(fingerprint) => drop(self.removing.remove(&fingerprint)),
             }
         }
         self.on_epoch_persisted(lsn);
@@ -435,6 +453,7 @@ impl<D: Disk> Shard<D> {
         self.entities.clear();
         self.votes.clear();
         self.places.clear();
+        self.removing.clear();
         self.waiting.clear();
         self.tickets.clear();
         self.timers.clear();
@@ -468,6 +487,7 @@ impl<D: Disk> Shard<D> {
             Loading::Entity(id) => self.on_loaded(turn, id, result),
             Loading::Survey(read) => self.on_survey_read(turn, read, result),
             Loading::Serving(read) => self.on_serving_read(turn, read, result),
+            Loading::Dropping(read) => self.on_dropping_read(turn, read, result),
         }
     }
 
@@ -645,7 +665,8 @@ fn bar_of(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(bytes.try_into().ok()?))
 }
 
-fn floor_of(bytes: &[u8]) -> Option<Ballot> {
+/// The floor of its encoding.
+pub(crate) fn floor_of(bytes: &[u8]) -> Option<Ballot> {
     crate::wire::bytes::Reader::new(bytes, "floor").ballot().ok()
 }
 

@@ -95,8 +95,17 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// The acceptor state of a key as the directory has it.
+    /// The acceptor state of a key from which an instance goes on: as the directory has it, or, where the removal of a
+    /// tombstone is on its way to the log, as it will have it. What is written from now on is durable after that.
     pub(crate) fn durable_state(&self, reference: KeyRef) -> (AcceptorState, Option<Held>) {
+        if !self.removing.is_empty() && self.removing.contains(&reference.1) {
+            return (AcceptorState::default(), None);
+        }
+        self.stored_state(reference)
+    }
+
+    /// The acceptor state of a key as the directory has it.
+    pub(crate) fn stored_state(&self, reference: KeyRef) -> (AcceptorState, Option<Held>) {
         let info = self.store.info_as(reference);
         let promised = info.promised.map_or(Ballot::ZERO, ballot_of);
         let Some(entry) = info.entry.filter(|entry| entry.kind == Kind::Value || !planted(118)) else {

@@ -91,6 +91,7 @@ impl<D: Disk> Shard<D> {
         }
         self.epoch = epoch;
         self.fast_above = self.round;
+        self.void_comparison();
         let ids: Vec<EntityId> = self.entities.iter().map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.void_answers(turn, id));
     }

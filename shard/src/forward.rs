@@ -25,7 +25,7 @@ use crate::patience::Patience;
 use crate::record::CommandId;
 use crate::reply::Reply;
 use crate::turn::{Request, RequestId, Turn};
-use crate::wire::{Forward, PeerMessage};
+use crate::wire::{Forward, PeerMessage, Watermark};
 
 /// A travelling command of this core that is not settled.
 #[derive(Debug)]
@@ -38,14 +38,6 @@ pub(crate) struct Travelling {
     /// The member that has it, until it answers or this core takes the command back.
     pub at: Option<Member>,
     pub sent_at: Nanos,
-}
-
-/// What a peer's core said of its own travelling commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Watermark {
-    pub node: u32,
-    pub incarnation: u32,
-    pub settled_below: u64,
 }
 
 /// The travelling commands of this core, and the watermarks of the others.
@@ -106,16 +98,7 @@ impl Forwards {
         if self.is_stale(id) {
             return false;
         }
-        let new = Watermark { node: id.node, incarnation: id.incarnation, settled_below };
-        let before = self
-            .watermarks
-            .iter()
-            .find(|watermark| watermark.node == id.node)
-            .map(|watermark| watermark.incarnation);
-        self.learn(new);
-        if before != Some(id.incarnation) {
-            self.taken_in.retain(|(node, _)| *node != id.node);
-        }
+        self.learn(Watermark { node: id.node, incarnation: id.incarnation, settled_below });
         let settled =
             self.taken_in.range((id.node, 0)..(id.node, settled_below)).copied().collect::<Vec<_>>();
         settled.iter().for_each(|one| {
@@ -124,13 +107,17 @@ impl Forwards {
         self.taken_in.insert((id.node, id.seq)) || planted(110)
     }
 
-    fn learn(&mut self, new: Watermark) {
+    /// Takes over what a core's commands are known to be settled up to. Of a new start of it nothing was taken in before.
+    pub fn learn(&mut self, new: Watermark) {
         match self.watermarks.iter_mut().find(|watermark| watermark.node == new.node) {
             Some(watermark) if watermark.incarnation == new.incarnation => {
                 watermark.settled_below = watermark.settled_below.max(new.settled_below);
             }
-            Some(watermark) if watermark.incarnation < new.incarnation => *watermark = new,
-            Some(_) => {}
+            Some(watermark) if watermark.incarnation > new.incarnation => {}
+            Some(watermark) => {
+                *watermark = new;
+                self.taken_in.retain(|(node, _)| *node != new.node);
+            }
             None => self.watermarks.push(new),
         }
     }
@@ -224,7 +211,8 @@ impl<D: Disk> Shard<D> {
     /// Every travelling command of this core below this is settled.
     pub(crate) fn own_settled_below(&self) -> u64 {
         let first = self.forwards.travelling.keys().next();
-        first.copied().unwrap_or(self.forwards.last_seq + 1)
+        // Behind the last number, whether that one travelled or not.
+        first.copied().unwrap_or(self.forwards.last_seq + 2)
     }
 
     /// A command of this core has been answered.

@@ -62,6 +62,7 @@ impl<D: Disk> Shard<D> {
         self.links_up[usize::from(member)] = up;
         self.peers_up[usize::from(member)] = up && !self.learners[usize::from(member)];
         if !up {
+            self.void_comparison();
             self.take_back_forwards(turn, Some(member));
             self.give_up_former(turn, |travelling, _| travelling.at == Some(member));
         } else if self.status == Status::Ready {

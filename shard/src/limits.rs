@@ -123,7 +123,7 @@ pub const SURVEY_REPLY_BYTES_MAX: usize = 64 << 20;
 /// Keys that one SCAN looks at, whatever its COUNT says: a reply of some megabytes.
 pub const SCAN_COUNT_MAX: u64 = 100_000;
 
-/// Records that a survey looks at in one turn: about a millisecond, so that commands go on beside it.
+/// Records that a survey, or a sweep for tombstones, looks at in one turn: about a millisecond, so that commands go on beside it.
 pub const SURVEY_TURN_RECORDS: usize = 8192;
 
 /// Deletions that a FLUSHALL has under way: enough to fill the log's frames, few enough to leave room for clients.
@@ -205,6 +205,17 @@ pub const REPAIR_BYTES_PER_SECOND: u64 = 128 << 20;
 /// Records that repair takes over in a second, per core, while nobody has commands to serve.
 pub const REPAIR_RECORDS_PER_SECOND: u64 = 250_000;
 
+/// Tombstones in one question whether they may be dropped: half a millisecond of work, and 7 KiB.
+pub const DROP_BATCH: usize = 256;
+
+/// Bytes of their keys, which the word to drop names: the longest key fits, and a frame is not filled.
+pub const DROP_BATCH_BYTES: usize = 256 << 10;
+
+/// Reads from disk under way for tombstones that may be dropped: half of what copies for peers may have.
+pub const DROP_READS_MAX: usize = REPAIR_READS_MAX / 2;
+
+const _: () = assert!(DROP_BATCH < LIST_ENTRIES_MAX && DROP_BATCH <= u16::MAX as usize);
+const _: () = assert!(KEY_BYTES_MAX <= DROP_BATCH_BYTES && DROP_BATCH_BYTES + DROP_BATCH * 20 < 1 << 19);
 const _: () = assert!(REPAIR_FETCH_BYTES_BUSY < REPAIR_FETCH_BYTES && REPAIR_FETCH_BYTES < 1 << 20);
 const _: () = assert!((REPAIR_FETCH_BYTES as u64) < REPAIR_FLIGHT_BYTES_MAX);
 const _: () = assert!(REPAIR_WANTS_MAX <= u16::MAX as usize && SLOTS as usize * 18 < 1 << 20);

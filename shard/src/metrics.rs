@@ -65,6 +65,8 @@ pub struct Metrics {
     pub survey_restarts: u64,
     /// Answers with keys to the surveys of peers.
     pub survey_answers: u64,
+    /// Tombstones that every member agreed to drop, dropped here.
+    pub tombstones_dropped: u64,
     /// Reads of keys that had a value.
     pub keyspace_hits: u64,
     /// Reads of keys that had none.

@@ -116,7 +116,23 @@ pub fn messages() -> Vec<Vec<u8>> {
     ];
     messages.extend(paxos_messages());
     messages.extend(survey_messages());
+    messages.extend(dropping_messages());
     messages
+}
+
+/// What is said before a tombstone of the key `k` goes, laid out as docs/formats/peer-message.md has it.
+fn dropping_messages() -> Vec<Vec<u8>> {
+    let slot = shard::slot::slot(b"k").to_le_bytes();
+    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0];
+    let ballot = [4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0];
+    let watermark = [0, 0, 2, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0];
+    let fingerprint = [7, 0, 0, 0, 0, 0, 0, 0, 8, 0];
+    let bodies: [(u8, Vec<u8>); 3] = [
+        (24, [&[10][..], &slot, &[1], &watermark, &fingerprint, &ballot].concat()),
+        (24, [&[11][..], &slot, &[1, 0, 0, 0, b'k'], &ballot].concat()),
+        (25, [&[0][..], &ballot, &[9, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0]].concat()),
+    ];
+    bodies.into_iter().map(|(kind, body)| [head(kind), body].concat()).collect()
 }
 
 /// Messages about the key `k`, laid out as docs/formats/peer-message.md has them.

@@ -160,6 +160,8 @@ metrics! {
     RepairBytes: Counter "synod_repair_copied_bytes_total";
     /// Keys whose record nobody could prove to be chosen, and which were settled at a fresh ballot.
     RepairSettled: Counter "synod_repair_settled_keys_total";
+    /// Tombstones dropped because every host agreed that nobody needs them.
+    TombstonesDropped: Counter "synod_repair_dropped_tombstones_total";
     /// Damaged logs that were put aside and still lie in the core's directory.
     LogsAside: Gauge "synod_repair_logs_aside";
     /// Incarnation: how often this core has started on its data.

@@ -115,6 +115,9 @@ pub struct RepairStatus {
     pub copied_records: u64,
     /// Bytes of them.
     pub copied_bytes: u64,
+    /// Tombstones dropped since the start because every host agreed to it.
+    #[serde(default)]
+    pub dropped_tombstones: u64,
     /// Damaged logs that were put aside and still lie in the data directory, as `lost-...` files.
     #[serde(default)]
     pub logs_aside: u64,
@@ -187,6 +190,7 @@ pub fn status(view: &HostView) -> Status {
             bytes_behind: sum(Metric::BytesBehind),
             copied_records: sum(Metric::RepairRecords),
             copied_bytes: sum(Metric::RepairBytes),
+            dropped_tombstones: sum(Metric::TombstonesDropped),
             logs_aside: sum(Metric::LogsAside),
         },
         uptime_seconds: view.started.elapsed().as_secs(),

@@ -139,6 +139,7 @@ impl Core {
             (Metric::RepairRecords, repair.copied),
             (Metric::RepairBytes, repair.copied_bytes),
             (Metric::RepairSettled, repair.settled),
+            (Metric::TombstonesDropped, shard.tombstones_dropped),
             (Metric::LogsAside, u64::from(self.shard.losses())),
             (Metric::Incarnation, u64::from(self.shard.incarnation())),
         ];
@@ -204,6 +205,7 @@ impl Core {
             repair_records: repair.entities_behind,
             repair_bytes: repair.bytes_to_go,
             repair_copied: repair.copied,
+            tombstones_dropped: shard.tombstones_dropped,
             logs_aside: u64::from(self.shard.losses()),
             proposals_fast: shard.fast_proposals,
             proposals_classic: shard.classic_proposals,
@@ -287,6 +289,7 @@ pub(super) fn add(sum: &mut InfoSource, other: &InfoSource) {
     sum.repair_records += other.repair_records;
     sum.repair_bytes += other.repair_bytes;
     sum.repair_copied += other.repair_copied;
+    sum.tombstones_dropped += other.tombstones_dropped;
     sum.logs_aside += other.logs_aside;
     sum.stats.merge(&other.stats);
 }

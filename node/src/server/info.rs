@@ -71,6 +71,8 @@ pub struct InfoSource {
     pub repair_bytes: u64,
     /// Records taken over from other hosts.
     pub repair_copied: u64,
+    /// Tombstones dropped here because every host agreed to it.
+    pub tombstones_dropped: u64,
     /// Damaged logs that were put aside and still lie in the data directory.
     pub logs_aside: u64,
     /// Proposals chosen by the fast path.
@@ -281,6 +283,7 @@ fn synod_section(source: &InfoSource, out: &mut Lines<'_>) {
         ("repair_behind_records", source.repair_records),
         ("repair_behind_bytes", source.repair_bytes),
         ("repair_copied_records", source.repair_copied),
+        ("tombstones_dropped", source.tombstones_dropped),
         ("logs_aside", source.logs_aside),
         ("peers_up", source.peers_up),
         ("peers_up_learners", source.learners_up),

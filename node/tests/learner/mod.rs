@@ -96,6 +96,7 @@ fn a_host_that_lost_its_disk_comes_back_as_a_learner_and_becomes_a_voter() {
     cluster.hosts[1].start();
     cluster.await_peers();
     eventually("it is a voter", || learner(&cluster, 2) == 0);
+    // The last core to become one is seen by INFO before its line has reached the file.
     eventually("it says so", || log_of(&cluster, 2).contains("votes again"));
     eventually("the others know", || {
         (0..2).all(|place| cluster.hosts[place].client().info("peers_up_learners") == 0)

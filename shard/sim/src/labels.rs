@@ -52,6 +52,7 @@ pub const WANTED: &[&str] = &[
     "a survey failed",
     "a survey was answered",
     "a sync failed in a copy's recovery",
+    "a tombstone was dropped",
     "a walk by SCAN came to its end",
     "a way was clogged",
     "all hosts died at once",

@@ -46,6 +46,8 @@ struct Copy {
     accepted: Ballot,
     /// Ballots at which the host itself proposed in its present life: accepted, and durable once something above is.
     own: Vec<Ballot>,
+    /// It lost its disk, and nothing of the key was durable there since.
+    lost: bool,
 }
 
 /// All that ever happened to one key.
@@ -102,18 +104,23 @@ impl Ledger {
     pub fn look(&mut self, member: Member, slice: u16, durable: impl Fn(&[u8]) -> AcceptorState) -> Checked {
         for (name, key) in self.keys.iter_mut().filter(|(_, key)| key.slice == slice) {
             let state = durable(name);
-            let copy = &mut key.copies[usize::from(member)];
+            let copy = &key.copies[usize::from(member)];
             if state.promised == copy.promised && state.accepted == copy.accepted {
                 continue;
             }
-            if state.promised < copy.promised || state.accepted < copy.accepted {
+            let dropped = state.accepted.is_zero() && !copy.accepted.is_zero();
+            if dropped {
+                key.may_be_dropped(member, name)?;
+            }
+            let copy = &mut key.copies[usize::from(member)];
+            if state.promised < copy.promised || state.accepted < copy.accepted && !dropped {
                 let detail = format!(
                     "key {} on host {member}: promised {} accepted {} were durable, now promised {} accepted {}",
                     show(name), copy.promised, copy.accepted, state.promised, state.accepted
                 );
                 return Err(Violation::new(invariant::PROMISES_RISE, detail));
             }
-            (copy.promised, copy.accepted) = (state.promised, state.accepted);
+            (copy.promised, copy.accepted, copy.lost) = (state.promised, state.accepted, false);
             let (mut votes, left): (Vec<Ballot>, Vec<Ballot>) =
                 copy.own.iter().partition(|ballot| **ballot <= state.accepted);
             copy.own = left;
@@ -129,7 +136,9 @@ impl Ledger {
     pub fn survives(&self, member: Member, slice: u16, back: impl Fn(&[u8]) -> AcceptorState) -> Checked {
         for (name, key) in self.keys.iter().filter(|(_, key)| key.slice == slice) {
             let (state, copy) = (back(name), &key.copies[usize::from(member)]);
-            if state.promised < copy.promised || state.accepted < copy.accepted {
+            // A removal may be durable before the host that wrote it knows.
+            let dropped = state.accepted.is_zero() && key.is_dead(copy.accepted);
+            if state.promised < copy.promised || state.accepted < copy.accepted && !dropped {
                 let detail = format!(
                     "key {} on host {member}: promised {} accepted {} are durable; after a power failure promised {} accepted {}",
                     show(name), copy.promised, copy.accepted, state.promised, state.accepted
@@ -150,7 +159,7 @@ impl Ledger {
     /// A core lost its disk: nothing is durable there any more. What it voted for stays voted for.
     pub fn lose(&mut self, member: Member, slice: u16) {
         for key in self.keys.values_mut().filter(|key| key.slice == slice) {
-            key.copies[usize::from(member)] = Copy::default();
+            key.copies[usize::from(member)] = Copy { lost: true, ..Copy::default() };
         }
     }
 
@@ -215,6 +224,27 @@ impl Ledger {
 }
 
 impl Key {
+    /// Whether the entry at a ballot is a chosen tombstone.
+    fn is_dead(&self, ballot: Ballot) -> bool {
+        self.entries.get(&ballot).is_some_and(|entry| entry.chosen && entry.record.value.is_none())
+    }
+
+    /// A host holds nothing any more of what it accepted: that was a tombstone, and no other host has anything older of the key
+    /// left, or would take it.
+    fn may_be_dropped(&self, member: Member, name: &[u8]) -> Checked {
+        let gone = self.copies[usize::from(member)].accepted;
+        let old = |copy: &Copy| copy.accepted < gone && copy.promised < gone && !copy.lost;
+        let why = if self.entries.get(&gone).is_none_or(|entry| entry.record.value.is_some()) {
+            "it is no tombstone".to_owned()
+        } else if let Some(host) = self.copies.iter().position(old) {
+            format!("host {host} knows nothing of it")
+        } else {
+            return Ok(());
+        };
+        let detail = format!("key {}: host {member} dropped {gone}: {why}", show(name));
+        Err(Violation::new(invariant::PROMISES_RISE, detail))
+    }
+
     /// Counts a vote; true if it makes a majority.
     fn vote(
         &mut self,

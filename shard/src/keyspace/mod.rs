@@ -90,6 +90,11 @@ impl Surveys {
         self.running.len() + self.waiting.len()
     }
 
+    /// Whether one goes over slots now.
+    pub fn is_walking(&self) -> bool {
+        !self.running.is_empty()
+    }
+
     /// A deletion of a sweep was answered. The survey looks at it at the end of a turn, because it may be in the
     /// middle of a step now.
     pub fn on_deleted(&mut self, now: Nanos, id: SurveyId, reply: Reply) {

@@ -74,6 +74,7 @@ impl<D: Disk> Shard<D> {
         let idle =
             if self.repair.copied > self.repair.copied_before { 0 } else { self.repair.idle_passes + 1 };
         (self.repair.copied_before, self.repair.idle_passes) = (self.repair.copied, idle);
+        self.repair.lacking = self.repair.pass_lacks || !self.all_others_up();
         let wait = (REPAIR_SECOND_LOOK_NS << (2 * idle.min(8))).min(REPAIR_LOOK_NS_MAX);
         self.repair.look = Look::Resting { at: now + wait };
     }
@@ -91,6 +92,7 @@ impl<D: Disk> Shard<D> {
         let voters = self.voters_up();
         if voters.is_empty() {
             self.repair.level = false;
+            self.repair.lacking = true;
             return self.rest(now);
         }
         let (first, last) = self.config.slots();
@@ -150,10 +152,10 @@ impl<D: Disk> Shard<D> {
             differing.retain(|slot, _| !self.is_taken_over(*slot));
         }
         if differing.is_empty() {
-            self.repair.level = complete;
-            self.repair.seen = Seen::default();
+            self.note_same(complete);
             return self.rest(now);
         }
+        self.repair.pass_lacks = !complete;
         if self.config.learner {
             return self.work(turn, differing);
         }
@@ -192,12 +194,25 @@ impl<D: Disk> Shard<D> {
     fn end_second_look(&mut self, turn: &mut Turn<'_, D>) {
         let Look::Second { asked, differing, .. } = &mut self.repair.look else { return };
         let (complete, differing) = (asked.is_empty(), std::mem::take(differing));
+        let complete = complete && !self.repair.pass_lacks;
         if differing.is_empty() {
-            self.repair.level = complete;
-            self.repair.seen = Seen::default();
+            self.note_same(complete);
             return self.rest(turn.clock.now);
         }
+        self.repair.pass_lacks = !complete;
         self.work(turn, differing);
+    }
+
+    /// A look found no difference; `complete`: all whom it asked have answered.
+    fn note_same(&mut self, complete: bool) {
+        self.repair.level = complete;
+        self.repair.lacking = !complete || !self.all_others_up();
+        self.repair.seen = Seen::default();
+    }
+
+    /// Whether all other members are voters that can be talked to.
+    pub(super) fn all_others_up(&self) -> bool {
+        self.voters_up().len() + 1 == usize::from(self.members.count())
     }
 
     /// Goes through the slots that differ.

@@ -5,9 +5,10 @@
 //!
 //! Parts: `look` (comparing sums), `pull` (lists and copies of the slots that differ), `merge` (what of them is to be fetched;
 //! pure), `serve` (questions of peers), `copy` (copies in, entities settled), `pace` (how fast; pure), `rejoin` (a learner
-//! becomes a voter).
+//! becomes a voter), `dropping` (tombstones that nobody needs go).
 
 mod copy;
+mod dropping;
 mod look;
 mod merge;
 mod pace;
@@ -21,6 +22,7 @@ use paxos::{Ballot, Member, MemberSet};
 use reactor::clock::Nanos;
 use reactor::Disk;
 
+use self::dropping::Dropping;
 use self::look::Look;
 use self::pace::Pace;
 use self::pull::Job;
@@ -29,9 +31,10 @@ use self::serve::Serving;
 use crate::core::{Shard, Status};
 use crate::limits::{REPAIR_BUSY_COMMANDS, REPAIR_BUSY_NS};
 use crate::turn::Turn;
-use crate::wire::{PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid};
+use crate::wire::{PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender};
 
 pub(crate) use self::copy::Settle;
+pub(crate) use self::dropping::DroppingRead;
 pub use self::pace::RepairRate;
 pub(crate) use self::serve::ServingRead;
 
@@ -80,6 +83,11 @@ pub(crate) struct Repair {
     settling: usize,
     load: Load,
     level: bool,
+    /// For all that is known, something is to be taken over: the last comparison with all members found it, or there was none.
+    lacking: bool,
+    /// The pass under way has found something to take over, or could not tell.
+    pass_lacks: bool,
+    dropping: Dropping,
     seen: Seen,
     copied: u64,
     copied_bytes: u64,
@@ -139,6 +147,9 @@ impl Repair {
             settling: 0,
             load: Load::default(),
             level: false,
+            lacking: true,
+            pass_lacks: true,
+            dropping: Dropping::default(),
             seen: Seen::default(),
             copied: 0,
             copied_bytes: 0,
@@ -157,7 +168,8 @@ impl Repair {
     pub fn deadline(&self) -> Option<Nanos> {
         let jobs = self.jobs.values().map(Job::due).min();
         let look = self.look.due().filter(|_| self.coming.looks());
-        [look, jobs, self.paced_until, self.coming.due()].into_iter().flatten().min()
+        let dropping = matches!(self.coming, Coming::Voter).then(|| self.dropping.due());
+        [look, jobs, self.paced_until, self.coming.due(), dropping].into_iter().flatten().min()
     }
 
     /// Slots, records and bytes still to be taken over.
@@ -237,10 +249,12 @@ impl<D: Disk> Shard<D> {
     /// Answers a question.
     fn say_repair(&mut self, turn: &mut Turn<'_, D>, to: Member, id: u64, said: RepairSaid<'_>) {
         let (sender, floor, round) = (self.sender(), self.floor, self.round);
+        let settled_below = self.own_settled_below();
         let busy = self.repair.load.here_until > turn.clock.now;
         self.metrics.messages_out += 1;
         turn.effects.message(to, |out| {
-            PeerMessage::RepairAnswer(RepairAnswer { id, busy, floor, round, said }).encode(sender, out);
+            PeerMessage::RepairAnswer(RepairAnswer { id, busy, floor, round, settled_below, said })
+                .encode(sender, out);
         });
     }
 
@@ -249,7 +263,7 @@ impl<D: Disk> Shard<D> {
         &mut self,
         turn: &mut Turn<'_, D>,
         from: Member,
-        epoch: u32,
+        theirs: Sender,
         answer: RepairAnswer<'_>,
     ) {
         if !self.see_round(answer.floor.round.max(answer.round)) {
@@ -260,9 +274,10 @@ impl<D: Disk> Shard<D> {
             self.repair.load.peer_until = turn.clock.now + REPAIR_BUSY_NS;
         }
         if answer.said == RepairSaid::Epoch {
-            return self.on_epoch_told(turn, from, epoch, answer.id);
+            return self.on_epoch_told(turn, from, theirs.epoch, answer.id);
         }
         self.note_bounds(answer.floor, answer.round);
+        self.take_watermark(from, theirs.incarnation, answer.settled_below);
         match answer.said {
             RepairSaid::Epoch => {}
             RepairSaid::Same => self.on_range(turn, from, answer.id, None),
@@ -272,6 +287,7 @@ impl<D: Disk> Shard<D> {
             RepairSaid::Copies { taken, records } => {
                 self.on_copies(turn, answer.id, usize::from(taken), &records);
             }
+            RepairSaid::Consents(agreed) => self.on_consents(turn, from, answer.id, &agreed),
         }
     }
 
@@ -286,6 +302,15 @@ impl<D: Disk> Shard<D> {
             self.look_timers(turn);
         }
         self.pull(turn);
+        if matches!(self.repair.coming, Coming::Voter) && !self.config.learner {
+            self.drop_timers(turn);
+        }
+    }
+
+    /// A member cannot be talked to any more, or the epoch changed: what rests on answers of before is void, and what was compared
+    /// may be so no more.
+    pub(crate) fn void_comparison(&mut self) {
+        self.repair.lacking = true;
     }
 
     /// When repair wants a turn.

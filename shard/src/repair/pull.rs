@@ -110,6 +110,7 @@ impl<D: Disk> Shard<D> {
         let Some(job) = self.repair.jobs.get_mut(&slot) else { return };
         job.resends += 1;
         if job.resends > REPAIR_RESENDS_MAX {
+            (self.repair.pass_lacks, self.repair.lacking) = (true, true);
             return self.end_job(slot);
         }
         job.since = turn.clock.now;
@@ -166,6 +167,9 @@ impl<D: Disk> Shard<D> {
     /// Of what the peers hold, notes what is newer than what is here.
     fn want(&mut self, slot: u16, items: &[Item]) {
         let newer: Vec<Item> = items.iter().filter(|item| self.lacks(slot, item)).copied().collect();
+        if !newer.is_empty() {
+            (self.repair.pass_lacks, self.repair.lacking) = (true, true);
+        }
         self.repair.seen.records += newer.len() as u64;
         self.repair.seen.bytes += newer.iter().map(|item| u64::from(item.bytes)).sum::<u64>();
         if let Some(job) = self.repair.jobs.get_mut(&slot) {

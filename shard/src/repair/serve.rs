@@ -76,6 +76,10 @@ impl<D: Disk> Shard<D> {
                 };
                 RepairSaid::Listed { entries: entries.into_iter().map(listed).collect(), more }
             }
+            RepairAsked::Consent { slot, watermarks, tombstones } => {
+                RepairSaid::Consents(self.consent(*slot, watermarks, tombstones))
+            }
+            RepairAsked::Drop { slot, tombstones } => return self.drop_tombstones(*slot, tombstones),
             RepairAsked::Fetch { slot, bytes_max, wants } => {
                 return self.start_serving(turn, (from, id), *slot, *bytes_max, wants);
             }

@@ -21,7 +21,7 @@ use crate::record::CommandId;
 /// What is said about many keys at once.
 pub use self::keyspace::{SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQuery, SlotSaid};
 /// What replicas say to become equal.
-pub use self::repair::{Copied, Listed, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Wanted};
+pub use self::repair::{Copied, Listed, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Wanted, Watermark};
 
 mod keyspace;
 mod repair;

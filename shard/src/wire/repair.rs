@@ -7,7 +7,7 @@ use paxos::Ballot;
 
 use super::bytes::{put_ballot, put_bytes, Malformed, Reader};
 use super::keyspace::{put_fingerprint, put_run, take_fingerprint, take_flag, take_run, take_slot, take_sum};
-use crate::limits::{LIST_ENTRIES_MAX, RANGE_SLOTS_MAX, REPAIR_WANTS_MAX, SLOTS};
+use crate::limits::{DROP_BATCH, LIST_ENTRIES_MAX, ORIGINS_MAX, RANGE_SLOTS_MAX, REPAIR_WANTS_MAX, SLOTS};
 
 /// A question of a replica that looks for what it lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,33 @@ pub enum RepairAsked {
         /// At most [`REPAIR_WANTS_MAX`], not empty.
         wants: Vec<Wanted>,
     },
+    /// Does the receiver agree that these tombstones go?
+    Consent {
+        /// Their slot.
+        slot: u16,
+        /// What is settled, for all that the asker has heard: the receiver takes that over before it answers.
+        watermarks: Vec<Watermark>,
+        /// By fingerprint and ballot; at most [`DROP_BATCH`], not empty.
+        tombstones: Vec<(Fingerprint, Ballot)>,
+    },
+    /// No question: all members have agreed that these tombstones go.
+    Drop {
+        /// Their slot.
+        slot: u16,
+        /// By key and ballot; at most [`DROP_BATCH`], not empty.
+        tombstones: Vec<(Box<[u8]>, Ballot)>,
+    },
+}
+
+/// What a core said of its own travelling commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    /// The core.
+    pub node: u32,
+    /// Its start. Of older ones everything is settled.
+    pub incarnation: u32,
+    /// Of that start, every travelling command below this is settled.
+    pub settled_below: u64,
 }
 
 /// A record that is wanted.
@@ -77,6 +104,8 @@ pub struct RepairAnswer<'a> {
     pub floor: Ballot,
     /// The sender's round counter at this moment: all that it ever promised lies at or below it.
     pub round: u64,
+    /// Every travelling command of this start of the sender below this is settled.
+    pub settled_below: u64,
     /// The answer.
     pub said: RepairSaid<'a>,
 }
@@ -107,6 +136,8 @@ pub enum RepairSaid<'a> {
         /// Records that are known to be chosen.
         records: Vec<Copied<'a>>,
     },
+    /// To Consent: which of the tombstones may go, by their place in the question, rising.
+    Consents(Vec<u16>),
 }
 
 /// One record, as the directory knows it.
@@ -144,6 +175,8 @@ const SUMS: u8 = 6;
 const DIFFER: u8 = 7;
 const COPIES: u8 = 8;
 const EPOCH: u8 = 9;
+const CONSENT: u8 = 10;
+const DROP: u8 = 11;
 
 /// Bits of a listed record's flags.
 const DEAD: u8 = 1;
@@ -182,6 +215,23 @@ impl RepairAsk {
                     out.push(u8::from(want.proven));
                 }
             }
+            RepairAsked::Consent { slot, watermarks, tombstones } => {
+                out.push(CONSENT);
+                out.extend_from_slice(&slot.to_le_bytes());
+                put_watermarks(out, watermarks);
+                for (fingerprint, ballot) in tombstones {
+                    put_fingerprint(out, *fingerprint);
+                    put_ballot(out, *ballot);
+                }
+            }
+            RepairAsked::Drop { slot, tombstones } => {
+                out.push(DROP);
+                out.extend_from_slice(&slot.to_le_bytes());
+                for (key, ballot) in tombstones {
+                    put_bytes(out, key);
+                    put_ballot(out, *ballot);
+                }
+            }
         }
     }
 
@@ -215,6 +265,16 @@ impl RepairAsk {
                 let (slot, bytes_max) = (take_slot(&mut reader)?, reader.u32()?);
                 RepairAsked::Fetch { slot, bytes_max, wants: take_wants(&mut reader)? }
             }
+            CONSENT => {
+                let (slot, watermarks) = (take_slot(&mut reader)?, take_watermarks(&mut reader)?);
+                let tombstones = take_tombstones(&mut reader, take_fingerprint)?;
+                RepairAsked::Consent { slot, watermarks, tombstones }
+            }
+            DROP => {
+                let slot = take_slot(&mut reader)?;
+                let tombstones = take_tombstones(&mut reader, |reader| Ok(Box::from(reader.bytes()?)))?;
+                RepairAsked::Drop { slot, tombstones }
+            }
             _ => return Err(reader.malformed()),
         };
         Ok(RepairAsk { id, asked })
@@ -227,6 +287,7 @@ impl<'a> RepairAnswer<'a> {
         out.push(u8::from(self.busy));
         put_ballot(out, self.floor);
         out.extend_from_slice(&self.round.to_le_bytes());
+        out.extend_from_slice(&self.settled_below.to_le_bytes());
         match &self.said {
             RepairSaid::Same => out.push(SAME),
             RepairSaid::Epoch => out.push(EPOCH),
@@ -251,13 +312,17 @@ impl<'a> RepairAnswer<'a> {
                     put_bytes(out, record.entry);
                 }
             }
+            RepairSaid::Consents(agreed) => {
+                out.push(CONSENT);
+                agreed.iter().for_each(|index| out.extend_from_slice(&index.to_le_bytes()));
+            }
         }
     }
 
     pub(super) fn decode(mut reader: Reader<'a>) -> Result<RepairAnswer<'a>, Malformed> {
         let id = reader.u64()?;
         let busy = take_flag(&mut reader)?;
-        let (floor, round) = (reader.ballot()?, reader.u64()?);
+        let (floor, round, settled_below) = (reader.ballot()?, reader.u64()?, reader.u64()?);
         let said = match reader.u8()? {
             SAME => {
                 reader.end()?;
@@ -298,9 +363,10 @@ impl<'a> RepairAnswer<'a> {
                 }
                 RepairSaid::Copies { taken, records: take_copies(&mut reader, usize::from(taken))? }
             }
+            CONSENT => RepairSaid::Consents(take_places(&mut reader)?),
             _ => return Err(reader.malformed()),
         };
-        Ok(RepairAnswer { id, busy, floor, round, said })
+        Ok(RepairAnswer { id, busy, floor, round, settled_below, said })
     }
 }
 
@@ -343,6 +409,58 @@ fn take_listed(reader: &mut Reader<'_>) -> Result<Vec<Listed>, Malformed> {
         entries.push(Listed { fingerprint, ballot, dead, chosen, bytes });
     }
     Ok(entries)
+}
+
+fn put_watermarks(out: &mut Vec<u8>, watermarks: &[Watermark]) {
+    assert!(watermarks.len() <= ORIGINS_MAX, "one watermark for each core of the slice");
+    out.push(watermarks.len() as u8);
+    for watermark in watermarks {
+        out.extend_from_slice(&watermark.node.to_le_bytes());
+        out.extend_from_slice(&watermark.incarnation.to_le_bytes());
+        out.extend_from_slice(&watermark.settled_below.to_le_bytes());
+    }
+}
+
+fn take_watermarks(reader: &mut Reader<'_>) -> Result<Vec<Watermark>, Malformed> {
+    let count = usize::from(reader.u8()?);
+    if count > ORIGINS_MAX {
+        return Err(reader.malformed());
+    }
+    let mut take = || {
+        let (node, incarnation) = (reader.u32()?, reader.u32()?);
+        Ok(Watermark { node, incarnation, settled_below: reader.u64()? })
+    };
+    (0..count).map(|_| take()).collect()
+}
+
+fn take_tombstones<T>(
+    reader: &mut Reader<'_>,
+    mut name: impl FnMut(&mut Reader<'_>) -> Result<T, Malformed>,
+) -> Result<Vec<(T, Ballot)>, Malformed> {
+    let mut tombstones = Vec::new();
+    while !reader.is_empty() {
+        let (name, ballot) = (name(reader)?, reader.ballot()?);
+        if ballot.is_zero() || tombstones.len() >= DROP_BATCH {
+            return Err(reader.malformed());
+        }
+        tombstones.push((name, ballot));
+    }
+    if tombstones.is_empty() {
+        return Err(reader.malformed());
+    }
+    Ok(tombstones)
+}
+
+fn take_places(reader: &mut Reader<'_>) -> Result<Vec<u16>, Malformed> {
+    let mut places: Vec<u16> = Vec::new();
+    while !reader.is_empty() {
+        let place = reader.u16()?;
+        if places.last().is_some_and(|last| *last >= place) || usize::from(place) >= DROP_BATCH {
+            return Err(reader.malformed());
+        }
+        places.push(place);
+    }
+    Ok(places)
 }
 
 fn take_wants(reader: &mut Reader<'_>) -> Result<Vec<Wanted>, Malformed> {

@@ -251,6 +251,14 @@ impl Cluster {
         }
     }
 
+    /// Takes turns until a moment.
+    pub fn run_while_below(&mut self, until: u64) {
+        while self.now < until && self.next().is_some_and(|at| at <= until) {
+            self.turns();
+        }
+        self.now = self.now.max(until);
+    }
+
     /// What a host holds, slot by slot.
     pub fn sums(&self, host: usize) -> Vec<(u16, u128)> {
         self.hosts[host].shard.slot_sums().collect()

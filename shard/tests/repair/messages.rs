@@ -4,7 +4,7 @@ use bitcask::Fingerprint;
 use paxos::Ballot;
 use reactor::rng::Rng;
 use shard::wire::{
-    Copied, Listed, PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender, Wanted,
+    Copied, Listed, PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender, Wanted, Watermark,
 };
 
 const SENDER: Sender = Sender { epoch: 7, incarnation: 9 };
@@ -19,7 +19,14 @@ fn ask(asked: RepairAsked) -> PeerMessage<'static> {
 }
 
 fn answer(said: RepairSaid<'static>) -> PeerMessage<'static> {
-    PeerMessage::RepairAnswer(RepairAnswer { id: 3, busy: true, floor: BALLOT, round: 11, said })
+    PeerMessage::RepairAnswer(RepairAnswer {
+        id: 3,
+        busy: true,
+        floor: BALLOT,
+        round: 11,
+        settled_below: 77,
+        said,
+    })
 }
 
 fn listed(hi: u64) -> Listed {
@@ -34,6 +41,15 @@ fn samples() -> Vec<PeerMessage<'static>> {
         ask(RepairAsked::Epoch),
         ask(RepairAsked::List { slot: 16_383, from: fingerprint(8), max: 77 }),
         ask(RepairAsked::Fetch { slot: 1, bytes_max: 99, wants: vec![wanted(1), wanted(2)] }),
+        ask(RepairAsked::Consent { slot: 1, watermarks: vec![], tombstones: vec![(fingerprint(1), BALLOT)] }),
+        ask(RepairAsked::Consent {
+            slot: 2,
+            watermarks: vec![Watermark { node: 1, incarnation: 2, settled_below: u64::MAX }; 2],
+            tombstones: vec![(fingerprint(1), BALLOT), (fingerprint(2), BALLOT)],
+        }),
+        ask(RepairAsked::Drop { slot: 3, tombstones: vec![(Box::from(&b"key"[..]), BALLOT)] }),
+        answer(RepairSaid::Consents(vec![])),
+        answer(RepairSaid::Consents(vec![0, 255])),
         answer(RepairSaid::Same),
         answer(RepairSaid::Epoch),
         answer(RepairSaid::Sums(vec![0, 1, u128::MAX])),
@@ -88,6 +104,21 @@ fn what_makes_no_sense_is_refused() {
         ask(RepairAsked::List { slot: 1, from: fingerprint(8), max: 0 }),
         ask(RepairAsked::Fetch { slot: 1, bytes_max: 99, wants: vec![] }),
         ask(RepairAsked::Fetch { slot: 1, bytes_max: 99, wants: vec![wanted; 513] }),
+        ask(RepairAsked::Consent { slot: 1, watermarks: vec![], tombstones: vec![] }),
+        ask(RepairAsked::Consent {
+            slot: 1,
+            watermarks: vec![],
+            tombstones: vec![(fingerprint(1), Ballot::ZERO)],
+        }),
+        ask(RepairAsked::Consent {
+            slot: 1,
+            watermarks: vec![],
+            tombstones: vec![(fingerprint(1), BALLOT); 257],
+        }),
+        ask(RepairAsked::Drop { slot: 1, tombstones: vec![] }),
+        ask(RepairAsked::Drop { slot: 16_384, tombstones: vec![(Box::from(&b"key"[..]), BALLOT)] }),
+        answer(RepairSaid::Consents(vec![1, 1])),
+        answer(RepairSaid::Consents(vec![256])),
         answer(RepairSaid::Sums(vec![])),
         answer(RepairSaid::Differ(vec![2, 1])),
         answer(RepairSaid::Listed { entries: vec![], more: true }),

@@ -1,10 +1,10 @@
 //! What replicas hold when all is over, byte for byte: each core's log is opened anew, in a copy, and every record of it read. That the
 //! slots' sums are equal (`finish`) says that all hold the same keys at the same ballots; this says that they hold the same of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitcask::{Bitcask, Event, Fingerprint, Found, Kind, Read, Stamp};
-use paxos::Member;
+use paxos::{Ballot, Member};
 use reactor::sim::SimDisk;
 use shard::slot::SLOTS;
 
@@ -22,16 +22,40 @@ impl World {
     pub(super) fn check_bytes(&mut self) -> Checked {
         let left = self.hosts_left();
         for core in 0..self.plan.cores {
-            let mut first: Option<(Member, BTreeMap<Vec<u8>, Held>)> = None;
+            let mut all = Vec::new();
             for host in &left {
-                let held = self.records(Place { host: *host, core })?;
-                match &first {
-                    None => first = Some((*host, held)),
-                    Some((other, expected)) => compare(core, (*other, expected), (*host, &held))?,
-                }
+                all.push((*host, self.records(Place { host: *host, core })?));
             }
+            if left.len() < usize::from(self.plan.hosts) {
+                self.leave_out_dropped(core, &mut all);
+            }
+            let Some((first, others)) = all.split_first() else { continue };
+            others.iter().try_for_each(|other| compare(core, (first.0, &first.1), (other.0, &other.1)))?;
         }
         Ok(())
+    }
+
+    /// Leaves out the tombstones that another host has dropped: the rest of them goes when the host that is away comes back.
+    fn leave_out_dropped(&self, core: u16, all: &mut [(Member, BTreeMap<Vec<u8>, Held>)]) {
+        let names: BTreeSet<Vec<u8>> = all.iter().flat_map(|(_, held)| held.keys().cloned()).collect();
+        for name in names {
+            let newest = all
+                .iter()
+                .filter_map(|(_, held)| held.get(&name))
+                .map(|held| (held.0, held.1))
+                .max_by_key(|held| held.0);
+            let Some((stamp, Kind::Tombstone)) = newest else { continue };
+            let ballot = Ballot { round: stamp.round, node: stamp.node, incarnation: stamp.incarnation };
+            let floor = |host: Member| {
+                self.core(Place { host, core }).shard().map_or(Ballot::ZERO, |shard| shard.floor())
+            };
+            let same = |held: &BTreeMap<Vec<u8>, Held>| held.get(&name).map(|held| held.0);
+            if all.iter().all(|(host, held)| {
+                same(held) == Some(stamp) || same(held).is_none() && floor(*host) >= ballot
+            }) {
+                all.iter_mut().for_each(|(_, held)| drop(held.remove(&name)));
+            }
+        }
     }
 
     /// All records of a core, as its log has them.
