@@ -370,6 +370,11 @@ impl<D: Disk> Shard<D> {
         if !state.changed {
             return Ran::Unchanged;
         }
+        if state.version < state.version_floor && bytes.is_none() {
+            // An entry that only notes a command, where there is nothing: a tombstone may have been dropped, and its version was
+            // below this.
+            state.touch();
+        }
         self.metrics.expired_keys += u64::from(expired && !ballot.is_zero());
         Ran::Changed(encode(state, applied))
     }

@@ -45,6 +45,12 @@ pub const ALL: &[Scenario] = &[
             *plan = Plan { segment_bytes, ..Plan::draw(8077) };
         },
     },
+    Scenario {
+        name: "an entry where a tombstone was",
+        story: "a delete of nothing, which another host may have done too, began the versions of the key anew after its tombstone was dropped",
+        seed: 33,
+        change: |plan| *plan = Plan::draw(33),
+    },
 ];
 
 impl Scenario {

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bitcask::Fingerprint;
-use shard::record::CommandId;
+use shard::record::{CommandId, Record};
 use shard::reply::Reply;
 use shard::slot::slot;
-use shard::wire::{PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender, Watermark};
+use shard::wire::{PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender, Wanted, Watermark};
 
 use super::{cluster, keys, set};
 use crate::keyspace::cluster::{Cluster, ACCEPT, MS, REPAIR_ANSWER, REPAIR_ASK};
@@ -278,6 +278,12 @@ fn ask_host(cluster: &mut Cluster, (from, to): (usize, usize), asked: RepairAske
     let mut bytes = Vec::new();
     PeerMessage::RepairAsk(RepairAsk { id: 1 << 40, asked }).encode(sender, &mut bytes);
     cluster.with_turn(to, |shard, turn| shard.on_message(turn, from as u8, &bytes));
+    // Some answers are read from disk first.
+    for _ in 0..20 {
+        if said.borrow().is_none() {
+            cluster.run_while_below(cluster.now + MS / 10);
+        }
+    }
     (cluster.loss, cluster.repair) = (loss, repair);
     let answer = said.borrow_mut().take();
     answer.expect("the question is answered")
@@ -397,4 +403,39 @@ fn all_have_to_agree() {
     assert_eq!((records(&cluster), dropped(&cluster)), (vec![50; 5], vec![0; 5]));
     cluster.heal();
     until(&mut cluster, 0, 60_000);
+}
+
+/// The version in the record of a key, the only one of its slot, as a host copies it to others.
+fn version_of(cluster: &mut Cluster, key: &[u8]) -> u64 {
+    let RepairAsked::Consent { slot, tombstones, .. } = question(cluster, key, vec![]) else {
+        panic!("a question")
+    };
+    let (fingerprint, ballot) = tombstones[0];
+    let wants = vec![Wanted { fingerprint, ballot, proven: true }];
+    let answer = ask_host(cluster, (1, 0), RepairAsked::Fetch { slot, bytes_max: 99, wants });
+    let RepairSaid::Copies { records, .. } = said(&answer) else { panic!("no copies") };
+    Record::decode(records[0].entry).expect("a record").version
+}
+
+/// A delete of nothing that another host may have done too leaves an entry. Its version is above that of the tombstone that was
+/// there before (seed 33 of the simulator).
+#[test]
+fn versions_go_on_rising_when_the_tombstone_is_gone() {
+    let mut cluster = Cluster::new(3, 53);
+    for host in 0..3 {
+        cluster.hosts[host].shard.set_routes(vec![0]);
+    }
+    let names = keys("k", 1);
+    set(&mut cluster, 0, &names, b"v");
+    delete(&mut cluster, 0, &names);
+    cluster.pass(50);
+    let before = version_of(&mut cluster, &names[0]);
+    cluster.repair = true;
+    until(&mut cluster, 0, 30_000);
+    cluster.repair = false;
+    cluster.loss = Box::new(|_, _, bytes| bytes[0] == FORWARD);
+    assert_eq!(cluster.ask(1, &[b"DEL", &names[0]]), Reply::Int(0));
+    cluster.pass(50);
+    let after = version_of(&mut cluster, &names[0]);
+    assert!(after > before, "{after} after {before}");
 }
