@@ -18,13 +18,17 @@ use crate::types::{Entry, Info, Kind, SlotEntry, SlotSummary, Stamp};
 /// A key by what stands for it: its slot and its fingerprint.
 pub type KeyRef = (u16, Fingerprint);
 
+/// One line of memory: what is asked of a slot costs one wait, or two with the entry.
 #[derive(Default)]
+#[repr(align(64))]
 struct Slot {
     table: Table,
     keys: u32,
     records: u32,
     sum: u128,
 }
+
+const _: () = assert!(size_of::<Slot>() == 64);
 
 /// What a slot is that nothing was ever put into.
 static EMPTY: Slot = Slot { table: Table::EMPTY, keys: 0, records: 0, sum: 0 };
@@ -237,21 +241,26 @@ impl Directory {
             return false;
         }
         let (slot, fingerprint) = key;
-        let old = self.slots.get(slot).table.find(fingerprint);
-        if old.as_ref().is_some_and(|old| (self.stamp(old) >= stamp) != planted(206)) {
+        let Directory { slots, origins, .. } = self;
+        let mut old = None;
+        let took = slots.get_mut(slot).table.put(fingerprint, |found| {
+            if found.as_ref().is_some_and(|old| (stamp_in(origins, old) >= stamp) != planted(206)) {
+                return None;
+            }
+            old = found;
+            let origin = origins
+                .acquire((stamp.node, stamp.incarnation))
+                .expect("there is room for the origin of every record that was taken");
+            Some(Cell { round: stamp.round, origin, tombstone, marked: false, location })
+        });
+        if !took {
             return false;
         }
-        let origin = self
-            .origins
-            .acquire((stamp.node, stamp.incarnation))
-            .expect("there is room for the origin of every record that was taken");
-        let cell = Cell { round: stamp.round, origin, tombstone, marked: false, location };
         match old {
             Some(old) => self.forget_cell(segments, keyed, key, &old),
             None => self.entries += 1,
         }
         let slot = self.slots.get_mut(slot);
-        slot.table.set(fingerprint, &cell);
         slot.records += 1;
         slot.keys += u32::from(!tombstone);
         self.keys += u64::from(!tombstone);

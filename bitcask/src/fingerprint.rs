@@ -88,9 +88,7 @@ impl Keyed {
 
     /// The fingerprint of a key.
     pub fn fingerprint(&self, key: &[u8]) -> Fingerprint {
-        let mut hasher = self.hasher;
-        hasher.write(key);
-        let hash = hasher.finish128();
+        let hash = self.hasher.hash(key);
         Fingerprint { hi: hash.h1, lo: hash.h2 as u16 }
     }
 
@@ -102,9 +100,7 @@ impl Keyed {
         bytes[10..18].copy_from_slice(&stamp.round.to_le_bytes());
         bytes[18..22].copy_from_slice(&stamp.node.to_le_bytes());
         bytes[22..].copy_from_slice(&stamp.incarnation.to_le_bytes());
-        let mut hasher = self.hasher;
-        hasher.write(&bytes);
-        hasher.finish128().as_u128()
+        self.hasher.hash(&bytes).as_u128()
     }
 
     /// The id of the `count`th segment: the count above, 32 bits below that a client cannot guess, so that no value

@@ -46,6 +46,8 @@ pub(crate) struct WriteHint {
     offset: u64,
     sequence: u64,
     previous_crc: u32,
+    /// The buffer of the read before.
+    spare: AlignedBuf,
 }
 
 impl WriteHint {
@@ -72,12 +74,20 @@ impl WriteHint {
             offset: 0,
             sequence: 0,
             previous_crc: 0,
+            spare: AlignedBuf::default(),
         })
     }
 
     /// The segment that it reads: merge leaves it alone meanwhile.
     pub fn segment(&self) -> u16 {
         self.segment
+    }
+
+    /// A buffer of so many bytes: that of the read before, if there was one.
+    fn buffer(&mut self, bytes: usize) -> AlignedBuf {
+        let mut buf = std::mem::take(&mut self.spare);
+        buf.resize(bytes);
+        buf
     }
 
     fn unfinished(&self) -> String {
@@ -132,7 +142,7 @@ impl WriteHint {
             return Err(self.walk.damage("a sealed segment without its seal".to_owned()));
         };
         self.state = State::Reading;
-        Ok(Op::Read { file: self.source, offset, buf: AlignedBuf::zeroed(bytes) })
+        Ok(Op::Read { file: self.source, offset, buf: self.buffer(bytes) })
     }
 
     fn write(&mut self, core: &Core, filling: Filling) -> Op {
@@ -168,6 +178,7 @@ impl Task for WriteHint {
             }
             (State::Reading, Some(Outcome::Read { buf, bytes })) => {
                 self.take(core, &buf.as_slice()[..bytes])?;
+                self.spare = buf;
                 self.next_op(core)?
             }
             (State::Writing, _) => self.next_op(core)?,

@@ -115,9 +115,8 @@ impl Log {
         keep: bool,
     ) -> Result<Lsn, AppendError> {
         let bytes = record::encoded_bytes(raw.key.len(), raw.body.len());
-        self.admits(core, raw.kind, bytes)?;
         self.end = Some(self.closed_end(core));
-        core.spoken_for = self.end_with(core, bytes).begun;
+        core.spoken_for = self.place_for(core, raw.kind, bytes)?.begun;
         let payload_max = chain::payload_max(core.options.segment_bytes);
         if self.begins_frame(core, bytes) {
             self.close_frame();
@@ -148,17 +147,22 @@ impl Log {
 
     /// Whether there is room for a record of so many bytes, and a place that is not kept for something else.
     pub fn admits(&self, core: &Core, kind: RecordKind, bytes: usize) -> Result<(), AppendError> {
+        self.place_for(core, kind, bytes).map(drop)
+    }
+
+    /// Where the log will go on behind such a record, if it is admitted.
+    fn place_for(&self, core: &Core, kind: RecordKind, bytes: usize) -> Result<Place, AppendError> {
         if self.waiting_bytes + bytes > BACKLOG_BYTES_MAX {
             return Err(AppendError::Backlog);
         }
         let end = self.end_with(core, bytes);
         match (core.full, kind) {
-            (false, RecordKind::Value) if end.is_there_for_value(core, bytes) => Ok(()),
+            (false, RecordKind::Value) if end.is_there_for_value(core, bytes) => Ok(end),
             (true, RecordKind::Value) => Err(AppendError::Full),
-            (false, kind) if kind != RecordKind::Value && end.is_there(core, false) => Ok(()),
+            (false, kind) if kind != RecordKind::Value && end.is_there(core, false) => Ok(end),
             (false, _) => Err(AppendError::Making),
             (true, _) if self.waits_for_large(core, bytes) => Err(AppendError::ReserveUsed),
-            (true, _) if end.is_there(core, self.is_thin(core, bytes)) => Ok(()),
+            (true, _) if end.is_there(core, self.is_thin(core, bytes)) => Ok(end),
             (true, _) => Err(AppendError::ReserveUsed),
         }
     }

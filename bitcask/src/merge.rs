@@ -68,6 +68,8 @@ pub(crate) struct Merge {
     full: VecDeque<Frame>,
     flight: Option<(Vec<Copy>, u64)>,
     recycled: Option<u64>,
+    /// The buffer of the read before.
+    spare: AlignedBuf,
 }
 
 /// Whether a segment besides `source` may hold older records of a removed key. A segment with one large record that is
@@ -119,7 +121,7 @@ fn candidates(core: &Core, busy: Option<u16>) -> Vec<Candidate> {
         .map(|(index, segment)| {
             let pins = segment.removes > 0 && is_pinned(core, index, segment.removes_barrier);
             let pinned = if pins { segment.removes } else { 0 };
-            let usable = if segment.merged { segment.used.max(1) } else { segment.capacity };
+            let usable = segment.usable();
             Candidate {
                 index,
                 count: segment.count(),
@@ -155,6 +157,7 @@ impl Merge {
             full: VecDeque::new(),
             flight: None,
             recycled: None,
+            spare: AlignedBuf::default(),
         })
     }
 
@@ -180,7 +183,9 @@ impl Merge {
         };
         self.state = State::Reading;
         core.counters.merge_read_bytes += bytes as u64;
-        Ok(Step::Do(Op::Read { file: self.file, offset, buf: AlignedBuf::zeroed(bytes) }))
+        let mut buf = std::mem::take(&mut self.spare);
+        buf.resize(bytes);
+        Ok(Step::Do(Op::Read { file: self.file, offset, buf }))
     }
 
     fn write(&mut self, core: &mut Core, chain: &mut Chain, frame: Frame) -> Step {
@@ -362,6 +367,7 @@ impl Task for MergeTask {
             (State::Copying, _) => merge.copy_on(core, chain),
             (State::Reading, Some(Outcome::Read { buf, bytes })) => {
                 merge.take(core, &buf.as_slice()[..bytes])?;
+                merge.spare = buf;
                 merge.state = State::Copying;
                 merge.copy_on(core, chain)
             }

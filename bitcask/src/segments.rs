@@ -42,6 +42,15 @@ impl Segment {
         (self.id >> 32) as u32
     }
 
+    /// Bytes that could be needed: the whole file, or, of what merge packed already, its records.
+    pub fn usable(&self) -> u64 {
+        if self.merged {
+            self.used.max(1)
+        } else {
+            self.capacity
+        }
+    }
+
     pub fn name(&self) -> String {
         crate::names::segment(self.id)
     }

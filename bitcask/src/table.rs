@@ -92,146 +92,173 @@ impl Packed {
     }
 }
 
-/// Entries in order. `low` is the first one's fingerprint, so that finding a leaf touches no entries.
-#[derive(Default)]
+/// Entries in order.
+type Entries = Vec<Packed>;
+
+/// Entries from `low` on.
 struct Leaf {
     low: Fingerprint,
-    entries: Vec<Packed>,
+    entries: Entries,
 }
 
-impl Leaf {
-    /// Looks where the fingerprint should lie, for they are spread evenly, and walks from there: one or two lines of
-    /// memory are touched, where halving touches one for each step. `below` is where the next leaf begins.
-    fn find(&self, fingerprint: Fingerprint, from: u64, below: u64) -> Result<usize, usize> {
-        let before = |at: usize| self.entries[at].fingerprint() <= fingerprint;
-        let count = self.entries.len();
-        let (part, whole) = (fingerprint.hi.saturating_sub(from), below.saturating_sub(from).max(1));
-        let mut at = ((u128::from(part) * count as u128 / u128::from(whole)) as usize).min(count);
-        while at < count && before(at) {
-            at += 1;
-        }
-        while at > 0 && !before(at - 1) {
-            at -= 1;
-        }
-        match at.checked_sub(1) {
-            Some(last) if self.entries[last].fingerprint() == fingerprint => Ok(last),
-            _ => Err(at),
-        }
+/// Looks where the fingerprint should lie among entries that begin at `from`, for they are spread evenly, and walks from there:
+/// one or two lines of memory are touched, where halving touches one for each step. `below` is where the next leaf begins.
+fn find(entries: &[Packed], fingerprint: Fingerprint, from: u64, below: u64) -> Result<usize, usize> {
+    let before = |at: usize| entries[at].fingerprint() <= fingerprint;
+    let count = entries.len();
+    let mut at = expected(fingerprint.hi.saturating_sub(from), below.saturating_sub(from), count);
+    while at < count && before(at) {
+        at += 1;
     }
-
-    fn insert(&mut self, at: usize, packed: Packed) {
-        if self.entries.len() == self.entries.capacity() {
-            self.entries.reserve_exact(LEAF_GROWTH);
-        }
-        self.entries.insert(at, packed);
-        self.low = self.entries[0].fingerprint();
+    while at > 0 && !before(at - 1) {
+        at -= 1;
+    }
+    match at.checked_sub(1) {
+        Some(last) if entries[last].fingerprint() == fingerprint => Ok(last),
+        _ => Err(at),
     }
 }
 
-/// The table of one slot. Most have one leaf, which is reached without a step over the list of leaves.
+/// Of `count` entries that are spread over `whole`, how many should lie in the first `part` of it.
+fn expected(part: u64, whole: u64, count: usize) -> usize {
+    if whole == u64::MAX {
+        return ((u128::from(part) * count as u128) >> 64) as usize;
+    }
+    // Without the lower bits the product fits a word: a leaf has fewer entries than they count.
+    let (part, whole) = (part >> SPREAD_BITS, (whole >> SPREAD_BITS).max(1));
+    ((part * count as u64 / whole) as usize).min(count)
+}
+
+/// Bits that do not matter for where an entry should lie.
+const SPREAD_BITS: u32 = 16;
+const _: () = assert!(LEAF_ENTRIES_MAX < 1 << SPREAD_BITS);
+
+fn insert(entries: &mut Entries, at: usize, packed: Packed) {
+    if entries.len() == entries.capacity() {
+        entries.reserve_exact(LEAF_GROWTH);
+    }
+    entries.insert(at, packed);
+}
+
+/// The table of one slot. Most have one leaf, which is reached without a step over the list of leaves; and the table is so small that a
+/// slot fits into a line of memory.
 #[derive(Default)]
 pub(crate) struct Table {
-    first: Leaf,
-    more: Vec<Leaf>,
+    first: Entries,
+    /// What does not fit into the first leaf, in order.
+    #[allow(clippy::box_collection, reason = "a pointer, where a list would take three words of each slot")]
+    more: Option<Box<Vec<Leaf>>>,
 }
 
 impl Table {
     /// A table with nothing in it.
-    pub const EMPTY: Table =
-        Table { first: Leaf { low: Fingerprint::MIN, entries: Vec::new() }, more: Vec::new() };
+    pub const EMPTY: Table = Table { first: Vec::new(), more: None };
+
+    fn more(&self) -> &[Leaf] {
+        self.more.as_deref().map_or(&[], |more| more)
+    }
 
     /// The leaf whose range holds the fingerprint: 0 is the first, and the place in it.
     fn seek(&self, fingerprint: Fingerprint) -> (usize, Result<usize, usize>) {
-        let index = self.more.partition_point(|leaf| leaf.low <= fingerprint);
-        let leaf = self.leaf(index);
-        let from = if index == 0 { 0 } else { leaf.low.hi };
-        let below = self.more.get(index).map_or(u64::MAX, |next| next.low.hi);
-        (index, leaf.find(fingerprint, from, below))
-    }
-
-    fn leaf(&self, index: usize) -> &Leaf {
-        match index.checked_sub(1) {
-            None => &self.first,
-            Some(index) => &self.more[index],
+        let more = self.more();
+        if more.is_empty() {
+            return (0, find(&self.first, fingerprint, 0, u64::MAX));
+        }
+        let index = more.partition_point(|leaf| leaf.low <= fingerprint);
+        let below = more.get(index).map_or(u64::MAX, |next| next.low.hi);
+        match index.checked_sub(1).map(|index| &more[index]) {
+            None => (0, find(&self.first, fingerprint, 0, below)),
+            Some(leaf) => (index, find(&leaf.entries, fingerprint, leaf.low.hi, below)),
         }
     }
 
-    fn leaf_mut(&mut self, index: usize) -> &mut Leaf {
+    fn entries(&self, index: usize) -> &Entries {
         match index.checked_sub(1) {
-            None => &mut self.first,
-            Some(index) => &mut self.more[index],
+            None => &self.first,
+            Some(index) => &self.more()[index].entries,
+        }
+    }
+
+    fn entries_mut(&mut self, index: usize) -> &mut Entries {
+        match (index.checked_sub(1), &mut self.more) {
+            (None, _) => &mut self.first,
+            (Some(index), Some(more)) => &mut more[index].entries,
+            (Some(_), None) => panic!("a leaf that was found is there"),
         }
     }
 
     pub fn find(&self, fingerprint: Fingerprint) -> Option<Cell> {
         let (index, found) = self.seek(fingerprint);
-        found.ok().map(|at| self.leaf(index).entries[at].cell())
+        found.ok().map(|at| self.entries(index)[at].cell())
     }
 
     /// Reads the line of memory that tells where the entries are; [`Table::touch_entries`] then reads the one in which the
     /// fingerprint should lie. Done for many keys before anything else is done with them, the waits for memory overlap.
     pub fn touch_leaf(&self) -> usize {
-        self.first.entries.len()
+        self.first.len()
     }
 
     /// See [`Table::touch_leaf`]. Says nothing.
     pub fn touch_entries(&self, fingerprint: Fingerprint) -> u64 {
-        let entries = &self.first.entries;
-        let at = ((u128::from(fingerprint.hi) * entries.len() as u128) >> 64) as usize;
-        entries.get(at).map_or(0, |packed| packed.word(0))
+        // The entry is seldom further away than two from where it should lie.
+        let at = expected(fingerprint.hi, u64::MAX, self.first.len());
+        let word = |at: usize| self.first.get(at).map_or(0, |packed| packed.word(0));
+        word(at.saturating_sub(2)).wrapping_add(word(at + 1)).wrapping_add(word(at))
     }
 
-    /// Sets the cell; the one it replaces comes back.
-    pub fn set(&mut self, fingerprint: Fingerprint, cell: &Cell) -> Option<Cell> {
-        let packed = Packed::new(fingerprint, cell);
+    /// Puts the cell there that `choose` makes of the one that is there; None leaves all as it is. Says whether one was put.
+    pub fn put(
+        &mut self,
+        fingerprint: Fingerprint,
+        choose: impl FnOnce(Option<Cell>) -> Option<Cell>,
+    ) -> bool {
         let (index, found) = self.seek(fingerprint);
-        let leaf = self.leaf_mut(index);
+        let entries = self.entries_mut(index);
+        let Some(cell) = choose(found.ok().map(|at| entries[at].cell())) else { return false };
+        let packed = Packed::new(fingerprint, &cell);
         match found {
-            Ok(at) => Some(std::mem::replace(&mut leaf.entries[at], packed).cell()),
+            Ok(at) => entries[at] = packed,
             Err(at) => {
-                leaf.insert(at, packed);
-                if leaf.entries.len() >= LEAF_ENTRIES_MAX {
+                insert(entries, at, packed);
+                if entries.len() >= LEAF_ENTRIES_MAX {
                     self.split(index);
                 }
-                None
             }
         }
+        true
     }
 
     /// Changes the cell where it lies, if it is there.
     pub fn change(&mut self, fingerprint: Fingerprint, change: impl FnOnce(Cell) -> Option<Cell>) {
         let (index, Ok(at)) = self.seek(fingerprint) else { return };
-        let packed = &mut self.leaf_mut(index).entries[at];
+        let packed = &mut self.entries_mut(index)[at];
         if let Some(cell) = change(packed.cell()) {
             *packed = Packed::new(fingerprint, &cell);
         }
     }
 
     fn split(&mut self, index: usize) {
-        let leaf = self.leaf_mut(index);
-        let upper = leaf.entries.split_off(LEAF_ENTRIES_MAX / 2);
-        leaf.entries.shrink_to(LEAF_ENTRIES_MAX / 2 + LEAF_GROWTH);
+        let entries = self.entries_mut(index);
+        let upper = entries.split_off(LEAF_ENTRIES_MAX / 2);
+        entries.shrink_to(LEAF_ENTRIES_MAX / 2 + LEAF_GROWTH);
         let low = upper[0].fingerprint();
-        self.more.reserve_exact(1);
-        self.more.insert(index, Leaf { low, entries: upper });
+        let more = self.more.get_or_insert_default();
+        more.reserve_exact(1);
+        more.insert(index, Leaf { low, entries: upper });
     }
 
     /// Takes the cell out.
     pub fn remove(&mut self, fingerprint: Fingerprint) -> Option<Cell> {
         let (index, Ok(at)) = self.seek(fingerprint) else { return None };
-        let leaf = self.leaf_mut(index);
-        let cell = leaf.entries.remove(at).cell();
-        match (leaf.entries.first(), index.checked_sub(1)) {
-            (Some(first), _) => leaf.low = first.fingerprint(),
-            (None, Some(index)) => {
-                self.more.remove(index);
-                return Some(cell);
+        let entries = self.entries_mut(index);
+        let cell = entries.remove(at).cell();
+        if entries.is_empty() {
+            *entries = Vec::new();
+            if let (Some(index), Some(more)) = (index.checked_sub(1), &mut self.more) {
+                more.remove(index);
             }
-            (None, None) => *leaf = Leaf { low: Fingerprint::MIN, entries: Vec::new() },
-        }
-        let leaf = self.leaf_mut(index);
-        if leaf.entries.capacity() > 2 * leaf.entries.len() + LEAF_GROWTH {
-            leaf.entries.shrink_to(leaf.entries.len() + LEAF_GROWTH);
+        } else if entries.capacity() > 2 * entries.len() + LEAF_GROWTH {
+            entries.shrink_to(entries.len() + LEAF_GROWTH);
         }
         Some(cell)
     }
@@ -240,9 +267,9 @@ impl Table {
     pub fn range(&self, from: Fingerprint) -> impl Iterator<Item = (Fingerprint, Cell)> + '_ {
         let (first, _) = self.seek(from);
         std::iter::once(&self.first)
-            .chain(&self.more)
+            .chain(self.more().iter().map(|leaf| &leaf.entries))
             .skip(first)
-            .flat_map(|leaf| leaf.entries.iter())
+            .flat_map(|entries| entries.iter())
             .map(|packed| (packed.fingerprint(), packed))
             .skip_while(move |(fingerprint, _)| *fingerprint < from)
             .map(|(fingerprint, packed)| (fingerprint, packed.cell()))
@@ -250,9 +277,10 @@ impl Table {
 
     /// Bytes that the table has asked the allocator for.
     pub fn heap_bytes(&self) -> usize {
-        let leaves = std::iter::once(&self.first).chain(&self.more);
-        let entries: usize = leaves.map(|leaf| leaf.entries.capacity() * CELL_BYTES).sum();
-        entries + self.more.capacity() * size_of::<Leaf>()
+        let leaves = std::iter::once(&self.first).chain(self.more().iter().map(|leaf| &leaf.entries));
+        let entries: usize = leaves.map(|entries| entries.capacity() * CELL_BYTES).sum();
+        let more = |more: &Vec<Leaf>| size_of::<Vec<Leaf>>() + more.capacity() * size_of::<Leaf>();
+        entries + self.more.as_deref().map_or(0, more)
     }
 }
 
@@ -302,7 +330,14 @@ mod tests {
                     assert_eq!(table.remove(fingerprint), model.remove(&fingerprint));
                 } else {
                     let cell = cell(&mut rng);
-                    assert_eq!(table.set(fingerprint, &cell), model.insert(fingerprint, cell));
+                    let mut before = None;
+                    let mut swap = |old| {
+                        before = old;
+                        Some(cell)
+                    };
+                    assert!(table.put(fingerprint, &mut swap));
+                    assert_eq!(before, model.insert(fingerprint, cell));
+                    assert!(!table.put(fingerprint, |_| None));
                 }
                 let probe = Fingerprint { hi: rng.below(spread), lo: rng.below(800) as u16 };
                 assert_eq!(table.find(probe), model.get(&probe).copied());
