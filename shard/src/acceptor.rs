@@ -62,18 +62,19 @@ impl<D: Disk> Shard<D> {
         key: &[u8],
         message: Message<Held>,
     ) {
+        let reference = self.store.key_ref(slot, key);
+        let vote = matches!(message, Message::Accepted { .. } | Message::State { .. });
+        if vote && !self.places.contains_key(&reference.1) {
+            // Nobody waits for it any more: a majority was there before.
+            return;
+        }
         let readable = key.len() <= self.config.limits.key_bytes_max && entry_is_readable(&message);
         if crate::slot::slot(key) != slot || !readable || !self.see_round(message.round_max()) {
             self.metrics.messages_refused += 1;
             return;
         }
-        let reference = self.store.key_ref(slot, key);
         match &message {
-            Message::Promise { .. }
-            | Message::Accepted { .. }
-            | Message::Reject { .. }
-            | Message::NeedBase { .. }
-            | Message::State { .. } => {
+            answer if is_answer(answer) => {
                 if let Some(id) = self.find(reference, key) {
                     self.step(turn, id, |instance, floor, out| instance.receive(from, message, floor, out));
                     self.weigh_what_there_is(turn, id);
@@ -179,6 +180,18 @@ impl<D: Disk> Shard<D> {
         self.metrics.messages_out += 1;
         turn.effects.message(from, |out| PeerMessage::Paxos { slot, key, message }.encode(sender, out));
     }
+}
+
+/// Whether the message answers a question.
+fn is_answer(message: &Message<Held>) -> bool {
+    matches!(
+        message,
+        Message::Promise { .. }
+            | Message::Accepted { .. }
+            | Message::Reject { .. }
+            | Message::NeedBase { .. }
+            | Message::State { .. }
+    )
 }
 
 /// Whether the entry that a message carries, if it does, is one that this version can store.

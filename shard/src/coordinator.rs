@@ -21,7 +21,7 @@ use crate::error::{self, Fault};
 use crate::held::{Bytes, Held};
 use crate::limits::{
     BACKOFF_NS, BACKOFF_NS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, CONFLICTS_MAX, ORIGIN_IDS_MAX,
-    READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX,
+    READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX, SCRATCH_BYTES_MAX,
 };
 use crate::record::{Applied, CommandId, Known, Record};
 use crate::reply::Reply;
@@ -48,16 +48,25 @@ impl<D: Disk> Shard<D> {
 
     /// Puts a command into its entity's queue. The bounds of the core were checked.
     pub(crate) fn enqueue(&mut self, turn: &mut Turn<'_, D>, slot: u16, queued: Queued) {
-        let key = queued.command.key().expect("a queued command concerns one key").to_vec();
-        let Some(id) = self.open(slot, &key) else {
+        let key = queued.command.key().expect("a queued command concerns one key");
+        let Some(id) = self.open(slot, key) else {
             self.metrics.refused += 1;
             return self.answer(turn, queued, error::BUSY);
         };
-        self.entity(id).queue.push_back(queued);
+        let waits = queued.deadline <= turn.clock.now || self.store.is_full();
         self.touch(id);
-        if self.entity(id).stage == Stage::Idle {
-            self.start_batch(turn, id);
+        let entity = self.entity(id);
+        if entity.stage != Stage::Idle {
+            return entity.queue.push_back(queued);
         }
+        // The first command of an idle entity is the batch, unless it has to be refused there.
+        if waits || !entity.queue.is_empty() || !entity.batch.is_empty() {
+            entity.queue.push_back(queued);
+        } else {
+            entity.batch.reserve_exact(1);
+            entity.batch.push(queued);
+        }
+        self.start_batch(turn, id);
     }
 
     /// Starts the next attempt of an idle entity: with the commands at hand if there are any left of the last one, else with what
@@ -72,10 +81,11 @@ impl<D: Disk> Shard<D> {
             entity.collisions = 0;
             return;
         }
-        if entity.is_cold() {
-            entity.stage = Stage::Loading;
-            return self.load(turn, id);
+        if entity.is_cold() && (entity.loading || !self.read_entity(turn, id)) {
+            self.entity(id).stage = Stage::Loading;
+            return;
         }
+        let entity = self.entity(id);
         if up < majority {
             // Nothing leaves without a majority to answer it, so that the error at the deadline can say "nothing was written".
             entity.stage = Stage::Backoff;
@@ -156,8 +166,25 @@ impl<D: Disk> Shard<D> {
         self.last_query = self.last_query.wrapping_add(1);
         let query = u64::from(self.incarnation) << 32 | u64::from(self.last_query);
         self.metrics.agreed_reads += 1;
-        self.begin(turn, id, Stage::Reading);
-        self.step(turn, id, |instance, _, out| instance.query(query, out));
+        // After a conflict everybody is asked: somebody who was not may be who knows.
+        let few = if self.entity(id).collisions == 0 { self.readers.choose(&self.peers_up) } else { None };
+        let Some(few) = few else {
+            self.begin(turn, id, Stage::Reading, RESEND_NS);
+            return self.step(turn, id, |instance, _, out| instance.query(query, out));
+        };
+        self.begin(turn, id, Stage::Reading, self.readers.patience());
+        self.entity(id).asked_few = true;
+        self.step(turn, id, |instance, _, out| instance.query_some(query, few, out));
+    }
+
+    /// Those that an agreed read has asked do not suffice, or take long: the others are asked too.
+    pub(crate) fn ask_the_rest(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let entity = self.entity(id);
+        entity.asked_few = false;
+        let since = entity.since;
+        self.metrics.resends += 1;
+        self.wake_by_deadline(id, since + RESEND_NS);
+        self.step(turn, id, |instance, _, out| instance.resend(out));
     }
 
     fn start_write(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
@@ -187,7 +214,7 @@ impl<D: Disk> Shard<D> {
         }
         let ballot = self.fresh_ballot();
         self.metrics.classic_proposals += 1;
-        self.begin(turn, id, Stage::Proposing);
+        self.begin(turn, id, Stage::Proposing, RESEND_NS);
         self.step(turn, id, |instance, floor, out| instance.prepare(ballot, floor, out));
     }
 
@@ -196,7 +223,7 @@ impl<D: Disk> Shard<D> {
         if let Err(reply) = entry.bytes().map_or(Ok(()), |bytes| self.admit_entry(id, bytes)) {
             return self.refuse_batch(turn, id, &reply);
         }
-        self.begin(turn, id, Stage::Proposing);
+        self.begin(turn, id, Stage::Proposing, RESEND_NS);
         self.step(turn, id, |instance, floor, out| {
             instance.propose(entry, floor, out);
         });
@@ -205,14 +232,15 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Notes that a question goes out to the peers now.
-    fn begin(&mut self, turn: &mut Turn<'_, D>, id: EntityId, stage: Stage) {
+    /// Notes that a question goes out to the peers now, and how long to wait before it is repeated.
+    fn begin(&mut self, turn: &mut Turn<'_, D>, id: EntityId, stage: Stage, patience: Nanos) {
         self.metrics.peer_round_trips += 1;
         let entity = self.entity(id);
         entity.stage = stage;
         entity.since = turn.clock.now;
         entity.resends = 0;
-        self.wake_by_deadline(id, turn.clock.now + RESEND_NS);
+        entity.asked_few = false;
+        self.wake_by_deadline(id, turn.clock.now + patience);
     }
 
     // ---- what the protocol says ----
@@ -233,14 +261,17 @@ impl<D: Disk> Shard<D> {
             // The majority of promises was asked after these commands arrived: it is an agreed read as well.
             Ran::Unchanged if settled && !settle => self.finish_batch(turn, id),
             // A majority holds nothing: what is here was never chosen, and gives way to a tombstone.
-            Ran::Unchanged if bytes.is_none() && own => self.propose(turn, id, tombstone(ballot)),
+            Ran::Unchanged if bytes.is_none() && own => {
+                let entry = self.tombstone(ballot);
+                self.propose(turn, id, entry);
+            }
             Ran::Unchanged if bytes.is_none() => self.finish_batch(turn, id),
             Ran::Unchanged => {
                 if let Err(reply) = bytes.map_or(Ok(()), |bytes| self.admit_entry(id, &bytes)) {
                     return self.refuse_batch(turn, id, &reply);
                 }
                 self.metrics.finished += 1;
-                self.begin(turn, id, Stage::Proposing);
+                self.begin(turn, id, Stage::Proposing, RESEND_NS);
                 self.step(turn, id, |instance, floor, out| {
                     instance.finish(floor, out);
                 });
@@ -278,6 +309,9 @@ impl<D: Disk> Shard<D> {
 
     /// The agreed read is decided.
     pub(crate) fn on_read(&mut self, turn: &mut Turn<'_, D>, id: EntityId, outcome: ReadOutcome<Held>) {
+        if self.peek(id).asked_few {
+            self.readers.on_answer(turn.clock.now - self.peek(id).since);
+        }
         let bytes = match outcome {
             ReadOutcome::Local { ballot } if ballot.is_zero() => None,
             ReadOutcome::Local { ballot } => match self.entity(id).warm() {
@@ -317,9 +351,14 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn weigh_what_there_is(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         let up = self.hosts_up();
         let entity = self.peek(id);
-        let all = up < self.members.count() && entity.instance.answered() >= up;
-        if entity.stage == Stage::Reading && all {
+        if entity.stage != Stage::Reading {
+            return;
+        }
+        let answered = entity.instance.answered();
+        if up < self.members.count() && answered >= up {
             self.step(turn, id, |instance, _, out| instance.settle_read(out));
+        } else if entity.asked_few && answered >= self.members.majority() {
+            self.ask_the_rest(turn, id);
         }
     }
 
@@ -347,19 +386,21 @@ impl<D: Disk> Shard<D> {
                 return Ran::Unreadable;
             }
         };
-        let had_value = record.value.is_some();
-        let mut state = record.state();
+        let Record { version, value, expires_at_ms, applied } = record;
+        let had_value = value.is_some();
+        let mut state = State { version, value, expires_at_ms, ..State::default() };
         // One round leaves room for the versions of a whole batch (amendment 10).
         state.version_floor = ballot.round << VERSION_BITS;
-        let mut applied = if planted(104) { Applied::default() } else { record.applied };
+        let mut applied = if planted(104) { Applied::default() } else { applied };
         self.prune(id, &mut applied);
         let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
         let expired = state.expire(wall_ms);
         let batch = mem::take(&mut self.entity(id).batch);
         let mut replies = mem::take(&mut self.entity(id).replies);
         replies.clear();
+        replies.reserve_exact(batch.len());
         for queued in &batch {
-            replies.push(run_one(queued, &mut state, &mut applied, wall_ms, &limits));
+            replies.push(run_one(queued, &mut state, &mut applied, wall_ms, &limits, &mut self.scratch));
         }
         let entity = self.entity(id);
         entity.batch = batch;
@@ -376,7 +417,7 @@ impl<D: Disk> Shard<D> {
             state.touch();
         }
         self.metrics.expired_keys += u64::from(expired && !ballot.is_zero());
-        Ran::Changed(encode(state, applied))
+        Ran::Changed(self.encode(state, applied))
     }
 
     /// Drops from a table of applied commands what nobody will ask for again.
@@ -402,20 +443,40 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// The entry of an entity of which a majority holds nothing.
+    fn tombstone(&mut self, ballot: Ballot) -> Held {
+        let mut state = State { version_floor: ballot.round << VERSION_BITS, ..State::default() };
+        state.touch();
+        self.encode(state, Applied::default())
+    }
+
+    fn encode(&mut self, state: State, applied: Applied) -> Held {
+        let version = if planted(116) && state.value.is_none() { 0 } else { state.version };
+        let record = Record { version, value: state.value, expires_at_ms: state.expires_at_ms, applied };
+        self.scratch.clear();
+        record.encode(&mut self.scratch);
+        let bytes = Bytes::from(&self.scratch[..]);
+        self.scratch.shrink_to(SCRATCH_BYTES_MAX);
+        Held::Here(bytes)
+    }
+
     // ---- out ----
 
     /// Sends the replies of the batch and goes on with the queue.
     fn finish_batch(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         let entity = self.entity(id);
-        let batch = mem::take(&mut entity.batch);
-        let replies = mem::take(&mut entity.replies);
+        let mut batch = mem::take(&mut entity.batch);
+        let mut replies = mem::take(&mut entity.replies);
         assert!(batch.len() == replies.len(), "every command of a batch has a reply");
-        for (queued, reply) in batch.into_iter().zip(replies) {
+        for (queued, reply) in batch.drain(..).zip(replies.drain(..)) {
             match reply {
                 Some(reply) => self.answer(turn, queued, reply),
                 None => self.release(&queued),
             }
         }
+        // The memory serves the next batch.
+        let entity = self.entity(id);
+        (entity.batch, entity.replies) = (batch, replies);
         self.end_attempt(turn, id);
     }
 
@@ -523,6 +584,11 @@ impl<D: Disk> Shard<D> {
                 self.drop_expired(turn, id);
                 if self.entity(id).batch.is_empty() && self.entity(id).settle.is_none() {
                     return self.end_attempt(turn, id);
+                }
+                if self.entity(id).asked_few {
+                    let asked = self.peek(id).since;
+                    self.readers.on_late(now, asked);
+                    return self.ask_the_rest(turn, id);
                 }
                 if now < self.entity(id).since + RESEND_NS {
                     return self.wake_by_deadline(id, self.peek(id).since + RESEND_NS);
@@ -636,6 +702,7 @@ fn run_one(
     applied: &mut Applied,
     wall_ms: u64,
     limits: &command::Limits,
+    scratch: &mut Vec<u8>,
 ) -> Option<Reply> {
     if (queued.sent || queued.id.travels()) && !planted(103) {
         match applied.find(queued.id) {
@@ -657,25 +724,10 @@ fn run_one(
     // nothing (amendment 6): or else a late copy of it could still change something.
     state.changed |= queued.sent && queued.command.is_write() && !planted(114);
     if state.changed {
-        let mut bytes = Vec::new();
-        reply.encode(&mut bytes);
-        applied.insert(queued.id, &bytes);
+        scratch.clear();
+        reply.encode(scratch);
+        applied.insert(queued.id, scratch);
     }
     state.changed |= before;
     Some(reply)
-}
-
-/// The entry of an entity of which a majority holds nothing.
-fn tombstone(ballot: Ballot) -> Held {
-    let mut state = State { version_floor: ballot.round << VERSION_BITS, ..State::default() };
-    state.touch();
-    encode(state, Applied::default())
-}
-
-fn encode(state: State, applied: Applied) -> Held {
-    let version = if planted(116) && state.value.is_none() { 0 } else { state.version };
-    let record = Record { version, value: state.value, expires_at_ms: state.expires_at_ms, applied };
-    let mut out = Vec::with_capacity(128);
-    record.encode(&mut out);
-    Held::Here(Bytes::from(out))
 }

@@ -1,7 +1,6 @@
 //! The core itself: its entities, its store, its counters; recovery, timers, and the steps that all others are made of.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::mem;
 
 use ahash::RandomState;
@@ -22,9 +21,11 @@ use crate::held::Held;
 use crate::keyspace::Surveys;
 use crate::limits::{ROUND_JUMP_MAX, ROUND_MAX, STARTS_BITS};
 use crate::metrics::Metrics;
+use crate::readers::Readers;
 use crate::record::Record;
 use crate::repair::Repair;
 use crate::reply::Reply;
+use crate::timers::Timers;
 use crate::turn::Turn;
 use crate::votes::{Place, Vote, VoteId};
 use crate::wire::{PeerMessage, Sender};
@@ -110,7 +111,10 @@ pub struct Shard<D> {
     /// The Lamport counter: the highest round seen or issued.
     pub(crate) round: u64,
     pub(crate) last_query: u32,
-    pub(crate) entities: Slab<Entity>,
+    pub(crate) entities: Slab<Box<Entity>>,
+    /// Memory of entities that are done, for the next ones.
+    #[allow(clippy::vec_box, reason = "entities stay where they are: they are handed on, not moved")]
+    pub(crate) kept: Vec<Box<Entity>>,
     /// Votes that wait for the log.
     pub(crate) votes: Slab<Vote>,
     /// What is under way, by the fingerprint of its key.
@@ -120,7 +124,9 @@ pub struct Shard<D> {
     pub(crate) touched: Vec<EntityId>,
     pub(crate) waiting: VecDeque<Waiting>,
     tickets: HashMap<bitcask::Ticket, Loading, RandomState>,
-    timers: BinaryHeap<Reverse<(Nanos, EntityId)>>,
+    timers: Timers,
+    /// Whom agreed reads ask first.
+    pub(crate) readers: Readers,
     pub(crate) forwards: Forwards,
     /// What this core handed over while it was a learner and nobody has answered.
     pub(crate) former: Option<Forwards>,
@@ -141,6 +147,8 @@ pub struct Shard<D> {
     pub(crate) rng: Rng,
     pub(crate) metrics: Metrics,
     spare: Vec<Vec<Output<Held>>>,
+    /// Where entries are encoded before their length is known.
+    pub(crate) scratch: Vec<u8>,
     disk: std::marker::PhantomData<D>,
 }
 
@@ -181,13 +189,15 @@ impl<D: Disk> Shard<D> {
             round: 0,
             last_query: 0,
             entities: Slab::new(),
+            kept: Vec::new(),
             votes: Slab::new(),
             places: HashMap::with_hasher(FingerprintHasher),
             removing: HashSet::with_hasher(FingerprintHasher),
             touched: Vec::new(),
             waiting: VecDeque::new(),
             tickets: HashMap::with_hasher(hashes()),
-            timers: BinaryHeap::new(),
+            timers: Timers::default(),
+            readers: Readers::new(config.me, members),
             forwards: Forwards::default(),
             former: None,
             surveys: Surveys::default(),
@@ -202,6 +212,7 @@ impl<D: Disk> Shard<D> {
             rng: rng.fork(),
             metrics: Metrics::default(),
             spare: Vec::new(),
+            scratch: Vec::new(),
             disk: std::marker::PhantomData,
             config,
         }
@@ -314,7 +325,7 @@ impl<D: Disk> Shard<D> {
 
     /// When the core wants a turn although nothing arrived.
     pub fn deadline(&self) -> Option<Nanos> {
-        let timer = self.timers.peek().map(|Reverse((at, _))| *at);
+        let timer = self.timers.first().map(|(at, _)| at);
         let store = self.store.background_deadline();
         let (forwards, surveys) = (self.forwards.deadline(), self.surveys.deadline());
         let former = self.former.as_ref().and_then(Forwards::deadline);
@@ -451,6 +462,7 @@ impl<D: Disk> Shard<D> {
         self.fail_surveys(turn, &fault);
         self.fail_repair();
         self.entities.clear();
+        self.kept.clear();
         self.votes.clear();
         self.places.clear();
         self.removing.clear();
@@ -462,18 +474,26 @@ impl<D: Disk> Shard<D> {
 
     /// Starts to read a record; the result is used when it comes, or at once if it is cached.
     pub(crate) fn load(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
-        let entity = &mut self.entities[id];
-        if entity.loading {
-            return;
+        if !self.entities[id].loading && self.read_entity(turn, id) {
+            self.on_warm(turn, id);
         }
-        entity.loading = true;
+    }
+
+    /// Has a cold entity's record read: true if it is here already, because it was cached.
+    pub(crate) fn read_entity(&mut self, turn: &mut Turn<'_, D>, id: EntityId) -> bool {
+        let entity = &mut self.entities[id];
         self.metrics.disk_reads += 1;
         match self.store.read_as(turn.disk, entity.reference, &entity.key) {
             bitcask::Read::Pending(ticket) => {
+                entity.loading = true;
                 self.tickets.insert(ticket, Loading::Entity(id));
+                false
             }
-            bitcask::Read::Ready(found) => self.on_loaded(turn, id, Some(found)),
-            bitcask::Read::Absent => self.on_loaded(turn, id, None),
+            bitcask::Read::Ready(found) => {
+                entity.instance.reload(ballot_of(found.stamp), &Held::Here(found.body));
+                true
+            }
+            bitcask::Read::Absent => panic!("an entity is cold while the directory has its record"),
         }
     }
 
@@ -499,6 +519,12 @@ impl<D: Disk> Shard<D> {
         if let Some(found) = found {
             entity.instance.reload(ballot_of(found.stamp), &Held::Here(found.body));
         }
+        self.on_warm(turn, id);
+    }
+
+    /// What waited for the record goes on.
+    fn on_warm(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let entity = &mut self.entities[id];
         if entity.is_cold() {
             // The directory moved between the read and now, to a record that is durable and cold again: read that one.
             self.load(turn, id);
@@ -641,12 +667,12 @@ impl<D: Disk> Shard<D> {
         let entity = &mut self.entities[id];
         if entity.wake_at != Some(at) {
             entity.wake_at = Some(at);
-            self.timers.push(Reverse((at, id)));
+            self.timers.push(at, id);
         }
     }
 
     fn run_timers(&mut self, turn: &mut Turn<'_, D>) {
-        while let Some(Reverse((at, id))) = self.timers.peek().copied() {
+        while let Some((at, id)) = self.timers.first() {
             if at > turn.clock.now || self.status == Status::Failed {
                 return;
             }

@@ -12,7 +12,7 @@ use crate::command::Command;
 use crate::core::{ballot_of, stamp_of, EntityId, Shard};
 use crate::entity::Entity;
 use crate::held::Held;
-use crate::limits::ENTITIES_MAX;
+use crate::limits::{ENTITIES_KEPT_MAX, ENTITIES_MAX};
 use crate::votes::Place;
 use crate::wire::asked_for;
 
@@ -61,8 +61,17 @@ impl<D: Disk> Shard<D> {
     /// Makes the entity of a key from the directory.
     pub(crate) fn make(&mut self, reference: KeyRef, key: &[u8]) -> EntityId {
         let (state, held) = self.durable_state(reference);
-        let instance = Instance::new(self.config.me, self.members, state, held);
-        let id = self.entities.insert(Entity::new(key, reference, instance));
+        let entity = match self.kept.pop() {
+            Some(mut entity) => {
+                entity.renew(key, reference, state, held);
+                entity
+            }
+            None => {
+                let instance = Instance::new(self.config.me, self.members, state, held);
+                Box::new(Entity::new(key, reference, instance))
+            }
+        };
+        let id = self.entities.insert(entity);
         self.places.insert(reference.1, Place::Entity(id));
         self.touch(id);
         id
@@ -143,7 +152,10 @@ impl<D: Disk> Shard<D> {
                 self.store.mark_as(reference, stamp_of(state.accepted));
             }
             self.places.remove(&reference.1);
-            self.entities.remove(id);
+            let entity = self.entities.remove(id);
+            if self.kept.len() < ENTITIES_KEPT_MAX && entity.is_small() {
+                self.kept.push(entity);
+            }
         }
         self.touched = touched;
     }

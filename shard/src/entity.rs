@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bitcask::KeyRef;
-use paxos::{Ballot, Instance, Member, Message};
+use paxos::{AcceptorState, Ballot, Instance, Member, Message};
 use reactor::clock::Nanos;
 
 use crate::command::Command;
 use crate::held::{Bytes, Held};
+use crate::limits::{KEPT_KEY_BYTES_MAX, KEPT_LIST_MAX};
 use crate::record::CommandId;
 use crate::repair::Settle;
 use crate::reply::Reply;
@@ -63,7 +64,7 @@ pub(crate) enum Stage {
 /// An entity with something under way.
 #[derive(Debug)]
 pub(crate) struct Entity {
-    pub key: Rc<[u8]>,
+    pub key: Vec<u8>,
     /// What stands for the key in the store: its slot and fingerprint.
     pub reference: KeyRef,
     pub instance: Instance<Held>,
@@ -76,6 +77,8 @@ pub(crate) struct Entity {
     pub since: Nanos,
     /// Repetitions of the question under way.
     pub resends: u32,
+    /// The agreed read under way has asked no more members than it needs.
+    pub asked_few: bool,
     /// Attempts of this batch that came to nothing.
     pub collisions: u32,
     /// The next time to look; the timer queue may hold older times.
@@ -95,7 +98,7 @@ pub(crate) struct Entity {
 impl Entity {
     pub fn new(key: &[u8], reference: KeyRef, instance: Instance<Held>) -> Entity {
         Entity {
-            key: Rc::from(key),
+            key: key.to_vec(),
             reference,
             instance,
             queue: VecDeque::new(),
@@ -104,6 +107,7 @@ impl Entity {
             stage: Stage::Idle,
             since: 0,
             resends: 0,
+            asked_few: false,
             collisions: 0,
             wake_at: None,
             loading: false,
@@ -112,6 +116,24 @@ impl Entity {
             settle: None,
             touched: false,
         }
+    }
+
+    /// Becomes the entity of another key in the memory of this one, which is idle.
+    pub fn renew(&mut self, key: &[u8], reference: KeyRef, state: AcceptorState, held: Option<Held>) {
+        assert!(self.is_idle() && self.batch.is_empty(), "an entity is done before another takes its place");
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        self.reference = reference;
+        self.instance.renew(state, held);
+        self.stage = Stage::Idle;
+        (self.since, self.resends, self.collisions) = (0, 0, 0);
+        (self.wake_at, self.settle, self.touched, self.asked_few) = (None, None, false, false);
+    }
+
+    /// Whether its memory is worth keeping for another: not where many or large things were under way.
+    pub fn is_small(&self) -> bool {
+        let lists = [self.queue.capacity(), self.batch.capacity(), self.replies.capacity()];
+        lists.iter().all(|capacity| *capacity <= KEPT_LIST_MAX) && self.key.capacity() <= KEPT_KEY_BYTES_MAX
     }
 
     /// The slot of its key.

@@ -45,7 +45,9 @@ mod held;
 mod keyspace;
 mod learner;
 mod patience;
+mod readers;
 mod repair;
+mod timers;
 mod votes;
 
 pub use config::Config;

@@ -21,6 +21,18 @@ pub const COMMAND_BYTES_MAX: usize = 128 << 20;
 /// the peers' own COMMANDS_MAX bounds.
 pub const ENTITIES_MAX: usize = 6 * COMMANDS_MAX;
 
+/// Bytes that a core keeps to encode entries in.
+pub const SCRATCH_BYTES_MAX: usize = 64 << 10;
+
+/// Entities whose memory is kept for the next ones: as many as a busy core has under way. They are about two kilobytes each.
+pub const ENTITIES_KEPT_MAX: usize = 8192;
+
+/// Places in a list of an entity that is kept: more of them are given back, as few keys are asked for so often at a time.
+pub const KEPT_LIST_MAX: usize = 8;
+
+/// Bytes for the key of an entity that is kept.
+pub const KEPT_KEY_BYTES_MAX: usize = 256;
+
 /// A result is kept beside its request id up to this size; above it a retry learns that it was applied, not the reply.
 pub const RESULT_BYTES_MAX: usize = 512;
 
@@ -49,6 +61,9 @@ pub const ROUND_MAX: u64 = 1 << 47;
 
 /// First repetition of a question that was not answered. Three times a slow sync, so that a healthy cluster repeats nothing.
 pub const RESEND_NS: u64 = 40 * MS;
+
+/// How long an agreed read waits at least for the members that it asked, before it asks the others too: some turns of a busy core.
+pub const READ_PATIENCE_NS_MIN: u64 = 3 * MS;
 
 /// Repetitions are spaced at most this far apart.
 pub const RESEND_NS_MAX: u64 = 160 * MS;

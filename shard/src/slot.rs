@@ -5,8 +5,27 @@
 /// Number of slots. Fixed by the protocol of Redis Cluster.
 pub const SLOTS: u16 = 16384;
 
-/// CRC16 XMODEM: polynomial 0x1021, initial value 0, no reflection, no final xor. One entry per high byte.
-const TABLE: [u16; 256] = {
+/// Bytes that are taken at a step.
+const STEP: usize = 8;
+
+/// CRC16 XMODEM: polynomial 0x1021, initial value 0, no reflection, no final xor. One entry per high byte; in each table
+/// but the first with one more zero byte behind it.
+static TABLES: [[u16; 256]; STEP] = {
+    let mut tables = [BYTES; STEP];
+    let mut zeros = 1;
+    while zeros < STEP {
+        let mut index = 0;
+        while index < 256 {
+            let crc = tables[zeros - 1][index];
+            tables[zeros][index] = (crc << 8) ^ BYTES[(crc >> 8) as usize];
+            index += 1;
+        }
+        zeros += 1;
+    }
+    tables
+};
+
+const BYTES: [u16; 256] = {
     let mut table = [0_u16; 256];
     let mut index = 0;
     while index < 256 {
@@ -24,12 +43,25 @@ const TABLE: [u16; 256] = {
 
 /// CRC16 XMODEM of bytes.
 pub fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, &byte| (crc << 8) ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)])
+    let mut steps = bytes.chunks_exact(STEP);
+    let mut crc = 0_u16;
+    for step in &mut steps {
+        let [high, low] = crc.to_be_bytes();
+        let mixed = [step[0] ^ high, step[1] ^ low, step[2], step[3], step[4], step[5], step[6], step[7]];
+        let terms = TABLES.iter().rev().zip(mixed).map(|(table, byte)| table[usize::from(byte)]);
+        crc = terms.fold(0, |sum, term| sum ^ term);
+    }
+    let rest = steps.remainder().iter();
+    rest.fold(crc, |crc, &byte| (crc << 8) ^ BYTES[usize::from((crc >> 8) as u8 ^ byte)])
 }
 
 /// The part of a key that decides its slot: what lies between the first `{` and the first `}` after it, unless
 /// that is empty; else the whole key.
 pub fn tag(key: &[u8]) -> &[u8] {
+    // All bytes at once: the processor compares sixteen of them at a time.
+    if !key.iter().fold(false, |found, byte| found | (*byte == b'{')) {
+        return key;
+    }
     let inside = || {
         let open = key.iter().position(|&byte| byte == b'{')?;
         let rest = key.get(open + 1..)?;
@@ -51,6 +83,17 @@ mod tests {
     #[test]
     fn the_check_value_of_the_specification() {
         assert_eq!(crc16(b"123456789"), 0x31C3);
+    }
+
+    #[test]
+    fn steps_of_several_bytes_give_what_single_ones_do() {
+        let bytes: Vec<u8> = (0..100_u8).map(|n| n.wrapping_mul(151)).collect();
+        for end in 0..bytes.len() {
+            let slowly = bytes[..end]
+                .iter()
+                .fold(0_u16, |crc, byte| (crc << 8) ^ BYTES[usize::from((crc >> 8) as u8 ^ byte)]);
+            assert_eq!(crc16(&bytes[..end]), slowly, "{end} bytes");
+        }
     }
 
     #[test]

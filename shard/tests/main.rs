@@ -5,6 +5,7 @@ mod command;
 mod deadlines;
 mod keyspace;
 mod learner;
+mod readers;
 mod repair;
 mod slow_peer;
 mod votes;

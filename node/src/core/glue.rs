@@ -50,7 +50,7 @@ pub(super) struct Core {
     pub unsent_mail: Vec<(u16, Mail)>,
     pub requests: Slab<Asker>,
     pub publisher: Publisher,
-    pub wall_offset_ns: u128,
+    pub wall_offset_ns: Nanos,
     next_upkeep: Nanos,
     pub phase: Phase,
     pub phase_since: Nanos,
@@ -118,7 +118,7 @@ impl Core {
         server.command_limits = command_limits(&handover);
         let peers = Peers::new(index, &handover);
         let publisher = Publisher::new(handover.pages[usize::from(index)].clone());
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let wall = wall_ns();
         let mut core = Core {
             index,
             layout,
@@ -134,7 +134,7 @@ impl Core {
             unsent_mail: Vec::new(),
             requests: Slab::new(),
             publisher,
-            wall_offset_ns: wall.saturating_sub(u128::from(io.now())),
+            wall_offset_ns: wall.saturating_sub(io.now()),
             next_upkeep: 0,
             phase: Phase::Serving,
             phase_since: 0,
@@ -154,14 +154,12 @@ impl Core {
 
     /// The time of the turn for the shard.
     pub fn clock(&self, now: Nanos) -> Clock {
-        let wall_ms = (self.wall_offset_ns + u128::from(now)) / 1_000_000;
-        Clock { now, wall_ms: u64::try_from(wall_ms).unwrap_or(u64::MAX) }
+        Clock { now, wall_ms: self.wall_offset_ns.saturating_add(now) / 1_000_000 }
     }
 
     /// The time of the turn for sessions.
     pub fn moment(&self, now: Nanos) -> Now {
-        let wall_us = (self.wall_offset_ns + u128::from(now)) / 1000;
-        Now { mono_us: now / 1000, wall_us: u64::try_from(wall_us).unwrap_or(u64::MAX) }
+        Now { mono_us: now / 1000, wall_us: self.wall_offset_ns.saturating_add(now) / 1000 }
     }
 
     /// Runs `step` on the shard with what a turn has at hand.
@@ -268,8 +266,7 @@ impl Core {
             return;
         }
         self.next_upkeep = now + UPKEEP_NS;
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        self.wall_offset_ns = wall.saturating_sub(u128::from(now));
+        self.wall_offset_ns = wall_ns().saturating_sub(now);
         self.look(io);
         self.start_listening(io);
         self.peers.heed_book();
@@ -415,6 +412,12 @@ fn repair_rate(handover: &Handover) -> shard::RepairRate {
         bytes_per_second: settings.repair_bytes_per_second.0,
         records_per_second: settings.repair_records_per_second.0,
     }
+}
+
+/// Nanoseconds since 1970; 64 bits are enough until 2554.
+fn wall_ns() -> Nanos {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Nanos::try_from(since.as_nanos()).unwrap_or(Nanos::MAX)
 }
 
 fn command_limits(handover: &Handover) -> shard::command::Limits {

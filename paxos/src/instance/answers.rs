@@ -118,6 +118,10 @@ impl<E: Entry> Instance<E> {
     ) {
         self.last_token += 1;
         let token = self.last_token;
+        if self.pending.capacity() == 0 {
+            // One change at a time is the rule, and instances are many.
+            self.pending.reserve_exact(1);
+        }
         self.pending.push_back(Pending { token, copy: self.working.clone(), withheld: Vec::new(), own_vote });
         out.push(Output::Persist { token, record });
     }

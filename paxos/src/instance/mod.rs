@@ -75,6 +75,13 @@ impl<E: Entry> Instance<E> {
         }
     }
 
+    /// Becomes the instance of another entity, as [`Instance::new`] makes it, in the memory of this one, which is idle.
+    pub fn renew(&mut self, state: AcceptorState, entry: Option<E>) {
+        assert!(self.is_idle(), "what is under way for an entity is not forgotten");
+        let pending = core::mem::take(&mut self.pending);
+        *self = Instance { pending, ..Instance::new(self.me, self.members, state, entry) };
+    }
+
     /// The size of the member set.
     pub fn members(&self) -> Members {
         self.members

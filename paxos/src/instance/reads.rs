@@ -8,15 +8,24 @@ use crate::ballot::Ballot;
 use crate::message::{Message, Report};
 use crate::mutants::planted;
 use crate::output::{Entry, Output, Recorded};
-use crate::quorum::Member;
+use crate::quorum::{Member, MemberSet};
 use crate::read::{ReadOutcome, ReadRound};
 
 impl<E: Entry> Instance<E> {
     /// Asks all others for their records (Agreed read). A read under way is replaced.
     pub fn query(&mut self, id: u64, out: &mut Vec<Output<E>>) {
+        let mut all = MemberSet::EMPTY;
+        self.members.all().for_each(|member| all.insert(member));
+        self.query_some(id, all, out);
+    }
+
+    /// As [`Instance::query`], but asks only those of `whom` at first. [`Instance::resend`] asks the rest too: a question that is not
+    /// sent is as good as one that was lost.
+    pub fn query_some(&mut self, id: u64, whom: MemberSet, out: &mut Vec<Output<E>>) {
         let holds = self.working.state.accepted;
-        self.read = Some(ReadRound { id, holds, reports: Vec::new() });
-        let others = self.members.all().filter(|member| *member != self.me);
+        self.read =
+            Some(ReadRound { id, holds, reports: Vec::with_capacity(usize::from(self.members.count()) - 1) });
+        let others = self.members.all().filter(|member| *member != self.me && whom.contains(*member));
         out.extend(others.map(|to| Output::Send { to, message: Message::Query { id, holds } }));
         self.weigh_read(false, out);
     }
