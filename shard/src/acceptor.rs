@@ -5,6 +5,7 @@ use paxos::{Ballot, Member, Message, Report};
 use reactor::Disk;
 
 use crate::core::{EntityId, Shard, Status};
+use crate::entity::Stage;
 use crate::held::Held;
 use crate::record::Record;
 use crate::reply::Reply;
@@ -76,8 +77,13 @@ impl<D: Disk> Shard<D> {
         match &message {
             answer if is_answer(answer) => {
                 if let Some(id) = self.find(reference, key) {
+                    let late = self.peek(id).is_late_read();
                     self.step(turn, id, |instance, floor, out| instance.receive(from, message, floor, out));
                     self.weigh_what_there_is(turn, id);
+                    let entity = self.peek(id);
+                    if late && !entity.is_late_read() && entity.stage != Stage::Settling {
+                        self.readers.on_decided(turn.clock.now, from);
+                    }
                 }
             }
             Message::Prepare { ballot, .. }

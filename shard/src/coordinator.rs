@@ -16,12 +16,12 @@ use reactor::Disk;
 
 use crate::command::{self, Command};
 use crate::core::{EntityId, Shard, Status};
-use crate::entity::{Queued, Stage, Waiter};
+use crate::entity::{Asked, Queued, Stage, Waiter};
 use crate::error::{self, Fault};
 use crate::held::{Bytes, Held};
 use crate::limits::{
     BACKOFF_NS, BACKOFF_NS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, CONFLICTS_MAX, ORIGIN_IDS_MAX,
-    READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX, SCRATCH_BYTES_MAX,
+    READ_PATIENCE_NS_MIN, READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX, SCRATCH_BYTES_MAX,
 };
 use crate::record::{Applied, CommandId, Known, Record};
 use crate::reply::Reply;
@@ -173,17 +173,18 @@ impl<D: Disk> Shard<D> {
             return self.step(turn, id, |instance, _, out| instance.query(query, out));
         };
         self.begin(turn, id, Stage::Reading, self.readers.patience());
-        self.entity(id).asked_few = true;
+        self.entity(id).asked = Asked::Few;
         self.step(turn, id, |instance, _, out| instance.query_some(query, few, out));
     }
 
-    /// Those that an agreed read has asked do not suffice, or take long: the others are asked too.
-    pub(crate) fn ask_the_rest(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+    /// Those that an agreed read has asked do not suffice, or are late: the others are asked too.
+    fn ask_the_rest(&mut self, turn: &mut Turn<'_, D>, id: EntityId, asked: Asked) {
         let entity = self.entity(id);
-        entity.asked_few = false;
-        let since = entity.since;
+        entity.asked = asked;
+        // Where this turn itself comes late, they get a moment nevertheless before they are asked again.
+        let at = (entity.since + RESEND_NS).max(turn.clock.now + READ_PATIENCE_NS_MIN);
         self.metrics.resends += 1;
-        self.wake_by_deadline(id, since + RESEND_NS);
+        self.wake_by_deadline(id, at);
         self.step(turn, id, |instance, _, out| instance.resend(out));
     }
 
@@ -239,7 +240,7 @@ impl<D: Disk> Shard<D> {
         entity.stage = stage;
         entity.since = turn.clock.now;
         entity.resends = 0;
-        entity.asked_few = false;
+        entity.asked = Asked::All;
         self.wake_by_deadline(id, turn.clock.now + patience);
     }
 
@@ -309,7 +310,7 @@ impl<D: Disk> Shard<D> {
 
     /// The agreed read is decided.
     pub(crate) fn on_read(&mut self, turn: &mut Turn<'_, D>, id: EntityId, outcome: ReadOutcome<Held>) {
-        if self.peek(id).asked_few {
+        if self.peek(id).asked == Asked::Few {
             self.readers.on_answer(turn.clock.now - self.peek(id).since);
         }
         let bytes = match outcome {
@@ -357,8 +358,8 @@ impl<D: Disk> Shard<D> {
         let answered = entity.instance.answered();
         if up < self.members.count() && answered >= up {
             self.step(turn, id, |instance, _, out| instance.settle_read(out));
-        } else if entity.asked_few && answered >= self.members.majority() {
-            self.ask_the_rest(turn, id);
+        } else if entity.asked == Asked::Few && answered >= self.members.majority() {
+            self.ask_the_rest(turn, id, Asked::All);
         }
     }
 
@@ -585,10 +586,9 @@ impl<D: Disk> Shard<D> {
                 if self.entity(id).batch.is_empty() && self.entity(id).settle.is_none() {
                     return self.end_attempt(turn, id);
                 }
-                if self.entity(id).asked_few {
-                    let asked = self.peek(id).since;
-                    self.readers.on_late(now, asked);
-                    return self.ask_the_rest(turn, id);
+                if self.peek(id).asked == Asked::Few {
+                    self.readers.on_late(now, self.entities[id].since);
+                    return self.ask_the_rest(turn, id, Asked::Late);
                 }
                 if now < self.entity(id).since + RESEND_NS {
                     return self.wake_by_deadline(id, self.peek(id).since + RESEND_NS);

@@ -152,8 +152,9 @@ impl<D: Disk> Shard<D> {
                 self.store.mark_as(reference, stamp_of(state.accepted));
             }
             self.places.remove(&reference.1);
-            let entity = self.entities.remove(id);
+            let mut entity = self.entities.remove(id);
             if self.kept.len() < ENTITIES_KEPT_MAX && entity.is_small() {
+                entity.rest();
                 self.kept.push(entity);
             }
         }

@@ -61,6 +61,17 @@ pub(crate) enum Stage {
     Backoff,
 }
 
+/// Whom an agreed read has asked ([`crate::readers`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// No more members than it needs.
+    Few,
+    /// The others too, because those were late.
+    Late,
+    /// Everybody, for another reason.
+    All,
+}
+
 /// An entity with something under way.
 #[derive(Debug)]
 pub(crate) struct Entity {
@@ -77,8 +88,8 @@ pub(crate) struct Entity {
     pub since: Nanos,
     /// Repetitions of the question under way.
     pub resends: u32,
-    /// The agreed read under way has asked no more members than it needs.
-    pub asked_few: bool,
+    /// Whom the agreed read under way has asked.
+    pub asked: Asked,
     /// Attempts of this batch that came to nothing.
     pub collisions: u32,
     /// The next time to look; the timer queue may hold older times.
@@ -107,7 +118,7 @@ impl Entity {
             stage: Stage::Idle,
             since: 0,
             resends: 0,
-            asked_few: false,
+            asked: Asked::All,
             collisions: 0,
             wake_at: None,
             loading: false,
@@ -127,13 +138,25 @@ impl Entity {
         self.instance.renew(state, held);
         self.stage = Stage::Idle;
         (self.since, self.resends, self.collisions) = (0, 0, 0);
-        (self.wake_at, self.settle, self.touched, self.asked_few) = (None, None, false, false);
+        (self.wake_at, self.settle, self.touched, self.asked) = (None, None, false, Asked::All);
+    }
+
+    /// Gives back the value of its key: what is kept is the memory for another entity, not what a client stored.
+    pub fn rest(&mut self) {
+        self.instance.renew(AcceptorState::default(), None);
     }
 
     /// Whether its memory is worth keeping for another: not where many or large things were under way.
     pub fn is_small(&self) -> bool {
-        let lists = [self.queue.capacity(), self.batch.capacity(), self.replies.capacity()];
-        lists.iter().all(|capacity| *capacity <= KEPT_LIST_MAX) && self.key.capacity() <= KEPT_KEY_BYTES_MAX
+        let asked = [self.queue.capacity(), self.batch.capacity(), self.replies.capacity()];
+        let waited = [self.waiting_sends.capacity(), self.waiting_steps.capacity()];
+        asked.iter().chain(&waited).all(|capacity| *capacity <= KEPT_LIST_MAX)
+            && self.key.capacity() <= KEPT_KEY_BYTES_MAX
+    }
+
+    /// Whether an agreed read is under way that those whom it asked first were late for.
+    pub fn is_late_read(&self) -> bool {
+        self.stage == Stage::Reading && self.asked == Asked::Late
     }
 
     /// The slot of its key.
@@ -160,5 +183,27 @@ impl Entity {
     pub fn warm(&self) -> Option<(Ballot, Bytes)> {
         let bytes = self.instance.entry()?.bytes()?;
         Some((self.instance.state().accepted, bytes.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use paxos::Members;
+
+    use super::*;
+
+    #[test]
+    fn an_entity_that_is_kept_holds_no_value() {
+        let held = Held::Here(Bytes::from(&b"value"[..]));
+        let ballot = Ballot::new(3, 1, 1);
+        let state = AcceptorState { promised: ballot.succ(), accepted: ballot, ..AcceptorState::default() };
+        let members = Members::new(3).expect("an odd count");
+        let reference = (1, bitcask::Fingerprint::MIN);
+        let mut entity = Entity::new(b"key", reference, Instance::new(0, members, state, Some(held.clone())));
+        entity.rest();
+        assert_eq!(entity.instance.entry(), None);
+        entity.renew(b"other", reference, state, Some(held.clone()));
+        assert_eq!((&*entity.key, entity.instance.entry()), (&b"other"[..], Some(&held)));
+        assert_eq!(entity.instance.state(), state);
     }
 }

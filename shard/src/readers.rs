@@ -2,7 +2,9 @@
 //!
 //! A majority is all that a read needs, so of three hosts one answer. To ask everybody would cost every host the work of
 //! answers that nobody waits for. What is given up is the other answer when the one is late: so a read that has waited for
-//! some times what reads took lately asks the rest, and the next reads ask others first. What a read may conclude is not
+//! some times what reads took lately asks the rest, and whose answer decides it then is asked first by the next reads. So who
+//! never answers, or seldom in time, sinks to the end of the order and stays there: a moment of another brings it
+//! forward only if it is the quicker one even then. What a read may conclude is not
 //! touched by any of this: a question that was not sent is as good as one that was lost.
 
 use paxos::{Member, MemberSet, Members};
@@ -19,11 +21,10 @@ const OLD_EIGHTHS: Nanos = 7;
 /// The choice of one core.
 #[derive(Clone, Debug)]
 pub(crate) struct Readers {
-    me: Member,
     members: Members,
-    /// Who is asked first; those behind it follow, around the circle.
-    first: Member,
-    /// Since when.
+    /// The other members; the first of them are asked.
+    order: Vec<Member>,
+    /// When one was late last, or the order changed. What was asked before says nothing more.
     since: Nanos,
     /// What reads took lately, mean.
     took: Nanos,
@@ -32,17 +33,17 @@ pub(crate) struct Readers {
 impl Readers {
     /// Each host begins with the one behind it, so that all are asked alike.
     pub fn new(me: Member, members: Members) -> Readers {
-        Readers { me, members, first: (me + 1) % members.count(), since: 0, took: 0 }
+        let count = members.count();
+        let order = (1..count).map(|step| (me + step) % count).collect();
+        Readers { members, order, since: 0, took: 0 }
     }
 
     /// Whom to ask, of those that are `up`. None: everybody, because too few are up for a choice.
     pub fn choose(&self, up: &[bool]) -> Option<MemberSet> {
-        let count = self.members.count();
         let wanted = self.members.majority() - 1;
         let mut chosen = MemberSet::EMPTY;
-        let circle = (0..count).map(|step| (self.first + step) % count);
-        let there = circle.filter(|member| *member != self.me && up[usize::from(*member)]);
-        there.take(usize::from(wanted)).for_each(|member| chosen.insert(member));
+        let there = self.order.iter().filter(|member| up[usize::from(**member)]);
+        there.take(usize::from(wanted)).for_each(|member| chosen.insert(*member));
         (chosen.count() == wanted).then_some(chosen)
     }
 
@@ -56,15 +57,22 @@ impl Readers {
         self.took = (self.took * OLD_EIGHTHS + took.min(RESEND_NS)) / (OLD_EIGHTHS + 1);
     }
 
-    /// Those who were asked at `asked` did not answer in time: others are asked first from now on. What was asked before the
-    /// last such change says nothing of them.
+    /// Those who were asked at `asked` did not answer in time. Perhaps all are slower now: more patience is in place.
     pub fn on_late(&mut self, now: Nanos, asked: Nanos) {
-        if asked < self.since {
-            return;
+        if asked >= self.since {
+            self.since = now;
+            self.took = (self.took * 2).clamp(READ_PATIENCE_NS_MIN / PATIENCE, RESEND_NS);
         }
-        self.since = now;
-        self.took = (self.took * 2).clamp(READ_PATIENCE_NS_MIN / PATIENCE, RESEND_NS);
-        self.first = (self.first + 1) % self.members.count();
+    }
+
+    /// A read that was late, and had asked everybody since, was decided by this member's answer: it is asked first from now on.
+    pub fn on_decided(&mut self, now: Nanos, by: Member) {
+        let place = self.order.iter().position(|member| *member == by);
+        let place = place.expect("answers come from the other members");
+        if place > 0 {
+            self.order[..=place].rotate_right(1);
+            self.since = now;
+        }
     }
 }
 
@@ -95,13 +103,24 @@ mod tests {
     }
 
     #[test]
-    fn who_is_late_is_not_asked_first_again() {
-        let up = [false, true, true];
+    fn who_decides_what_was_late_is_asked_first() {
+        let mut readers = Readers::new(1, members(5));
+        let up = [true, false, true, true, true];
+        assert_eq!(chosen(&readers, &up), Some(vec![2, 3]));
+        for (by, asked) in [(2, [2, 3]), (4, [2, 4]), (0, [0, 4]), (4, [0, 4]), (3, [3, 4])] {
+            readers.on_decided(10, by);
+            assert_eq!(chosen(&readers, &up), Some(asked.to_vec()), "{by}");
+        }
+    }
+
+    #[test]
+    fn patience_follows_what_reads_take() {
         let mut readers = Readers::new(0, members(3));
         assert_eq!(readers.patience(), READ_PATIENCE_NS_MIN);
-        readers.on_late(10, 5);
+        // The second of them was asked before the first was late: both tell of one moment.
+        (0..5).for_each(|_| readers.on_late(10, 5));
         readers.on_late(11, 9);
-        assert_eq!(chosen(&readers, &up), Some(vec![2]));
+        assert_eq!(readers.patience(), READ_PATIENCE_NS_MIN);
         (0..100).for_each(|_| readers.on_answer(5_000_000));
         assert!((15_000_000..=20_000_000).contains(&readers.patience()), "{}", readers.patience());
         (0..100).for_each(|n| readers.on_late(20 + n, 20 + n));

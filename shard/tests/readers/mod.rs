@@ -59,3 +59,58 @@ fn who_knows_less_than_the_reader_needs_is_not_all_that_is_asked() {
     assert!(asked >= 2, "one answer of a host without the record proves nothing");
     assert!(took < 10 * MS, "{took} ns");
 }
+
+#[test]
+fn a_moment_of_one_does_not_bring_the_silent_one_back_to_the_front() {
+    for silent in [1, 2] {
+        let good = 3 - silent;
+        let mut cluster = written(9);
+        let lost = move |to: usize, bytes: &[u8]| to == silent && bytes.first() == Some(&QUERY);
+        cluster.loss = Box::new(move |_, to, bytes| lost(to, bytes));
+        for _ in 0..2 {
+            read(&mut cluster, "2");
+        }
+        let mut first = true;
+        cluster.loss = Box::new(move |_, to, bytes| {
+            let moment = to == good && bytes.first() == Some(&QUERY) && std::mem::take(&mut first);
+            moment || lost(to, bytes)
+        });
+        let (took, asked) = read(&mut cluster, "2");
+        assert!(took < 10 * MS && asked == 3, "host {silent}: {took} ns, {asked} questions");
+        let (took, asked) = read(&mut cluster, "2");
+        assert!(took < MS && asked == 1, "host {silent}: {took} ns, {asked} questions");
+    }
+}
+
+#[test]
+fn of_five_any_two_may_be_silent() {
+    for silent in [[1, 2], [1, 3], [1, 4], [2, 3], [2, 4], [3, 4]] {
+        let mut cluster = Cluster::new(5, 11);
+        for value in [b"1", b"2"] {
+            assert_eq!(cluster.ask(0, &[b"SET", b"k", value]), Reply::OK);
+        }
+        cluster.loss = Box::new(move |_, to, bytes| silent.contains(&to) && bytes.first() == Some(&QUERY));
+        for _ in 0..4 {
+            let (took, asked) = read(&mut cluster, "2");
+            assert!(took < 20 * MS && asked <= 6, "hosts {silent:?}: {took} ns, {asked} questions");
+        }
+        for _ in 0..4 {
+            let (took, asked) = read(&mut cluster, "2");
+            assert!(took < MS && asked == 2, "hosts {silent:?}: {took} ns, {asked} questions");
+        }
+    }
+}
+
+#[test]
+fn a_turn_that_comes_late_asks_nobody_twice() {
+    let mut cluster = written(12);
+    let asked = |cluster: &Cluster| cluster.types.get(&QUERY).copied().unwrap_or_default();
+    cluster.loss = Box::new(|_, _, bytes| bytes.first() == Some(&QUERY));
+    let (before, read) = (asked(&cluster), cluster.submit(0, &[b"GET", b"k"], None, 1_000));
+    assert_eq!(asked(&cluster) - before, 1);
+    cluster.now += 60 * MS;
+    cluster.with_turn(0, |shard, turn| shard.end_turn(turn));
+    assert_eq!(asked(&cluster) - before, 3, "the one that was asked, once more, and the other");
+    cluster.heal();
+    assert_eq!(cluster.wait(read), Reply::bulk("2"));
+}
