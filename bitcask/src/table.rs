@@ -256,6 +256,9 @@ impl Table {
             *entries = Vec::new();
             if let (Some(index), Some(more)) = (index.checked_sub(1), &mut self.more) {
                 more.remove(index);
+                if more.is_empty() {
+                    self.more = None;
+                }
             }
         } else if entries.capacity() > 2 * entries.len() + LEAF_GROWTH {
             entries.shrink_to(entries.len() + LEAF_GROWTH);
@@ -350,6 +353,7 @@ mod tests {
                 assert!(table.remove(*fingerprint).is_some());
             }
             assert_eq!(table.range(Fingerprint::MIN).count(), 0);
+            assert_eq!(table.heap_bytes(), 0, "an empty table gives its memory back");
         }
     }
 }
