@@ -29,7 +29,7 @@ pub struct Metrics {
     pub taken_over: u64,
     /// Questions put to all peers, each one round trip: prepares, accepts and queries.
     pub peer_round_trips: u64,
-    /// Questions repeated because an answer was missing.
+    /// Questions repeated, or asked of further members, because the answers that came did not do.
     pub resends: u64,
     /// Commands handed to the preferred core.
     pub forwarded: u64,

@@ -71,4 +71,9 @@ fn a_repeated_write_is_one_record_per_replica_and_one_round_trip_and_a_read_writ
     let read = Counters::now(&cluster);
     assert_eq!(read.since("log_frames", &written), [0; 3], "a read writes nothing");
     assert_eq!(read.since("log_records", &written), [0; 3]);
+    assert_eq!(
+        read.since("peer_round_trips", &written),
+        [WRITES, 0, 0],
+        "a read is one round trip of its host"
+    );
 }
