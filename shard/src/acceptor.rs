@@ -77,11 +77,11 @@ impl<D: Disk> Shard<D> {
         match &message {
             answer if is_answer(answer) => {
                 if let Some(id) = self.find(reference, key) {
-                    let late = self.peek(id).is_late_read();
+                    let race = self.peek(id).is_race();
                     self.step(turn, id, |instance, floor, out| instance.receive(from, message, floor, out));
                     self.weigh_what_there_is(turn, id);
                     let entity = self.peek(id);
-                    if late && !entity.is_late_read() && entity.stage != Stage::Settling {
+                    if race && !entity.is_race() && entity.stage != Stage::Settling {
                         self.readers.on_decided(turn.clock.now, from);
                     }
                 }

@@ -86,6 +86,7 @@ impl<D: Disk> Shard<D> {
             return;
         }
         let entity = self.entity(id);
+        assert!(!entity.is_cold(), "what is decided on is known");
         if up < majority {
             // Nothing leaves without a majority to answer it, so that the error at the deadline can say "nothing was written".
             entity.stage = Stage::Backoff;
@@ -167,9 +168,12 @@ impl<D: Disk> Shard<D> {
         let query = u64::from(self.incarnation) << 32 | u64::from(self.last_query);
         self.metrics.agreed_reads += 1;
         // After a conflict everybody is asked: somebody who was not may be who knows.
-        let few = if self.entity(id).collisions == 0 { self.readers.choose(&self.peers_up) } else { None };
+        let race = self.readers.is_race(self.last_query);
+        let choose = self.entity(id).collisions == 0 && !race;
+        let few = if choose { self.readers.choose(&self.peers_up) } else { None };
         let Some(few) = few else {
             self.begin(turn, id, Stage::Reading, RESEND_NS);
+            self.entity(id).asked = if race { Asked::Race } else { Asked::All };
             return self.step(turn, id, |instance, _, out| instance.query(query, out));
         };
         self.begin(turn, id, Stage::Reading, self.readers.patience());
@@ -457,6 +461,7 @@ impl<D: Disk> Shard<D> {
         self.scratch.clear();
         record.encode(&mut self.scratch);
         let bytes = Bytes::from(&self.scratch[..]);
+        self.scratch.clear();
         self.scratch.shrink_to(SCRATCH_BYTES_MAX);
         Held::Here(bytes)
     }
@@ -477,6 +482,7 @@ impl<D: Disk> Shard<D> {
         }
         // The memory serves the next batch.
         let entity = self.entity(id);
+        assert!(entity.batch.is_empty() && entity.replies.is_empty(), "an answer starts nothing");
         (entity.batch, entity.replies) = (batch, replies);
         self.end_attempt(turn, id);
     }
@@ -587,8 +593,11 @@ impl<D: Disk> Shard<D> {
                     return self.end_attempt(turn, id);
                 }
                 if self.peek(id).asked == Asked::Few {
-                    self.readers.on_late(now, self.entities[id].since);
-                    return self.ask_the_rest(turn, id, Asked::Late);
+                    let since = self.peek(id).since;
+                    if now >= since + self.readers.patience() {
+                        self.readers.on_late(now, since);
+                    }
+                    return self.ask_the_rest(turn, id, Asked::Race);
                 }
                 if now < self.entity(id).since + RESEND_NS {
                     return self.wake_by_deadline(id, self.peek(id).since + RESEND_NS);

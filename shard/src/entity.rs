@@ -66,8 +66,8 @@ pub(crate) enum Stage {
 pub(crate) enum Asked {
     /// No more members than it needs.
     Few,
-    /// The others too, because those were late.
-    Late,
+    /// Everybody, because those were late, or to see who is quick: whose answer decides it is asked first from then on.
+    Race,
     /// Everybody, for another reason.
     All,
 }
@@ -131,7 +131,8 @@ impl Entity {
 
     /// Becomes the entity of another key in the memory of this one, which is idle.
     pub fn renew(&mut self, key: &[u8], reference: KeyRef, state: AcceptorState, held: Option<Held>) {
-        assert!(self.is_idle() && self.batch.is_empty(), "an entity is done before another takes its place");
+        let done = self.is_idle() && self.batch.is_empty() && self.replies.is_empty();
+        assert!(done, "an entity is done before another takes its place");
         self.key.clear();
         self.key.extend_from_slice(key);
         self.reference = reference;
@@ -154,9 +155,9 @@ impl Entity {
             && self.key.capacity() <= KEPT_KEY_BYTES_MAX
     }
 
-    /// Whether an agreed read is under way that those whom it asked first were late for.
-    pub fn is_late_read(&self) -> bool {
-        self.stage == Stage::Reading && self.asked == Asked::Late
+    /// Whether an agreed read is under way whose first answer tells who is quick.
+    pub fn is_race(&self) -> bool {
+        self.stage == Stage::Reading && self.asked == Asked::Race
     }
 
     /// The slot of its key.

@@ -4,7 +4,8 @@
 //! answers that nobody waits for. What is given up is the other answer when the one is late: so a read that has waited for
 //! some times what reads took lately asks the rest, and whose answer decides it then is asked first by the next reads. So who
 //! never answers, or seldom in time, sinks to the end of the order and stays there: a moment of another brings it
-//! forward only if it is the quicker one even then. What a read may conclude is not
+//! forward only if it is the quicker one even then. Who is slow and never late would stay in front: so a read now and then
+//! asks everybody at once, and has the same effect. What a read may conclude is not
 //! touched by any of this: a question that was not sent is as good as one that was lost.
 
 use paxos::{Member, MemberSet, Members};
@@ -17,6 +18,9 @@ const PATIENCE: Nanos = 4;
 
 /// How much of the mean is old, in eighths, when a read ends.
 const OLD_EIGHTHS: Nanos = 7;
+
+/// One of so many reads asks everybody at once.
+const RACE: u32 = 64;
 
 /// The choice of one core.
 #[derive(Clone, Debug)]
@@ -47,6 +51,11 @@ impl Readers {
         (chosen.count() == wanted).then_some(chosen)
     }
 
+    /// Whether the read of this number asks everybody at once, to see who is quick.
+    pub fn is_race(&self, number: u32) -> bool {
+        number.is_multiple_of(RACE)
+    }
+
     /// How long to wait for them.
     pub fn patience(&self) -> Nanos {
         (self.took * PATIENCE).clamp(READ_PATIENCE_NS_MIN, RESEND_NS)
@@ -65,7 +74,7 @@ impl Readers {
         }
     }
 
-    /// A read that was late, and had asked everybody since, was decided by this member's answer: it is asked first from now on.
+    /// A read that had asked everybody was decided by this member's answer: it is asked first from now on.
     pub fn on_decided(&mut self, now: Nanos, by: Member) {
         let place = self.order.iter().position(|member| *member == by);
         let place = place.expect("answers come from the other members");

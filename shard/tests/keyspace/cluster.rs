@@ -53,6 +53,8 @@ pub struct Cluster {
     pub loss: Loss,
     /// Whether the messages of repair pass; without them replicas stay as they are.
     pub repair: bool,
+    /// Whose messages take longer, and by how much.
+    pub slow: Option<(usize, u64)>,
     messages: BTreeMap<(u64, u64), (usize, usize, Vec<u8>)>,
     sent: u64,
     last_request: u64,
@@ -76,6 +78,7 @@ impl Cluster {
             rng,
             loss: Box::new(|_, _, _| false),
             repair: false,
+            slow: None,
             messages: BTreeMap::new(),
             sent: 0,
             last_request: 0,
@@ -198,7 +201,8 @@ impl Cluster {
                 let passes = self.repair || ![REPAIR_ASK, REPAIR_ANSWER].contains(&message[0]);
                 if passes && !(self.loss)(from, to, message) {
                     self.sent += 1;
-                    let at = self.now + 50_000 + self.rng.below(100_000);
+                    let longer = self.slow.filter(|(host, _)| *host == from).map_or(0, |(_, ns)| ns);
+                    let at = self.now + 50_000 + self.rng.below(100_000) + longer;
                     self.messages.insert((at, self.sent), (from, to, message.to_vec()));
                 }
             }

@@ -114,3 +114,17 @@ fn a_turn_that_comes_late_asks_nobody_twice() {
     cluster.heal();
     assert_eq!(cluster.wait(read), Reply::bulk("2"));
 }
+
+#[test]
+fn who_is_slow_and_never_late_is_found_out() {
+    let mut cluster = written(13);
+    cluster.slow = Some((1, MS));
+    let (took, asked) = read(&mut cluster, "2");
+    assert!((MS..3 * MS).contains(&took) && asked == 1, "{took} ns, {asked} questions");
+    let reads: Vec<_> = (0..256).map(|_| read(&mut cluster, "2")).collect();
+    let races = reads.iter().filter(|(_, asked)| *asked == 2).count();
+    assert_eq!(races, 4, "one of 64 asks both");
+    let first = reads.iter().position(|(_, asked)| *asked == 2).expect("a race");
+    let slow = reads[first..].iter().filter(|(took, _)| *took >= MS).count();
+    assert_eq!(slow, 0, "the quick one is asked after the first race");
+}
