@@ -24,7 +24,7 @@ pub enum BootReason {
     UringDisabled,
     /// io_uring is blocked by a filter, usually that of a container.
     UringBlocked,
-    /// The limit of locked memory is too small.
+    /// The limit of locked memory is too small, or no memory is free.
     LockedMemory,
     /// The limit of open files is too small.
     OpenFiles,
@@ -128,8 +128,8 @@ fn explain_ring(error: &io::Error, disabled: Option<&str>) -> BootError {
         ),
         (Some(libc::ENOMEM), _) => (
             BootReason::LockedMemory,
-            "The limit of locked memory is too small for io_uring: raise it (LimitMEMLOCK=infinity in the unit \
-             file, or ulimit -l unlimited)."
+            "The kernel has no memory for io_uring: raise the limit of locked memory (LimitMEMLOCK=infinity in the \
+             unit file, or ulimit -l unlimited), or if it is not that, free some memory."
                 .to_owned(),
         ),
         (Some(libc::EMFILE | libc::ENFILE), _) => (

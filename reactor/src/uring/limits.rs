@@ -1,8 +1,16 @@
 //! The bounds of the kernel side, each with where it comes from.
 
+use std::time::Duration;
+
 /// Entries of the submission queue. A turn of a loaded core queues a few hundred operations; what does not fit waits
 /// in the ring's backlog and costs one more system call.
 pub const SQ_ENTRIES: u32 = 1024;
+
+/// How often a ring is tried to be made while the kernel has no memory for it.
+pub const RING_TRIES: u32 = 20;
+
+/// The wait between two of these tries: together two seconds, in which the kernel gives up gigabytes of cached files.
+pub const RING_TRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Entries of the completion queue. The kernel keeps what does not fit and hands it over later, but ends multishot
 /// operations meanwhile; eight times the submission queue keeps that rare.

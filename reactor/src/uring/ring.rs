@@ -6,11 +6,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{squeue, EnterFlags, IoUring};
 
-use super::limits::{CQ_ENTRIES, KERNEL_WORKERS_MAX, SQ_ENTRIES};
+use super::limits::{CQ_ENTRIES, KERNEL_WORKERS_MAX, RING_TRIES, RING_TRY_PAUSE, SQ_ENTRIES};
 use super::stats::Stats;
 use crate::Nanos;
 
@@ -62,15 +63,31 @@ pub struct Ring {
     pub stats: Stats,
 }
 
-/// The flags that every ring of ours is made with, shared with the start-up check.
+/// The flags that every ring of ours is made with, shared with the start-up check. Blocks for up to a few seconds where the
+/// kernel has no memory for it.
 pub fn build(entries: u32, completions: u32) -> io::Result<IoUring> {
-    IoUring::builder()
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .setup_taskrun_flag()
-        .setup_submit_all()
-        .setup_cqsize(completions)
-        .build(entries)
+    let make = || {
+        IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_submit_all()
+            .setup_cqsize(completions)
+            .build(entries)
+    };
+    insist(make, RING_TRY_PAUSE)
+}
+
+/// Tries again what the kernel has no memory for. It takes the pages of a ring in one go, and gives up where few pages
+/// are free because files are cached in all others: a usual state of a host, which the attempt itself starts to mend.
+fn insist<T>(mut make: impl FnMut() -> io::Result<T>, pause: Duration) -> io::Result<T> {
+    for _ in 1..RING_TRIES {
+        match make() {
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => std::thread::sleep(pause),
+            made => return made,
+        }
+    }
+    make()
 }
 
 impl Ring {
@@ -227,6 +244,28 @@ mod tests {
     fn push_nop(ring: &mut Ring, token: u64) {
         // SAFETY: the entry points to no memory.
         unsafe { ring.push(io_uring::opcode::Nop::new().build().user_data(token)) };
+    }
+
+    #[test]
+    fn only_a_lack_of_memory_is_tried_again() {
+        let attempts = |errno: i32, lacks: u32| {
+            let mut made = 0;
+            let make = || {
+                made += 1;
+                if made > lacks {
+                    Ok(())
+                } else {
+                    Err(io::Error::from_raw_os_error(errno))
+                }
+            };
+            let outcome = insist(make, Duration::ZERO).map_err(|error| error.raw_os_error());
+            (made, outcome)
+        };
+        assert_eq!(attempts(libc::ENOMEM, 0), (1, Ok(())));
+        assert_eq!(attempts(libc::ENOMEM, 3), (4, Ok(())));
+        assert_eq!(attempts(libc::ENOMEM, RING_TRIES - 1), (RING_TRIES, Ok(())));
+        assert_eq!(attempts(libc::ENOMEM, u32::MAX), (RING_TRIES, Err(Some(libc::ENOMEM))));
+        assert_eq!(attempts(libc::EPERM, u32::MAX), (1, Err(Some(libc::EPERM))));
     }
 
     #[test]
