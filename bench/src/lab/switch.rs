@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -107,6 +108,8 @@ struct Worker {
 
 impl Worker {
     fn run(&mut self) {
+        // Else the kernel lets waits end up to 50 us late, so that a round trip takes longer than was asked for.
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let mut frame = vec![0; FRAME_BYTES_MAX];
         while !self.shared.stop.load(Ordering::Acquire) {
             self.wait();
