@@ -30,7 +30,7 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_refused += 1;
             return;
         };
-        self.note_incarnation(from, theirs.incarnation);
+        let started = self.note_incarnation(from, theirs.incarnation);
         if !self.heeds_epoch(turn, from, theirs.epoch, &message) || !self.heeds(turn, from, &message) {
             return;
         }
@@ -41,7 +41,7 @@ impl<D: Disk> Shard<D> {
             PeerMessage::Forwarded { id, reply } => self.on_forwarded(turn, id, reply),
             PeerMessage::NotForwarded { id } => self.on_not_forwarded(turn, id),
             PeerMessage::WrongEpoch => self.metrics.messages_refused += 1,
-            PeerMessage::Hello { learner } => self.on_hello(turn, from, learner),
+            PeerMessage::Hello { learner } => self.on_hello(turn, from, learner, started),
             PeerMessage::SlotQuery(query) => self.on_slot_query(turn, from, &query),
             PeerMessage::SlotAnswer(answer) => self.on_slot_answer(turn, from, answer),
             PeerMessage::RepairAsk(ask) => self.on_repair_ask(turn, from, &ask),
@@ -49,10 +49,10 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Takes note of a member's start.
-    pub(crate) fn note_incarnation(&mut self, member: Member, incarnation: u32) {
+    /// Takes note of a member's start; whether that is news.
+    pub(crate) fn note_incarnation(&mut self, member: Member, incarnation: u32) -> bool {
         let newest = &mut self.peer_incarnations[usize::from(member)];
-        *newest = incarnation.max(*newest);
+        incarnation > std::mem::replace(newest, incarnation.max(*newest))
     }
 
     fn on_paxos(

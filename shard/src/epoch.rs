@@ -123,7 +123,8 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Says to all who can hear it what this core is.
+    /// Says to all who can hear it what this core is: when that changes, and now and then, because who did not hear it would
+    /// take a voter for a learner for as long as the link stays up.
     pub(crate) fn greet(&mut self, turn: &mut Turn<'_, D>) {
         let me = self.config.me;
         for member in (0..self.members.count()).filter(|member| *member != me) {
@@ -133,12 +134,15 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// A member says what it is.
-    pub(crate) fn on_hello(&mut self, turn: &mut Turn<'_, D>, from: Member, learner: bool) {
-        if self.learners[usize::from(from)] != learner {
+    /// A member says what it is, perhaps again. What is new, or that it has just started, is a reason to compare with it.
+    pub(crate) fn on_hello(&mut self, turn: &mut Turn<'_, D>, from: Member, learner: bool, started: bool) {
+        let changed = self.learners[usize::from(from)] != learner;
+        if changed {
             self.set_learner(from, learner);
         }
-        self.look_soon(turn.clock.now);
+        if changed || started {
+            self.look_soon(turn.clock.now);
+        }
     }
 
     /// Whether a member is a learner, as far as this core was told.

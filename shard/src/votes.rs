@@ -96,7 +96,7 @@ impl<D: Disk> Shard<D> {
             return false;
         }
         self.metrics.messages_in += 1;
-        self.note_incarnation(from, sender.incarnation);
+        let _ = self.note_incarnation(from, sender.incarnation);
         let record = LogRecord { slot, key, kind, stamp: stamp_of(ballot), body: entry };
         match self.store.append_as(reference, record, false) {
             Ok(lsn) => {

@@ -51,6 +51,12 @@ pub const ALL: &[Scenario] = &[
         seed: 33,
         change: |plan| *plan = Plan::draw(33),
     },
+    Scenario {
+        name: "a voter that one peer takes for a learner",
+        story: "the word that a core votes again was lost, and nobody said it again while the link stayed up",
+        seed: 24864,
+        change: |plan| *plan = Plan::draw(24864),
+    },
 ];
 
 impl Scenario {

@@ -89,6 +89,7 @@ impl<D: Disk> Shard<D> {
 
     fn first_look(&mut self, turn: &mut Turn<'_, D>) {
         let now = turn.clock.now;
+        self.greet(turn);
         let voters = self.voters_up();
         if voters.is_empty() {
             self.repair.level = false;

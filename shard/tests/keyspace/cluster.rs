@@ -16,6 +16,7 @@ const STEPS_MAX: usize = 3_000_000;
 pub const ACCEPT: u8 = 3;
 pub const SLOT_QUERY: u8 = 20;
 pub const SLOT_ANSWER: u8 = 21;
+pub const HELLO: u8 = 22;
 pub const REPAIR_ASK: u8 = 24;
 pub const REPAIR_ANSWER: u8 = 25;
 

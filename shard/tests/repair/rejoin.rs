@@ -7,7 +7,7 @@ use shard::reply::Reply;
 use shard::wire::{PeerMessage, RepairSaid};
 
 use super::{keys, level, set, settled};
-use crate::keyspace::cluster::{Cluster, ACCEPT, MS, REPAIR_ANSWER};
+use crate::keyspace::cluster::{Cluster, ACCEPT, HELLO, MS, REPAIR_ANSWER};
 
 /// The host comes back without its data, as a learner.
 fn lose(cluster: &mut Cluster, host: usize) {
@@ -48,6 +48,24 @@ fn a_learner_becomes_a_voter_and_another_host_may_go() {
         cluster.heal();
         level(&mut cluster, 5_000);
     }
+}
+
+/// A voter is not taken for a learner for long where the word that it votes again was lost.
+#[test]
+fn who_did_not_hear_that_a_learner_votes_again_hears_it_later() {
+    let mut cluster = Cluster::new(3, 31);
+    cluster.repair = true;
+    assert_eq!(cluster.ask(0, &[b"SET", b"k", b"v"]), Reply::OK);
+    lose(&mut cluster, 2);
+    cluster.loss = Box::new(|from, to, bytes| from == 2 && to == 1 && bytes[0] == HELLO);
+    come_back(&mut cluster, 2, 5_000);
+    cluster.pass(50);
+    assert!(cluster.hosts[1].shard.peer_is_learner(2), "the word was lost");
+    cluster.loss = Box::new(|from, to, _| from == 0 || to == 0);
+    cluster.link(1, 0, false);
+    cluster.link(2, 0, false);
+    assert_eq!(cluster.ask(1, &[b"SET", b"k", b"new"]), Reply::OK);
+    assert!(!cluster.hosts[1].shard.peer_is_learner(2));
 }
 
 /// The write that two hosts hold is not forgotten when one of them loses its data and comes back, and the other one goes.
