@@ -81,6 +81,7 @@ pub const WANTED: &[&str] = &[
     "slots merged by surveys",
     "still reading",
     "the last frame went astray, unnoticed",
+    "the last surveys had to wait",
     "timeout",
     "two hosts were cut off from each other",
     "uncertain replies",

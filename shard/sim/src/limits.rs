@@ -28,6 +28,9 @@ pub const LAST_READ_DEADLINE: Nanos = 3 * SECOND;
 /// Passes of last reads until all hosts must agree: each leaves a record of a minority undecided only by a rare race.
 pub const LAST_PASSES_MAX: u32 = 8;
 
+/// Times that the last surveys wait for replicas to hold the same: as long as that may take, by [`LEVEL_POLL`].
+pub const LAST_WAITS_MAX: u32 = (LEVEL_MAX / LEVEL_POLL) as u32;
+
 /// After the last reads nothing may be under way any more once this has passed.
 pub const QUIET: Nanos = 2 * SECOND;
 

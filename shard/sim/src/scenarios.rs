@@ -57,6 +57,12 @@ pub const ALL: &[Scenario] = &[
         seed: 24864,
         change: |plan| *plan = Plan::draw(24864),
     },
+    Scenario {
+        name: "a count of what nobody has finished",
+        story: "the last reads went past a record that one host had accepted alone, and that host counted it right after",
+        seed: 27555,
+        change: |plan| *plan = Plan::draw(27555),
+    },
 ];
 
 impl Scenario {

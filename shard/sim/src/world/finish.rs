@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use paxos::Member;
-use reactor::clock::MICROSECOND;
+use reactor::clock::{Nanos, MICROSECOND};
 use shard::command::{Command, Limits};
 use shard::reply::Reply;
 use synod_bench::check;
@@ -13,7 +13,9 @@ use super::clients::{Asker, Outstanding};
 use super::host::Death;
 use super::{Event, Phase, Place, World};
 use crate::ledger::show;
-use crate::limits::{LAST_PASSES_MAX, LAST_READ_DEADLINE, LEVEL_MAX, LEVEL_POLL, QUIET, SETTLE};
+use crate::limits::{
+    LAST_PASSES_MAX, LAST_READ_DEADLINE, LAST_WAITS_MAX, LEVEL_MAX, LEVEL_POLL, QUIET, SETTLE,
+};
 use crate::order;
 use crate::plan::Weather;
 use crate::report::Report;
@@ -96,9 +98,8 @@ impl World {
                 self.check_voters(self.now - since)
             }
             Phase::Settling { .. } => {
-                self.phase = Phase::LastReads { pass: 1 };
-                self.read_everything();
-                self.schedule(self.now + LAST_READ_DEADLINE + SETTLE, Event::Finish);
+                self.phase = Phase::LastReads { pass: 1, waits: 0 };
+                self.read_everything(self.now);
                 Ok(())
             }
             Phase::LastReads { .. } => {
@@ -106,7 +107,7 @@ impl World {
                 let detail = format!("{missing} last reads were not answered at all");
                 Err(Violation::new(invariant::CONVERGES, detail))
             }
-            Phase::LastSurveys => {
+            Phase::LastSurveys { .. } => {
                 let missing = self.outstanding.len();
                 let detail = format!("{missing} last surveys were not answered at all");
                 Err(Violation::new(invariant::CONVERGES, detail))
@@ -121,9 +122,12 @@ impl World {
         }
     }
 
-    fn read_everything(&mut self) {
+    /// Asks for the last reads from a moment on.
+    fn read_everything(&mut self, from: Nanos) {
         self.tell(|| "the last reads".to_owned());
-        let mut at = self.now;
+        self.last_reads.clear();
+        self.schedule(from + LAST_READ_DEADLINE + SETTLE, Event::Finish);
+        let mut at = from;
         for key in self.ledger.watched() {
             for host in self.hosts_left() {
                 let args: [&[u8]; 2] = [b"GET", &key];
@@ -174,20 +178,31 @@ impl World {
     /// the next; so hosts may disagree for a few passes, and no longer. That all of them together are linearizable is judged
     /// with the rest of the history.
     fn end_pass(&mut self) {
-        let Phase::LastReads { pass } = self.phase else { return };
+        let Phase::LastReads { pass, waits } = self.phase else { return };
         self.queue.retain(|_, event| !matches!(event, Event::Finish));
         if self.disagreement().is_none() {
-            return self.survey_everything();
+            return self.survey_when_level(pass, waits);
         }
         if pass == LAST_PASSES_MAX {
             self.phase = Phase::Quiet;
             return self.schedule(self.now + QUIET, Event::Finish);
         }
         self.label("the last reads were repeated");
-        self.phase = Phase::LastReads { pass: pass + 1 };
-        self.last_reads.clear();
-        self.read_everything();
-        self.schedule(self.now + LAST_READ_DEADLINE + SETTLE, Event::Finish);
+        self.phase = Phase::LastReads { pass: pass + 1, waits };
+        self.read_everything(self.now);
+    }
+
+    /// What no host has finished may be seen by a survey or not, and finished after it was read as absent. So surveys wait until all replicas
+    /// hold the same, and everything is read once more then. With a host given up they may never do: then surveys are judged as under faults.
+    fn survey_when_level(&mut self, pass: u32, waits: u32) {
+        let level = self.check_equal().is_ok();
+        let whole = self.hosts_left().len() == usize::from(self.plan.hosts);
+        if level || !whole || waits == LAST_WAITS_MAX {
+            return self.survey_everything(level);
+        }
+        self.label("the last surveys had to wait");
+        self.phase = Phase::LastReads { pass, waits: waits + 1 };
+        self.read_everything(self.now + LEVEL_POLL);
     }
 
     fn disagreement(&self) -> Option<(&Vec<u8>, &Vec<Reply>)> {

@@ -106,10 +106,10 @@ enum Phase {
     Faults,
     /// Faults have stopped; what was under way ends, and learners become voters.
     Settling { since: Nanos },
-    /// Every key is read on every host, until all hosts say the same.
-    LastReads { pass: u32 },
-    /// Every slice of every host is asked for its keys.
-    LastSurveys,
+    /// Every key is read on every host, until all hosts say the same, and, where repair can make them so, hold the same.
+    LastReads { pass: u32, waits: u32 },
+    /// Every slice of every host is asked for its keys. Where replicas are not level, one may hold what nobody has finished.
+    LastSurveys { level: bool },
     /// All was read; nothing may be under way soon.
     Quiet,
     /// Repair makes all replicas equal.

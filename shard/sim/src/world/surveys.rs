@@ -166,8 +166,8 @@ impl World {
     }
 
     /// After the last reads each slice of each host is asked for its keys, and how many they are.
-    pub(super) fn survey_everything(&mut self) {
-        self.phase = Phase::LastSurveys;
+    pub(super) fn survey_everything(&mut self, level: bool) {
+        self.phase = Phase::LastSurveys { level };
         for host in self.hosts_left() {
             for place in self.places(host) {
                 for query in [Query::Keys(None), Query::Size] {
@@ -182,9 +182,11 @@ impl World {
 
     /// They must be those that the last reads found, give or take what ends by itself.
     fn on_last_survey(&mut self, slice: u16, query: &Query, reply: &Reply) -> Checked {
+        let level = self.phase == Phase::LastSurveys { level: true };
         let of = |(key, replies): (&Vec<u8>, &Vec<Reply>)| {
             let presence = match (replies.first(), self.workload.kind_of(key)) {
-                (Some(Reply::Nil) | None, _) => Presence::Absent,
+                (Some(Reply::Nil) | None, _) if level => Presence::Absent,
+                (Some(Reply::Nil) | None, _) => Presence::Either,
                 (_, Kind::Expiring) => Presence::Either,
                 _ => Presence::There,
             };
