@@ -3,6 +3,8 @@
 //!
 //! The entry is the list of all commands ever applied, so "extends" is "has as a prefix", and linearizability can be read off.
 
+mod shared;
+
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
@@ -147,6 +149,12 @@ pub struct Replica {
     heard: Vec<(Member, Report<Log>)>,
     /// The fast path is not for records up to this round: they are from before an epoch.
     fast_above: u64,
+    /// Requests below this ballot are refused, whatever was promised for the record alone.
+    bound: Ballot,
+    /// Nothing is proposed below this one.
+    own_bound: Ballot,
+    /// Changes that were ever handed to the disk.
+    written: u64,
 }
 
 impl Hash for Replica {
@@ -196,6 +204,9 @@ impl Replica {
             reads: 0,
             heard: Vec::new(),
             fast_above: 0,
+            bound: Ballot::ZERO,
+            own_bound: Ballot::ZERO,
+            written: 0,
         }
     }
 
@@ -372,7 +383,9 @@ impl Replica {
             }
             _ => {}
         }
-        self.inst.can_fast(self.node(), self.incarnation) && state.accepted.round > self.fast_above
+        self.inst.can_fast(self.node(), self.incarnation)
+            && state.accepted.round > self.fast_above
+            && state.accepted.succ() >= self.own_bound
     }
 
     fn go_fast(&mut self, id: Id, out: &mut Vec<Output<Log>>, fx: &mut Effects) {
@@ -463,6 +476,9 @@ impl Replica {
     pub fn deliver(&mut self, from: Member, message: Message<Log>, fx: &mut Effects) {
         if self.lamport {
             self.round = self.round.max(message.round_max());
+        }
+        if let Some(refusal) = self.refusal(&message) {
+            return fx.sends.push((from, refusal));
         }
         if self.mutation == Mutation::HighestUnfinished {
             if let Message::State { id, report } = &message {
@@ -601,6 +617,7 @@ impl Replica {
         }
         let own = matches!((&record, &self.proposal), (Recorded::Accepted { ballot, .. }, Some((b, _))) if ballot == b);
         self.disk.push_back((token, record));
+        self.written += 1;
         match self.mutation {
             Mutation::AnswerEarly => self.inst.persisted(token, out),
             Mutation::CountOwnEarly if own && self.disk.len() == 1 => self.inst.persisted(token, out),
@@ -611,6 +628,9 @@ impl Replica {
     fn on_prepared(&mut self, found: Option<Found<Log>>, out: &mut Vec<Output<Log>>, fx: &mut Effects) {
         let ballot = self.inst.current_ballot().expect("phase 1 is done");
         let job = self.job.expect("phase 1 was started for something");
+        if ballot < self.own_bound {
+            return self.give_up_ballot();
+        }
         match (job, found) {
             (Job::Read, None) => self.read_at_phase_1(Ballot::ZERO, Log::default(), fx),
             (Job::Read, Some(found)) if found.chosen => self.read_at_phase_1(found.ballot, found.entry, fx),

@@ -62,6 +62,32 @@ fn a_fast_proposal_that_is_refused_here_says_that_it_is_lost() {
 }
 
 #[test]
+fn a_granted_ballot_carries_one_entry() {
+    // Not known to be chosen: it is extended, and not named as the base.
+    let mut instance = holding(b(1, 1), "a");
+    let mut out = Vec::new();
+    assert!(instance.propose_granted(b(5, 0), Word("b"), Ballot::ZERO, &mut out));
+    let accept = Message::Accept { ballot: b(5, 0), base: Ballot::ZERO, entry: Word("b") };
+    assert!(out.contains(&Output::Send { to: 1, message: accept }));
+    instance.abandon();
+    out.clear();
+    assert!(!instance.propose_granted(b(5, 0), Word("c"), Ballot::ZERO, &mut out));
+    assert_eq!(out, [Output::Lost(Lost { ballot: b(5, 0), accept_sent: false, rival: b(6, 0) })]);
+    // The floor binds where nothing is held, and a higher promise everywhere.
+    assert!(!fresh().propose_granted(b(5, 0), Word("d"), b(5, 0), &mut out));
+    let mut promised = fresh();
+    receive(&mut promised, 1, Message::Prepare { ballot: b(5, 1), holds: Ballot::ZERO });
+    assert!(!promised.propose_granted(b(5, 0), Word("e"), Ballot::ZERO, &mut out));
+    // A base that is known to be chosen is named.
+    let mut known = holding(b(1, 1), "a");
+    known.learn_chosen(b(1, 1));
+    out.clear();
+    assert!(known.propose_granted(b(5, 0), Word("f"), Ballot::ZERO, &mut out));
+    let accept = Message::Accept { ballot: b(5, 0), base: b(1, 1), entry: Word("f") };
+    assert!(out.contains(&Output::Send { to: 2, message: accept }));
+}
+
+#[test]
 fn the_pre_authorised_ballot_may_be_prepared() {
     // The round after the own record is the natural fresh round; the own accept promised that very ballot already.
     let mut instance = holding(b(1, 0), "a");

@@ -68,6 +68,23 @@ impl<E: Entry> Instance<E> {
         self.send_accepts(ballot, base, entry, Ballot::ZERO, MemberSet::EMPTY, floor, out)
     }
 
+    /// Sends Accept for `entry` at a ballot that a majority has promised for every entity of the slot, none of them with a newer
+    /// record than the own one when it had promised (docs/design/range-promise.md). The base is the own record, if that is known
+    /// chosen. That the ballot carries one entry is seen to by the own acceptor, which grants it once. False: it refused; nothing
+    /// left, and [`Output::Lost`] says so.
+    pub fn propose_granted(
+        &mut self,
+        ballot: Ballot,
+        entry: E,
+        floor: Ballot,
+        out: &mut Vec<Output<E>>,
+    ) -> bool {
+        assert!(matches!(self.phase, Phase::Idle), "one proposal at a time");
+        let state = self.working.state;
+        let base = if state.is_chosen() { state.accepted } else { Ballot::ZERO };
+        self.send_accepts(ballot, base, entry, Ballot::ZERO, MemberSet::EMPTY, floor, out)
+    }
+
     /// Has the state found by phase 1 chosen at the current ballot, unchanged.
     pub fn finish(&mut self, floor: Ballot, out: &mut Vec<Output<E>>) -> bool {
         let Phase::Prepared { ballot, found, entry: Some(entry), holders, .. } = &self.phase else {
