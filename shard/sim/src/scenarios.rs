@@ -63,6 +63,12 @@ pub const ALL: &[Scenario] = &[
         seed: 27555,
         change: |plan| *plan = Plan::draw(27555),
     },
+    Scenario {
+        name: "a vote that is durable when the slice stops",
+        story: "a frame became durable and a later write failed in one turn; the vote left, and nobody had looked whether it was durable",
+        seed: 56557,
+        change: |plan| *plan = Plan::draw(56557),
+    },
 ];
 
 impl Scenario {

@@ -270,6 +270,11 @@ impl World {
         let Some(shard) = core.shard().filter(|_| !core.failed) else { return Ok(()) };
         if let Some(fault) = shard.fault() {
             let fault = fault.to_string();
+            if core.ready && ended {
+                // What became durable before that, in the same turn, is said if the slice fails alone.
+                self.look_at_durable(place)?;
+                self.check_shadow(place, true)?;
+            }
             return self.on_core_failed(place, &fault);
         }
         let ready = shard.is_ready();
@@ -283,12 +288,8 @@ impl World {
         }
         self.note_role(place);
         if started || ready && ended {
-            let World { hosts, ledger, .. } = self;
-            let core = &mut hosts[usize::from(place.host)].cores[usize::from(place.core)];
-            core.ready = true;
-            if let Some(shard) = &core.shard {
-                ledger.look(place.host, place.core, |key| shard.inspect(key))?;
-            }
+            self.core_mut(place).ready = true;
+            self.look_at_durable(place)?;
         }
         if started {
             self.ledger.forget(place.host, place.core);
@@ -298,6 +299,13 @@ impl World {
             self.check_shadow(place, started)?;
         }
         Ok(())
+    }
+
+    fn look_at_durable(&mut self, place: Place) -> Checked {
+        let World { hosts, ledger, .. } = self;
+        let core = &hosts[usize::from(place.host)].cores[usize::from(place.core)];
+        let Some(shard) = &core.shard else { return Ok(()) };
+        ledger.look(place.host, place.core, |key| shard.inspect(key))
     }
 
     /// The storage of a core failed. Its slice stops until the host is started again, at once or after a while.
