@@ -36,6 +36,8 @@ pub struct Counters {
     pub frame_bytes: u64,
     /// Reads answered from disk.
     pub disk_reads: u64,
+    /// Bytes read in stretches.
+    pub stretch_bytes: u64,
     /// Segments merged away.
     pub merges: u64,
     /// Bytes that merge read.

@@ -20,6 +20,7 @@ use crate::prepare::{self, Prepare};
 use crate::reads::{self, Reads};
 use crate::record::{self, Raw, RecordKind, RemoveBody};
 use crate::recover::Recovery;
+use crate::stretch::Stretches;
 use crate::task::{Running, Task};
 use crate::types::{Event, Info, Kind, Lsn, Options, Read, Record, SlotEntry, SlotSummary, Stamp};
 use crate::walk::MERGE;
@@ -63,13 +64,14 @@ pub struct Stats {
 
 /// One core's engine. Single-threaded; submits to the disk that is handed in, always the same one.
 pub struct Bitcask {
-    core: Core,
-    log: Log,
+    pub(crate) core: Core,
+    pub(crate) log: Log,
     /// Where merge goes on; with the task while one runs.
     merged: Option<Chain>,
     recovery: Option<Recovery>,
-    announced: bool,
-    reads: Reads,
+    pub(crate) announced: bool,
+    pub(crate) reads: Reads,
+    pub(crate) stretches: Stretches,
     ops: Vec<(OpId, Owner)>,
     prepare: Option<Running<Prepare>>,
     hint: Option<Running<WriteHint>>,
@@ -95,6 +97,7 @@ impl Bitcask {
             recovery: Some(Recovery::new()),
             announced: false,
             reads: Reads::default(),
+            stretches: Stretches::default(),
             ops: Vec::new(),
             prepare: None,
             hint: None,
@@ -111,6 +114,12 @@ impl Bitcask {
         let Completion { id, result } = completion;
         if self.reads.owns(id) {
             self.reads.done(&mut self.core, id, result);
+            return true;
+        }
+        if self.stretches.owns(id) {
+            if let Some((op, reading)) = self.stretches.done(&mut self.core, id, result) {
+                self.stretches.started(disk.submit(op), reading);
+            }
             return true;
         }
         if let Some(recovery) = self.recovery.as_mut().filter(|recovery| recovery.owns(id)) {

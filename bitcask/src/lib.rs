@@ -43,6 +43,7 @@ mod reads;
 mod record;
 mod recover;
 mod segments;
+mod stretch;
 mod table;
 mod task;
 mod types;
@@ -56,6 +57,6 @@ pub use error::{AppendError, Fault, ReadError};
 pub use fingerprint::{Fingerprint, FingerprintHasher};
 pub use inspect::inspect;
 pub use types::{
-    Bytes, Entry, Event, Found, Info, Kind, Lsn, Options, Read, Record, Recovered, SlotEntry, SlotSummary,
-    Stamp, Ticket,
+    Bytes, Entry, Event, Found, Info, Kind, LogPlace, Lsn, Options, Read, Record, Recovered, SlotEntry,
+    SlotSummary, Stamp, Stretch, Ticket,
 };

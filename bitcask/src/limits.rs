@@ -61,6 +61,9 @@ pub const SCAN_BYTES: usize = 1 << 20;
 /// records. A longer frame is read whole.
 pub const BACKGROUND_READ_BYTES: usize = 128 << 10;
 
+/// How much one read of a stretch of the log takes at most, in bytes: any frame of more than one record. Longer ones are stepped over.
+pub const STRETCH_BYTES_MAX: usize = 512 << 10;
+
 /// How many files recovery reads at a time.
 pub const RECOVERY_PARALLEL: usize = 8;
 
@@ -104,6 +107,8 @@ const _: () =
 const _: () = assert!(LONGEST_RECORD / UNIT_BYTES < 1 << LENGTH_BITS, "a record's length fits into its bits");
 const _: () =
     assert!(PAYLOAD_BYTES_MAX as u64 + 8192 < SEGMENT_BYTES_MAX, "a frame fits into a segment of its own");
+const _: () =
+    assert!(FRAME_FILL_BYTES + 2 * BLOCK_BYTES <= STRETCH_BYTES_MAX, "a stretch holds a full frame");
 const _: () = assert!(FRAME_FILL_BYTES * 2 < SCAN_BYTES, "a scan sees more than one frame at a time");
 const _: () = assert!((PAYLOAD_BYTES_MAX as u64) < DAMAGE_SEARCH_BYTES, "a search passes the longest frame");
 const _: () = assert!(OFFSET_BITS + LENGTH_BITS + 16 + 1 == 64, "the second word of a directory entry");

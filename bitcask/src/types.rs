@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::error::{Fault, ReadError};
 use crate::fingerprint::Fingerprint;
+use crate::record::{self, RecordKind};
 
 /// The opaque order of the records of one key: the greatest wins, wherever it lies. Ordered lexicographically.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +74,39 @@ pub struct Info {
 /// Log sequence number: counts the records appended since the engine was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
+
+/// A place in an engine's log, for [`crate::Bitcask::read_stretch`]. Ordered as segments are begun. Nothing need be there: segments come and go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogPlace {
+    /// The count of a segment, from 1 on.
+    pub segment: u32,
+    /// A block of it, from its start.
+    pub block: u32,
+}
+
+/// What a stretch of the log holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The records, as they lie in their frames.
+    pub(crate) records: Vec<u8>,
+    /// Where to go on: behind the place that was asked for.
+    pub next: LogPlace,
+    /// Bytes of the log that it stands for.
+    pub read: u64,
+}
+
+impl Stretch {
+    /// Those of its records that were the newest of their keys, and marked, when it was read; in the order of the log.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        let mut rest = &self.records[..];
+        std::iter::from_fn(move || {
+            let (raw, taken) = record::decode_proved(rest).ok()?;
+            rest = rest.get(taken..)?;
+            let kind = if raw.kind == RecordKind::Tombstone { Kind::Tombstone } else { Kind::Value };
+            Some(Record { slot: raw.slot, key: raw.key, stamp: raw.stamp, kind, body: raw.body })
+        })
+    }
+}
 
 /// Names a read that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,6 +205,13 @@ pub enum Event {
         ticket: Ticket,
         /// What it found.
         result: Result<Option<Found>, ReadError>,
+    },
+    /// The end of a [`crate::Bitcask::read_stretch`].
+    Stretch {
+        /// Which one.
+        ticket: Ticket,
+        /// What it found.
+        result: Result<Stretch, ReadError>,
     },
     /// The disk became full (`true`), or has space again.
     Full(bool),

@@ -12,5 +12,6 @@ mod million;
 mod recovery;
 mod space;
 mod steps;
+mod stretch;
 mod twin;
 mod world;

@@ -1,7 +1,8 @@
 //! An engine on a simulated disk, and the loop that drives both.
 
 use bitcask::{
-    AppendError, Bitcask, Event, Fault, Found, Kind, Lsn, Options, Read, Record, Recovered, Stamp,
+    AppendError, Bitcask, Event, Fault, Found, Kind, LogPlace, Lsn, Options, Read, ReadError, Record,
+    Recovered, Stamp, Stretch, Ticket,
 };
 use reactor::sim::SimDisk;
 
@@ -28,6 +29,7 @@ pub struct World {
     pub failed: Option<Fault>,
     pub full: bool,
     pub reads: Vec<(bitcask::Ticket, Result<Option<Found>, bitcask::ReadError>)>,
+    pub stretches: Vec<(Ticket, Result<Stretch, ReadError>)>,
     /// Whether background work is done while waiting.
     pub background: bool,
 }
@@ -53,6 +55,7 @@ impl World {
             failed: None,
             full: false,
             reads: Vec::new(),
+            stretches: Vec::new(),
             background: true,
         };
         world.now = world.disk.next_event().unwrap_or(0);
@@ -140,7 +143,7 @@ impl World {
     fn drain(&mut self) {
         while let Some(event) = self.bitcask.poll() {
             assert!(
-                self.failed.is_none() || matches!(event, Event::Read { .. }),
+                self.failed.is_none() || matches!(event, Event::Read { .. } | Event::Stretch { .. }),
                 "nothing follows a failure"
             );
             match event {
@@ -150,6 +153,7 @@ impl World {
                     self.persisted = lsn;
                 }
                 Event::Read { ticket, result } => self.reads.push((ticket, result)),
+                Event::Stretch { ticket, result } => self.stretches.push((ticket, result)),
                 Event::Full(full) => self.full = full,
                 Event::LossEnded => assert_eq!(self.bitcask.loss(), None),
                 Event::Failed(fault) => self.failed = Some(fault),
@@ -198,6 +202,17 @@ impl World {
                 }
                 assert!(self.turn(), "the read ends");
             },
+        }
+    }
+
+    /// Reads a stretch of the log, waiting for the disk.
+    pub fn stretch(&mut self, from: LogPlace, until: LogPlace, bytes: usize) -> Option<Stretch> {
+        let ticket = self.bitcask.read_stretch(&mut self.disk, (from, until), bytes)?;
+        loop {
+            if let Some(at) = self.stretches.iter().position(|(t, _)| *t == ticket) {
+                return Some(self.stretches.swap_remove(at).1.expect("the disk reads"));
+            }
+            assert!(self.turn(), "the read ends");
         }
     }
 

@@ -364,6 +364,7 @@ impl<D: Disk> Shard<D> {
                     (_, Err(error)) => self.fail(Fault::read(&error)),
                     (None, Ok(_)) => {}
                 },
+                bitcask::Event::Stretch { ticket, .. } => drop(self.tickets.remove(&ticket)),
                 bitcask::Event::Full(_) => {}
                 bitcask::Event::LossEnded => self.begin_to_serve(turn),
                 bitcask::Event::Failed(fault) => self.fail(Fault::from(fault)),

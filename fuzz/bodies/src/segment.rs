@@ -144,7 +144,7 @@ impl Engine {
                 Event::Persisted(lsn) => self.persisted = lsn,
                 Event::Read { result, .. } => self.reads.push(result.is_ok()),
                 Event::Failed(fault) => self.failed = Some(fault),
-                Event::Full(_) | Event::LossEnded => {}
+                Event::Stretch { .. } | Event::Full(_) | Event::LossEnded => {}
             }
         }
     }
