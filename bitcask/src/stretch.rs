@@ -179,15 +179,17 @@ fn take(core: &Core, reading: &Reading, bytes: &[u8]) -> Taken {
     let skipped = walk.later_frame(bytes).unwrap_or(bytes.len());
     let rest = bytes.get(skipped..).unwrap_or_default();
     walk.offset = reading.offset + skipped as u64;
-    let (mut found, mut sealed) = (Vec::new(), false);
+    let (mut found, mut unmarked, mut sealed) = (Vec::new(), BTreeMap::new(), false);
     let walked = walk.feed(rest, |start, payload| {
         core.warm_records(payload);
         record::each(payload, |raw, at, taken| {
             let offset = ((start + at as u64) / UNIT_BYTES as u64) as u32;
             let place = Location { segment: reading.segment, offset, length: (taken / UNIT_BYTES) as u32 };
             sealed |= raw.kind == RecordKind::Seal;
-            if is_wanted(core, &raw, place) {
-                found.extend_from_slice(payload.get(at..at + taken).unwrap_or_default());
+            match is_marked(core, &raw, place) {
+                Some(true) => found.extend_from_slice(payload.get(at..at + taken).unwrap_or_default()),
+                Some(false) => *unmarked.entry(raw.stamp.node).or_default() += 1,
+                None => {}
             }
             Ok(())
         })
@@ -208,17 +210,16 @@ fn take(core: &Core, reading: &Reading, bytes: &[u8]) -> Taken {
         // Whatever is here, a later frame may be whole.
         Ok(Walked::End(_)) | Err(_) => place(walk.offset + BLOCK_BYTES as u64),
     };
-    Taken::Stretch(Stretch { records: found, next, read: read.max(BLOCK_BYTES as u64) })
+    Taken::Stretch(Stretch { records: found, next, read: read.max(BLOCK_BYTES as u64), unmarked })
 }
 
-/// Whether a record is the newest of its key, and marked.
-fn is_wanted(core: &Core, raw: &Raw<'_>, place: Location) -> bool {
+/// Whether a record is marked, if it is the newest of its key.
+fn is_marked(core: &Core, raw: &Raw<'_>, place: Location) -> Option<bool> {
     if !matches!(raw.kind, RecordKind::Value | RecordKind::Tombstone) {
-        return false;
+        return None;
     }
     let key = (raw.slot, core.keyed.fingerprint(raw.key));
+    let (entry, location) = core.directory.find(key)?;
     // A frame that went astray may have another record of the key where this one should be.
-    core.directory
-        .find(key)
-        .is_some_and(|(entry, location)| location == place && entry.stamp == raw.stamp && entry.marked)
+    (location == place && entry.stamp == raw.stamp).then_some(entry.marked)
 }

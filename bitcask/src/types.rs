@@ -1,5 +1,6 @@
 //! The words of the interface.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -93,6 +94,8 @@ pub struct Stretch {
     pub next: LogPlace,
     /// Bytes of the log that it stands for.
     pub read: u64,
+    /// How many more records were the newest of their keys and not marked, by the node of their stamps.
+    pub unmarked: BTreeMap<u32, u32>,
 }
 
 impl Stretch {

@@ -155,7 +155,15 @@ fn any_place_is_one() {
         }
     }
     world.settle();
+    let stretch = world.stretch(LogPlace::default(), EVERYTHING, usize::MAX).unwrap();
+    assert!(
+        stretch.records().count() == 0 && stretch.unmarked[&stamp(1).node] > 50,
+        "{:?}",
+        stretch.unmarked
+    );
     (0..400).for_each(|n| mark(&mut world, n));
+    let stretch = world.stretch(LogPlace::default(), EVERYTHING, usize::MAX).unwrap();
+    assert!(stretch.records().count() > 50 && stretch.unmarked.is_empty());
     let all = marked(&world, 400);
     let mut rng = Rng::new(3);
     for _ in 0..500 {

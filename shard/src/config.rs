@@ -4,7 +4,8 @@ use paxos::{Member, Members};
 
 use crate::command::Limits;
 use crate::limits::{
-    COMMANDS_MAX, COMMAND_BYTES_MAX, REPAIR_BYTES_PER_SECOND, REPAIR_RECORDS_PER_SECOND, SLOTS,
+    COMMANDS_MAX, COMMAND_BYTES_MAX, REPAIR_BYTES_PER_SECOND, REPAIR_RECORDS_PER_SECOND, REPAIR_TAIL_RECORDS,
+    SLOTS,
 };
 use crate::repair::RepairRate;
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub command_bytes_max: usize,
     /// How fast repair may go.
     pub repair: RepairRate,
+    /// Records that the core must lack before it asks for the tails of its peers' logs; 0: it always does so first.
+    pub repair_tail_records: u64,
     /// Seeds jitter and the hashes of maps in memory.
     pub seed: u64,
 }
@@ -52,6 +55,7 @@ impl Config {
                 bytes_per_second: REPAIR_BYTES_PER_SECOND,
                 records_per_second: REPAIR_RECORDS_PER_SECOND,
             },
+            repair_tail_records: REPAIR_TAIL_RECORDS,
             seed,
         }
     }

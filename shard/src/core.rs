@@ -364,7 +364,10 @@ impl<D: Disk> Shard<D> {
                     (_, Err(error)) => self.fail(Fault::read(&error)),
                     (None, Ok(_)) => {}
                 },
-                bitcask::Event::Stretch { ticket, .. } => drop(self.tickets.remove(&ticket)),
+                bitcask::Event::Stretch { ticket, result: Ok(stretch) } => {
+                    self.on_stretch(turn, ticket, &stretch)
+                }
+                bitcask::Event::Stretch { result: Err(error), .. } => self.fail(Fault::read(&error)),
                 bitcask::Event::Full(_) => {}
                 bitcask::Event::LossEnded => self.begin_to_serve(turn),
                 bitcask::Event::Failed(fault) => self.fail(Fault::from(fault)),
@@ -437,6 +440,7 @@ impl<D: Disk> Shard<D> {
 
     fn begin_to_serve(&mut self, turn: &mut Turn<'_, D>) {
         self.status = Status::Ready;
+        self.note_start();
         self.greet(turn);
     }
 

@@ -61,6 +61,7 @@ impl<D: Disk> Shard<D> {
     pub fn on_peer(&mut self, turn: &mut Turn<'_, D>, member: Member, up: bool) {
         self.links_up[usize::from(member)] = up;
         self.peers_up[usize::from(member)] = up && !self.learners[usize::from(member)];
+        self.note_away(member, up);
         if !up {
             self.void_comparison();
             self.take_back_forwards(turn, Some(member));

@@ -1,5 +1,7 @@
 //! Every bound of a core, with where it comes from.
 
+use reactor::BLOCK_BYTES;
+
 /// Nanoseconds in a millisecond.
 pub const MS: u64 = 1_000_000;
 
@@ -193,6 +195,37 @@ pub const REPAIR_READS_MAX: usize = 64;
 /// The same while commands are served: so few that a sync of the log does not wait behind them.
 pub const REPAIR_READS_BUSY_MAX: usize = 8;
 
+/// Records that a core must lack before it asks for the tails of its peers' logs: where reading one by one takes longer than a tenth of a second.
+pub const REPAIR_TAIL_RECORDS: u64 = 16_384;
+
+/// What part of them it must have seen in lists; from there on the other slots are reckoned alike.
+pub const REPAIR_TAIL_SAMPLE: u64 = 16;
+
+/// Bytes of a peer's log in one answer, about: two milliseconds of taking small records over, and four times what a disk
+/// reads in the time that a question is on the way.
+pub const REPAIR_TAIL_BYTES: u32 = 256 << 10;
+
+/// The same while commands are served, or where the last answer was of little use.
+pub const REPAIR_TAIL_BYTES_BUSY: u32 = 64 << 10;
+
+/// Bytes of a log for which one record of use, from whichever peer, is enough to read on: what a disk reads in order in the time of one read elsewhere.
+pub const REPAIR_TAIL_BYTES_PER_RECORD: u64 = 8 << 10;
+
+/// Blocks that are leapt over first where there was less; twice as many each time.
+pub const REPAIR_TAIL_LEAP_BLOCKS: u32 = (1 << 20) / BLOCK_BYTES as u32;
+
+/// The longest leap, in blocks: what lies in it and is lacked is fetched one by one, in a second.
+pub const REPAIR_TAIL_LEAP_BLOCKS_MAX: u32 = (32 << 20) / BLOCK_BYTES as u32;
+
+/// How often the same stretch is asked for again because the log took no copies, each time after twice as long a stall.
+pub const REPAIR_TAIL_STALLS_MAX: u32 = 6;
+
+/// Stretches that one core reads for peers at a time: one for each other member of the largest set. More are dropped and asked for again.
+pub const REPAIR_TAIL_READS_MAX: usize = 4;
+
+/// Records in one answer: as many of the shortest as are read at once.
+pub const REPAIR_TAIL_RECORDS_MAX: usize = bitcask::limits::STRETCH_BYTES_MAX / 32;
+
 /// How long repair waits for a log that makes a segment or is behind with its writes.
 pub const REPAIR_STALL_NS: u64 = 5 * MS;
 
@@ -229,6 +262,11 @@ pub const DROP_BATCH_BYTES: usize = 256 << 10;
 /// Reads from disk under way for tombstones that may be dropped: half of what copies for peers may have.
 pub const DROP_READS_MAX: usize = REPAIR_READS_MAX / 2;
 
+const _: () = assert!(
+    REPAIR_TAIL_BYTES_BUSY < REPAIR_TAIL_BYTES && REPAIR_TAIL_LEAP_BLOCKS < REPAIR_TAIL_LEAP_BLOCKS_MAX
+);
+const _: () = assert!(REPAIR_TAIL_BYTES as usize <= bitcask::limits::STRETCH_BYTES_MAX);
+const _: () = assert!(REPAIR_TAIL_SAMPLE <= REPAIR_TAIL_RECORDS);
 const _: () = assert!(DROP_BATCH < LIST_ENTRIES_MAX && DROP_BATCH <= u16::MAX as usize);
 const _: () = assert!(KEY_BYTES_MAX <= DROP_BATCH_BYTES && DROP_BATCH_BYTES + DROP_BATCH * 20 < 1 << 19);
 const _: () = assert!(REPAIR_FETCH_BYTES_BUSY < REPAIR_FETCH_BYTES && REPAIR_FETCH_BYTES < 1 << 20);

@@ -67,6 +67,8 @@ pub struct Metrics {
     pub survey_answers: u64,
     /// Tombstones that every member agreed to drop, dropped here.
     pub tombstones_dropped: u64,
+    /// Records taken over from the tails of peers' logs.
+    pub tail_records: u64,
     /// Reads of keys that had a value.
     pub keyspace_hits: u64,
     /// Reads of keys that had none.

@@ -158,6 +158,8 @@ metrics! {
     RepairRecords: Counter "synod_repair_copied_records_total";
     /// Bytes of those records.
     RepairBytes: Counter "synod_repair_copied_bytes_total";
+    /// Records of those that were read in the order of the peers' logs.
+    TailRecords: Counter "synod_repair_tail_records_total";
     /// Keys whose record nobody could prove to be chosen, and which were settled at a fresh ballot.
     RepairSettled: Counter "synod_repair_settled_keys_total";
     /// Tombstones dropped because every host agreed that nobody needs them.

@@ -138,6 +138,7 @@ impl Core {
             (Metric::BytesBehind, repair.bytes_to_go),
             (Metric::RepairRecords, repair.copied),
             (Metric::RepairBytes, repair.copied_bytes),
+            (Metric::TailRecords, shard.tail_records),
             (Metric::RepairSettled, repair.settled),
             (Metric::TombstonesDropped, shard.tombstones_dropped),
             (Metric::LogsAside, u64::from(self.shard.losses())),

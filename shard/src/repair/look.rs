@@ -8,7 +8,7 @@ use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
 
-use super::Seen;
+use super::{Pass, Seen};
 use crate::core::Shard;
 use crate::limits::{
     MS, RANGE_SLOTS_MAX, REPAIR_ANSWER_NS, REPAIR_LOOK_BUSY_NS, REPAIR_LOOK_NS, REPAIR_LOOK_NS_MAX,
@@ -54,7 +54,8 @@ impl<D: Disk> Shard<D> {
 
     pub(super) fn look_timers(&mut self, turn: &mut Turn<'_, D>) {
         let now = turn.clock.now;
-        let over = self.repair.jobs.is_empty() && self.repair.queue.is_empty();
+        let repair = &self.repair;
+        let over = repair.jobs.is_empty() && repair.queue.is_empty() && repair.tails.is_none();
         match &mut self.repair.look {
             Look::Resting { at } if *at <= now => self.first_look(turn),
             Look::First { until, .. } if *until <= now => self.end_first_look(turn),
@@ -220,6 +221,7 @@ impl<D: Disk> Shard<D> {
     fn work(&mut self, turn: &mut Turn<'_, D>, differing: BTreeMap<u16, MemberSet>) {
         self.repair.level = false;
         self.repair.queue = differing;
+        self.repair.pass = Pass::default();
         self.repair.look = Look::Working;
         self.pull(turn);
     }

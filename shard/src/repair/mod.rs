@@ -4,9 +4,10 @@
 //! lose, the next look finds again; nothing here outlives a restart, and nothing is sent twice by itself.
 //!
 //! Parts: `look` (comparing sums), `pull` (lists and copies of the slots that differ), `merge` (what of them is to be fetched;
-//! pure), `serve` (questions of peers), `copy` (copies in, entities settled), `pace` (how fast; pure), `rejoin` (a learner
+//! pure), `tail` (copies in the order of the peers' logs), `serve` (questions of peers), `away` (their tails of this core's log), `copy` (copies in, entities settled), `pace` (how fast; pure), `rejoin` (a learner
 //! becomes a voter), `dropping` (tombstones that nobody needs go).
 
+mod away;
 mod copy;
 mod dropping;
 mod look;
@@ -15,6 +16,7 @@ mod pace;
 mod pull;
 mod rejoin;
 mod serve;
+mod tail;
 
 use std::collections::BTreeMap;
 
@@ -22,12 +24,14 @@ use paxos::{Ballot, Member, MemberSet};
 use reactor::clock::Nanos;
 use reactor::Disk;
 
+use self::away::Away;
 use self::dropping::Dropping;
 use self::look::Look;
 use self::pace::Pace;
 use self::pull::Job;
 use self::rejoin::Coming;
 use self::serve::Serving;
+use self::tail::Tails;
 use crate::core::{Shard, Status};
 use crate::limits::{REPAIR_BUSY_COMMANDS, REPAIR_BUSY_NS};
 use crate::turn::Turn;
@@ -89,6 +93,9 @@ pub(crate) struct Repair {
     pass_lacks: bool,
     dropping: Dropping,
     seen: Seen,
+    pass: Pass,
+    tails: Option<Tails>,
+    away: Away,
     copied: u64,
     copied_bytes: u64,
     settled: u64,
@@ -103,6 +110,16 @@ struct Seen {
     slots: u64,
     records: u64,
     bytes: u64,
+}
+
+/// What the slots that were listed since the last comparison came to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pass {
+    slots: u64,
+    /// Records that are lacked.
+    records: u64,
+    /// The tails of the peers' logs were asked for.
+    tails: bool,
 }
 
 /// Whether commands are served, here or at a peer.
@@ -151,6 +168,9 @@ impl Repair {
             pass_lacks: true,
             dropping: Dropping::default(),
             seen: Seen::default(),
+            pass: Pass::default(),
+            tails: None,
+            away: Away::default(),
             copied: 0,
             copied_bytes: 0,
             settled: 0,
@@ -169,7 +189,8 @@ impl Repair {
         let jobs = self.jobs.values().map(Job::due).min();
         let look = self.look.due().filter(|_| self.coming.looks());
         let dropping = matches!(self.coming, Coming::Voter).then(|| self.dropping.due());
-        [look, jobs, self.paced_until, self.coming.due(), dropping].into_iter().flatten().min()
+        let tails = self.tails.as_ref().and_then(Tails::due);
+        [look, jobs, tails, self.paced_until, self.coming.due(), dropping].into_iter().flatten().min()
     }
 
     /// Slots, records and bytes still to be taken over.
@@ -181,7 +202,10 @@ impl Repair {
         });
         let unseen = self.queue.len() as u64;
         let average = |sum: u64| sum.checked_div(self.seen.slots).unwrap_or(0) * unseen;
-        (slots, records + average(self.seen.records), bytes + average(self.seen.bytes))
+        let (taken, taken_bytes) =
+            self.tails.as_ref().map_or((0, 0), |tails| (tails.taken, tails.taken_bytes));
+        let records = (records + average(self.seen.records)).saturating_sub(taken);
+        (slots, records, (bytes + average(self.seen.bytes)).saturating_sub(taken_bytes))
     }
 }
 
@@ -286,6 +310,9 @@ impl<D: Disk> Shard<D> {
             RepairSaid::Listed { entries, more } => self.on_listed(turn, from, answer.id, entries, more),
             RepairSaid::Copies { taken, records } => {
                 self.on_copies(turn, answer.id, usize::from(taken), &records);
+            }
+            RepairSaid::Tail { next, read, left, records } => {
+                self.on_tail(turn, (from, answer.id), (next, read, left), &records);
             }
             RepairSaid::Consents(agreed) => self.on_consents(turn, from, answer.id, &agreed),
         }

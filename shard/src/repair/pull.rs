@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bitcask::Fingerprint;
-use paxos::{Member, MemberSet};
+use paxos::{Ballot, Member, MemberSet};
 use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
@@ -30,6 +30,8 @@ pub(super) struct Job {
     resends: u32,
     /// Something that was wanted did not come.
     missed: bool,
+    /// Some of it was listed.
+    listed: bool,
 }
 
 /// A question for copies that is out.
@@ -43,7 +45,8 @@ struct Fetch {
 impl Job {
     fn new(members: impl Iterator<Item = Member>, now: Nanos) -> Job {
         let listers = members.map(Lister::new).collect();
-        Job { listers, wants: VecDeque::new(), fetch: None, since: now, resends: 0, missed: false }
+        let wants = VecDeque::new();
+        Job { listers, wants, fetch: None, since: now, resends: 0, missed: false, listed: false }
     }
 
     /// When it asks again, or is given up.
@@ -84,7 +87,8 @@ impl<D: Disk> Shard<D> {
         let late: Vec<u16> =
             self.repair.jobs.iter().filter(|(_, job)| job.due() <= now).map(|(slot, _)| *slot).collect();
         late.into_iter().for_each(|slot| self.ask_again(turn, slot));
-        while self.repair.jobs.len() < REPAIR_JOBS_MAX {
+        let tails = self.pull_tails(turn);
+        while !tails && self.repair.jobs.len() < REPAIR_JOBS_MAX {
             let Some((slot, members)) = self.repair.queue.pop_first() else { break };
             self.start_job(turn, slot, members);
         }
@@ -172,18 +176,26 @@ impl<D: Disk> Shard<D> {
         }
         self.repair.seen.records += newer.len() as u64;
         self.repair.seen.bytes += newer.iter().map(|item| u64::from(item.bytes)).sum::<u64>();
+        self.repair.pass.records += newer.len() as u64;
         if let Some(job) = self.repair.jobs.get_mut(&slot) {
+            self.repair.pass.slots += u64::from(!std::mem::replace(&mut job.listed, true));
             job.wants.extend(newer);
         }
     }
 
-    /// Whether a record is newer than what is here. A tombstone of which nothing is here and that the floor covers is none: it
-    /// was dropped here.
+    /// Whether a record that is listed is newer than what is here.
     fn lacks(&self, slot: u16, item: &Item) -> bool {
         let own = self.store.slot_entries(slot, item.fingerprint, 1).into_iter().next();
-        match own.filter(|(fingerprint, _)| *fingerprint == item.fingerprint) {
-            Some((_, entry)) => ballot_of(entry.stamp) < item.ballot && !planted(135),
-            None => !item.dead || !self.is_below_floor(item.ballot),
+        let own = own.filter(|(fingerprint, _)| *fingerprint == item.fingerprint);
+        self.is_newer(own.map(|(_, entry)| entry), item.ballot, item.dead)
+    }
+
+    /// Whether a record at this ballot is newer than what is here. A tombstone of which nothing is here and that the floor covers is
+    /// not: it was dropped here.
+    pub(super) fn is_newer(&self, own: Option<bitcask::Entry>, ballot: Ballot, dead: bool) -> bool {
+        match own {
+            Some(entry) => ballot_of(entry.stamp) < ballot && !planted(135),
+            None => !dead || !self.is_below_floor(ballot),
         }
     }
 

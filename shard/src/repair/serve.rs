@@ -48,11 +48,12 @@ pub(super) struct Serving {
 impl<D: Disk> Shard<D> {
     /// A peer looks for what it lacks.
     pub(crate) fn on_repair_ask(&mut self, turn: &mut Turn<'_, D>, from: Member, ask: &RepairAsk) {
-        let (id, store) = (ask.id, &self.store);
+        let (id, store, away) = (ask.id, &self.store, &mut self.repair.away);
         let said = match &ask.asked {
             RepairAsked::Epoch => RepairSaid::Epoch,
             RepairAsked::Range { first, last, sum } => {
                 if store.range_sum(*first, *last) == *sum {
+                    away.note_compared(from, 1, 0);
                     RepairSaid::Same
                 } else {
                     RepairSaid::Sums((*first..=*last).map(|slot| store.slot_summary(slot).sum).collect())
@@ -60,7 +61,9 @@ impl<D: Disk> Shard<D> {
             }
             RepairAsked::Slots(sums) => {
                 let others = sums.iter().filter(|(slot, sum)| store.slot_summary(*slot).sum != *sum);
-                RepairSaid::Differ(others.map(|(slot, _)| *slot).collect())
+                let others: Vec<u16> = others.map(|(slot, _)| *slot).collect();
+                away.note_compared(from, sums.len(), others.len());
+                RepairSaid::Differ(others)
             }
             RepairAsked::List { slot, from, max } => {
                 let max = usize::from(*max);
@@ -80,6 +83,9 @@ impl<D: Disk> Shard<D> {
                 RepairSaid::Consents(self.consent(*slot, watermarks, tombstones))
             }
             RepairAsked::Drop { slot, tombstones } => return self.drop_tombstones(*slot, tombstones),
+            RepairAsked::Tail { from: place, bytes, among } => {
+                return self.start_tail(turn, (from, id), *place, *bytes, *among);
+            }
             RepairAsked::Fetch { slot, bytes_max, wants } => {
                 return self.start_serving(turn, (from, id), *slot, *bytes_max, wants);
             }

@@ -2,12 +2,15 @@
 //!
 //! Like those of surveys they name keys by fingerprints; a key travels with its record only.
 
-use bitcask::Fingerprint;
-use paxos::Ballot;
+use bitcask::{Fingerprint, LogPlace};
+use paxos::{Ballot, MemberSet, Members};
 
 use super::bytes::{put_ballot, put_bytes, Malformed, Reader};
 use super::keyspace::{put_fingerprint, put_run, take_fingerprint, take_flag, take_run, take_slot, take_sum};
-use crate::limits::{DROP_BATCH, LIST_ENTRIES_MAX, ORIGINS_MAX, RANGE_SLOTS_MAX, REPAIR_WANTS_MAX, SLOTS};
+use crate::limits::{
+    DROP_BATCH, LIST_ENTRIES_MAX, ORIGINS_MAX, RANGE_SLOTS_MAX, REPAIR_TAIL_RECORDS_MAX, REPAIR_WANTS_MAX,
+    SLOTS,
+};
 
 /// A question of a replica that looks for what it lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +55,15 @@ pub enum RepairAsked {
         bytes_max: u32,
         /// At most [`REPAIR_WANTS_MAX`], not empty.
         wants: Vec<Wanted>,
+    },
+    /// What of the receiver's log may the asker lack?
+    Tail {
+        /// From where on. None: from where the receiver lost the asker.
+        from: Option<LogPlace>,
+        /// Bytes of the log to read for it, about.
+        bytes: u32,
+        /// Whom the asker asks for their tails: the receiver, and others that send what they proposed themselves.
+        among: MemberSet,
     },
     /// Does the receiver agree that these tombstones go?
     Consent {
@@ -136,6 +148,17 @@ pub enum RepairSaid<'a> {
         /// Records that are known to be chosen.
         records: Vec<Copied<'a>>,
     },
+    /// To Tail.
+    Tail {
+        /// Where the log goes on. None: not at all, as far as the asker was away.
+        next: Option<LogPlace>,
+        /// Bytes of the log that this answer stands for.
+        read: u32,
+        /// How many more records there are that others of those asked know best to be chosen.
+        left: u32,
+        /// Records of it that are known to be chosen, the newest of their keys; at most [`REPAIR_TAIL_RECORDS_MAX`].
+        records: Vec<Copied<'a>>,
+    },
     /// To Consent: which of the tombstones may go, by their place in the question, rising.
     Consents(Vec<u16>),
 }
@@ -177,6 +200,7 @@ const COPIES: u8 = 8;
 const EPOCH: u8 = 9;
 const CONSENT: u8 = 10;
 const DROP: u8 = 11;
+const TAIL: u8 = 12;
 
 /// Bits of a listed record's flags.
 const DEAD: u8 = 1;
@@ -214,6 +238,12 @@ impl RepairAsk {
                     put_ballot(out, want.ballot);
                     out.push(u8::from(want.proven));
                 }
+            }
+            RepairAsked::Tail { from, bytes, among } => {
+                out.push(TAIL);
+                put_place(out, *from);
+                out.extend_from_slice(&bytes.to_le_bytes());
+                put_members(out, *among);
             }
             RepairAsked::Consent { slot, watermarks, tombstones } => {
                 out.push(CONSENT);
@@ -265,6 +295,12 @@ impl RepairAsk {
                 let (slot, bytes_max) = (take_slot(&mut reader)?, reader.u32()?);
                 RepairAsked::Fetch { slot, bytes_max, wants: take_wants(&mut reader)? }
             }
+            TAIL => {
+                let (from, bytes) = (take_place(&mut reader)?, reader.u32()?);
+                let among = take_members(&mut reader)?;
+                reader.end()?;
+                RepairAsked::Tail { from, bytes, among }
+            }
             CONSENT => {
                 let (slot, watermarks) = (take_slot(&mut reader)?, take_watermarks(&mut reader)?);
                 let tombstones = take_tombstones(&mut reader, take_fingerprint)?;
@@ -306,11 +342,14 @@ impl<'a> RepairAnswer<'a> {
             RepairSaid::Copies { taken, records } => {
                 out.push(COPIES);
                 out.extend_from_slice(&taken.to_le_bytes());
-                for record in records {
-                    put_bytes(out, record.key);
-                    put_ballot(out, record.ballot);
-                    put_bytes(out, record.entry);
-                }
+                put_copies(out, records);
+            }
+            RepairSaid::Tail { next, read, left, records } => {
+                out.push(TAIL);
+                put_place(out, *next);
+                out.extend_from_slice(&read.to_le_bytes());
+                out.extend_from_slice(&left.to_le_bytes());
+                put_copies(out, records);
             }
             RepairSaid::Consents(agreed) => {
                 out.push(CONSENT);
@@ -362,6 +401,11 @@ impl<'a> RepairAnswer<'a> {
                     return Err(reader.malformed());
                 }
                 RepairSaid::Copies { taken, records: take_copies(&mut reader, usize::from(taken))? }
+            }
+            TAIL => {
+                let (next, read, left) = (take_place(&mut reader)?, reader.u32()?, reader.u32()?);
+                let records = take_copies(&mut reader, REPAIR_TAIL_RECORDS_MAX)?;
+                RepairSaid::Tail { next, read, left, records }
             }
             CONSENT => RepairSaid::Consents(take_places(&mut reader)?),
             _ => return Err(reader.malformed()),
@@ -473,6 +517,44 @@ fn take_wants(reader: &mut Reader<'_>) -> Result<Vec<Wanted>, Malformed> {
         return Err(reader.malformed());
     }
     Ok(wants)
+}
+
+/// Segments are counted from 1 on: 0 stands for none.
+fn put_place(out: &mut Vec<u8>, place: Option<LogPlace>) {
+    let LogPlace { segment, block } = place.unwrap_or_default();
+    out.extend_from_slice(&segment.to_le_bytes());
+    out.extend_from_slice(&block.to_le_bytes());
+}
+
+fn take_place(reader: &mut Reader<'_>) -> Result<Option<LogPlace>, Malformed> {
+    match (reader.u32()?, reader.u32()?) {
+        (0, 0) => Ok(None),
+        (0, _) => Err(reader.malformed()),
+        (segment, block) => Ok(Some(LogPlace { segment, block })),
+    }
+}
+
+fn put_members(out: &mut Vec<u8>, members: MemberSet) {
+    let bits = (0..Members::MAX).filter(|member| members.contains(*member)).map(|member| 1 << member);
+    out.push(bits.sum());
+}
+
+fn take_members(reader: &mut Reader<'_>) -> Result<MemberSet, Malformed> {
+    let bits = reader.u8()?;
+    if bits == 0 || bits >> Members::MAX != 0 {
+        return Err(reader.malformed());
+    }
+    let mut members = MemberSet::EMPTY;
+    (0..Members::MAX).filter(|member| bits & 1 << member != 0).for_each(|member| members.insert(member));
+    Ok(members)
+}
+
+fn put_copies(out: &mut Vec<u8>, records: &[Copied<'_>]) {
+    for record in records {
+        put_bytes(out, record.key);
+        put_ballot(out, record.ballot);
+        put_bytes(out, record.entry);
+    }
 }
 
 fn take_copies<'a>(reader: &mut Reader<'a>, most: usize) -> Result<Vec<Copied<'a>>, Malformed> {

@@ -54,6 +54,8 @@ pub struct Cluster {
     pub loss: Loss,
     /// Whether the messages of repair pass; without them replicas stay as they are.
     pub repair: bool,
+    /// How much a host that starts anew must lack to ask for tails.
+    pub tail_records: u64,
     /// Whose messages take longer, and by how much.
     pub slow: Option<(usize, u64)>,
     messages: BTreeMap<(u64, u64), (usize, usize, Vec<u8>)>,
@@ -79,6 +81,7 @@ impl Cluster {
             rng,
             loss: Box::new(|_, _, _| false),
             repair: false,
+            tail_records: shard::limits::REPAIR_TAIL_RECORDS,
             slow: None,
             messages: BTreeMap::new(),
             sent: 0,
@@ -96,11 +99,14 @@ impl Cluster {
     pub fn lose_data(&mut self, host: usize, learner: bool) {
         let count = self.hosts.len();
         let seed = self.rng.next_u64();
+        let tail_records = self.tail_records;
         let others = move |peer: &usize| *peer != host;
         (0..count).filter(others).for_each(|peer| self.link(peer, host, false));
         self.messages.retain(|_, (from, to, _)| *from != host && *to != host);
-        self.hosts[host] =
-            Host::empty(count as u8, host as u8, seed, &|config: &mut Config| config.learner = learner);
+        let change = |config: &mut Config| {
+            (config.learner, config.repair_tail_records) = (learner, tail_records);
+        };
+        self.hosts[host] = Host::empty(count as u8, host as u8, seed, &change);
         self.run_while(|cluster| !cluster.hosts[host].shard.is_ready());
         for peer in (0..count).filter(others) {
             self.hosts[peer].shard.set_learner(host as u8, learner);

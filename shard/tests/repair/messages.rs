@@ -1,7 +1,7 @@
 //! Bytes of the messages of repair: there and back, cut short, and hostile.
 
-use bitcask::Fingerprint;
-use paxos::Ballot;
+use bitcask::{Fingerprint, LogPlace};
+use paxos::{Ballot, Member, MemberSet};
 use reactor::rng::Rng;
 use shard::wire::{
     Copied, Listed, PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender, Wanted, Watermark,
@@ -33,6 +33,12 @@ fn listed(hi: u64) -> Listed {
     Listed { fingerprint: fingerprint(hi), ballot: BALLOT, dead: hi > 1, chosen: hi > 2, bytes: 88 }
 }
 
+fn members(members: &[Member]) -> MemberSet {
+    let mut set = MemberSet::EMPTY;
+    members.iter().for_each(|member| set.insert(*member));
+    set
+}
+
 fn samples() -> Vec<PeerMessage<'static>> {
     let wanted = |hi| Wanted { fingerprint: fingerprint(hi), ballot: BALLOT, proven: hi > 1 };
     vec![
@@ -48,6 +54,19 @@ fn samples() -> Vec<PeerMessage<'static>> {
             tombstones: vec![(fingerprint(1), BALLOT), (fingerprint(2), BALLOT)],
         }),
         ask(RepairAsked::Drop { slot: 3, tombstones: vec![(Box::from(&b"key"[..]), BALLOT)] }),
+        ask(RepairAsked::Tail { from: None, bytes: 7, among: members(&[4]) }),
+        ask(RepairAsked::Tail {
+            from: Some(LogPlace { segment: 1, block: 0 }),
+            bytes: u32::MAX,
+            among: members(&[0, 2]),
+        }),
+        answer(RepairSaid::Tail { next: None, read: 0, left: 0, records: vec![] }),
+        answer(RepairSaid::Tail {
+            next: Some(LogPlace { segment: u32::MAX, block: u32::MAX }),
+            read: 9,
+            left: u32::MAX,
+            records: vec![Copied { key: b"key", ballot: BALLOT, entry: b"entry" }; 2],
+        }),
         answer(RepairSaid::Consents(vec![])),
         answer(RepairSaid::Consents(vec![0, 255])),
         answer(RepairSaid::Same),
@@ -117,6 +136,24 @@ fn what_makes_no_sense_is_refused() {
         }),
         ask(RepairAsked::Drop { slot: 1, tombstones: vec![] }),
         ask(RepairAsked::Drop { slot: 16_384, tombstones: vec![(Box::from(&b"key"[..]), BALLOT)] }),
+        ask(RepairAsked::Tail { from: None, bytes: 7, among: MemberSet::EMPTY }),
+        ask(RepairAsked::Tail {
+            from: Some(LogPlace { segment: 0, block: 1 }),
+            bytes: 7,
+            among: members(&[0]),
+        }),
+        answer(RepairSaid::Tail {
+            next: None,
+            read: 0,
+            left: 3,
+            records: vec![Copied { key: b"", ballot: Ballot::ZERO, entry: b"" }],
+        }),
+        answer(RepairSaid::Tail {
+            next: None,
+            read: 0,
+            left: 3,
+            records: vec![Copied { key: b"", ballot: BALLOT, entry: b"" }; 16_385],
+        }),
         answer(RepairSaid::Consents(vec![1, 1])),
         answer(RepairSaid::Consents(vec![256])),
         answer(RepairSaid::Sums(vec![])),

@@ -4,6 +4,7 @@ mod damage;
 mod dropping;
 mod messages;
 mod rejoin;
+mod tail;
 
 use shard::reply::Reply;
 

@@ -1,0 +1,141 @@
+//! What others lack of this core's log: since when each member was away, as far as this core can tell, and stretches of the log for
+//! those that ask for their tails. Between two questions nothing is kept.
+
+use std::collections::BTreeMap;
+
+use bitcask::{LogPlace, Stretch, Ticket};
+use paxos::{Member, MemberSet, Members};
+use reactor::Disk;
+
+use crate::config::node_of;
+use crate::core::{ballot_of, Shard};
+use crate::limits::{REPAIR_TAIL_BYTES, REPAIR_TAIL_BYTES_BUSY, REPAIR_TAIL_READS_MAX};
+use crate::turn::Turn;
+use crate::wire::{Copied, RepairSaid};
+
+/// How many of the slots that a member asks about may differ, one in so many, for it to lack little.
+const LITTLE: usize = 16;
+
+/// How long one member was away, as places in this core's log.
+#[derive(Clone, Copy, Debug, Default)]
+struct Absence {
+    /// Where the log ended when the member was lost. None: it was level since.
+    since: Option<LogPlace>,
+    /// Where it ended when the member was there again.
+    until: Option<LogPlace>,
+}
+
+/// A stretch that is being read for a member.
+#[derive(Clone, Copy, Debug)]
+struct TailRead {
+    to: Member,
+    question: u64,
+    among: MemberSet,
+}
+
+/// What this core knows of what others lack.
+#[derive(Debug, Default)]
+pub(super) struct Away {
+    absences: [Absence; Members::MAX as usize],
+    reads: BTreeMap<Ticket, TailRead>,
+}
+
+impl Away {
+    fn absence(&mut self, member: Member) -> &mut Absence {
+        &mut self.absences[usize::from(member)]
+    }
+
+    /// Of so many slots that a member asked about, so many differ.
+    pub fn note_compared(&mut self, member: Member, asked: usize, differ: usize) {
+        if differ * LITTLE <= asked {
+            *self.absence(member) = Absence::default();
+        }
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// This core begins to serve, or to vote: of what its log holds so far it knows nothing to be chosen, or others have it.
+    pub(crate) fn note_start(&mut self) {
+        let since = self.store.log_end();
+        for (member, up) in (0..).zip(&self.links_up) {
+            *self.repair.away.absence(member) = Absence { since: Some(since), until: up.then_some(since) };
+        }
+    }
+
+    /// A link comes up or goes down.
+    pub(crate) fn note_away(&mut self, member: Member, up: bool) {
+        let end = self.store.log_end();
+        let absence = self.repair.away.absence(member);
+        absence.until = up.then_some(end);
+        if !up {
+            absence.since.get_or_insert(end);
+        }
+    }
+
+    /// A member wants to know what it lacks of this core's log. While too much of that is under way it gets no answer, and asks again.
+    pub(super) fn start_tail(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        (to, question): (Member, u64),
+        from: Option<LogPlace>,
+        bytes: u32,
+        among: MemberSet,
+    ) {
+        if self.repair.away.reads.len() >= REPAIR_TAIL_READS_MAX {
+            return;
+        }
+        // A learner lacks everything, and what is written now does not reach it either.
+        let learner = self.learners[usize::from(to)];
+        let Absence { since, until } = *self.repair.away.absence(to);
+        let from = from.or(if learner { Some(LogPlace::default()) } else { since });
+        let until = until.filter(|_| !learner).unwrap_or(self.store.log_end());
+        let busy = self.is_busy(turn.clock.now);
+        let most = if busy { REPAIR_TAIL_BYTES_BUSY } else { REPAIR_TAIL_BYTES };
+        let bytes = bytes.min(most) as usize;
+        match from.and_then(|from| self.store.read_stretch(turn.disk, (from, until), bytes)) {
+            Some(ticket) => drop(self.repair.away.reads.insert(ticket, TailRead { to, question, among })),
+            None => self.say_repair(
+                turn,
+                to,
+                question,
+                RepairSaid::Tail { next: None, read: 0, left: 0, records: vec![] },
+            ),
+        }
+    }
+
+    /// A stretch was read.
+    pub(crate) fn on_stretch(&mut self, turn: &mut Turn<'_, D>, ticket: Ticket, stretch: &Stretch) {
+        let Some(TailRead { to, question, among }) = self.repair.away.reads.remove(&ticket) else { return };
+        let proposed = |(node, count): (&u32, &u32)| match self.proposer(*node, among) {
+            Some(member) if member != self.config.me => *count,
+            _ => 0,
+        };
+        let mut left: u32 = stretch.unmarked.iter().map(proposed).sum();
+        let mut records = Vec::new();
+        for bitcask::Record { slot, key, stamp, body, .. } in stretch.records() {
+            if self.sends(stamp.node, slot, among) == Some(self.config.me) {
+                records.push(Copied { key, ballot: ballot_of(stamp), entry: body });
+            } else {
+                left += 1;
+            }
+        }
+        let read = u32::try_from(stretch.read).unwrap_or(u32::MAX);
+        let said = RepairSaid::Tail { next: Some(stretch.next), read, left, records };
+        self.say_repair(turn, to, question, said);
+    }
+
+    /// Which of the members that are asked for their tails sends a record: who proposed it knows best that it is chosen; of others' each
+    /// sends a part.
+    fn sends(&self, node: u32, slot: u16, among: MemberSet) -> Option<Member> {
+        let mut asked = (0..self.members.count()).filter(|member| among.contains(*member));
+        let part = usize::from(slot) % usize::from(among.count().max(1));
+        self.proposer(node, among).or_else(|| asked.nth(part))
+    }
+
+    /// Which of them it is that proposes by this number.
+    fn proposer(&self, node: u32, among: MemberSet) -> Option<Member> {
+        let hosts = (0..).zip(&self.config.hosts);
+        let mut asked = hosts.filter(|(member, _)| among.contains(*member));
+        asked.find(|(_, host)| node_of(**host, self.config.slice) == node).map(|(member, _)| member)
+    }
+}

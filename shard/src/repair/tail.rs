@@ -1,0 +1,276 @@
+//! Taking over the tail of the peers' logs, in their order: what a core lacks that was down for long (docs/design/repair.md section 2).
+//!
+//! Nothing rests on it: copies are taken as all others are, and what the tails left out is found by the next comparison. A peer is
+//! asked for one stretch after the other; where one is of little use the next is asked for further on.
+
+use std::collections::BTreeMap;
+
+use bitcask::LogPlace;
+use paxos::{Member, MemberSet};
+use reactor::clock::Nanos;
+use reactor::Disk;
+
+use crate::core::Shard;
+use crate::limits::{
+    REPAIR_RESENDS_MAX, REPAIR_RESEND_NS, REPAIR_STALL_NS, REPAIR_TAIL_BYTES, REPAIR_TAIL_BYTES_BUSY,
+    REPAIR_TAIL_BYTES_PER_RECORD, REPAIR_TAIL_LEAP_BLOCKS, REPAIR_TAIL_LEAP_BLOCKS_MAX, REPAIR_TAIL_SAMPLE,
+    REPAIR_TAIL_STALLS_MAX,
+};
+use crate::record::Record;
+use crate::turn::Turn;
+use crate::wire::{Copied, RepairAsked};
+
+/// The tails that are taken over.
+#[derive(Debug)]
+pub(super) struct Tails {
+    among: MemberSet,
+    readings: BTreeMap<Member, Reading>,
+    /// Records that came of it.
+    pub taken: u64,
+    /// Bytes of them.
+    pub taken_bytes: u64,
+}
+
+/// Where one member's tail stands.
+#[derive(Debug)]
+struct Reading {
+    /// Where it goes on. None: where the member chooses to begin.
+    from: Option<LogPlace>,
+    /// The question that is out, and since when.
+    asked: Option<(u64, Nanos)>,
+    /// How often that was asked again.
+    resends: u32,
+    /// The log took no copies: it is asked again then.
+    stalled_until: Option<Nanos>,
+    /// How often that happened in a row.
+    stalls: u32,
+    /// Blocks that were leapt over last.
+    leap: u32,
+}
+
+impl Reading {
+    fn new() -> Reading {
+        Reading { from: None, asked: None, resends: 0, stalled_until: None, stalls: 0, leap: 0 }
+    }
+
+    fn due(&self) -> Option<Nanos> {
+        self.asked.map(|(_, since)| since + REPAIR_RESEND_NS).or(self.stalled_until)
+    }
+
+    /// Where the next stretch is looked for, behind one of so many bytes.
+    fn leap_from(&mut self, next: LogPlace, read: u32, yielded: Yield) -> LogPlace {
+        self.leap = match yielded.reckoned() * REPAIR_TAIL_BYTES_PER_RECORD < u64::from(read) {
+            true => (2 * self.leap).clamp(REPAIR_TAIL_LEAP_BLOCKS, REPAIR_TAIL_LEAP_BLOCKS_MAX),
+            false => 0,
+        };
+        LogPlace { block: next.block.saturating_add(self.leap), ..next }
+    }
+}
+
+/// What the records in a stretch came to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Yield {
+    /// Those that were sent and newer than what was here.
+    useful: u64,
+    /// Those that were sent.
+    sent: u64,
+    /// Those that others send.
+    left: u64,
+}
+
+impl Yield {
+    /// How many are of use, as far as can be told: of those that others send as many as of those that were sent.
+    fn reckoned(self) -> u64 {
+        // Of a few that were sent little can be said: as if one more had been, and been of use.
+        self.useful + self.left * (self.useful + 1) / (self.sent + 1)
+    }
+}
+
+impl Tails {
+    /// When one of them goes on by itself.
+    pub fn due(&self) -> Option<Nanos> {
+        self.readings.values().filter_map(Reading::due).min()
+    }
+
+    /// Gives up whoever does not answer, or cannot be talked to any more.
+    fn look(&mut self, now: Nanos, up: &[bool]) {
+        self.readings.retain(|member, reading| {
+            if reading.asked.is_some_and(|(_, since)| since + REPAIR_RESEND_NS <= now) {
+                reading.asked = None;
+                reading.resends += 1;
+            }
+            reading.stalled_until = reading.stalled_until.filter(|until| *until > now);
+            let answers = reading.resends <= REPAIR_RESENDS_MAX && up[usize::from(*member)];
+            answers && reading.stalls <= REPAIR_TAIL_STALLS_MAX
+        });
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// Begins with the tails where enough is lacked, and goes on with them. False: there are none under way.
+    pub(super) fn pull_tails(&mut self, turn: &mut Turn<'_, D>) -> bool {
+        if self.wants_tails() {
+            self.begin_tails();
+        }
+        let now = turn.clock.now;
+        let Some(tails) = &mut self.repair.tails else { return false };
+        tails.look(now, &self.peers_up);
+        if tails.readings.is_empty() {
+            self.end_tails();
+            return false;
+        }
+        let idle =
+            |(_, reading): &(&Member, &Reading)| reading.asked.is_none() && reading.stalled_until.is_none();
+        let idle: Vec<Member> = tails.readings.iter().filter(idle).map(|(member, _)| *member).collect();
+        for member in idle {
+            let busy = self.is_busy(now);
+            if let Err(at) = self.repair.pace.look(now, busy) {
+                self.repair.paced_until = Some(at);
+                return true;
+            }
+            self.ask_tail(turn, member, busy);
+        }
+        true
+    }
+
+    /// Whether so much is lacked, by the slots that were listed in this pass, that the tails come first.
+    fn wants_tails(&self) -> bool {
+        let repair = &self.repair;
+        let (seen, slots) = (repair.pass.records, repair.pass.slots);
+        let others = (seen * repair.queue.len() as u64).checked_div(slots).unwrap_or(0);
+        let least = self.config.repair_tail_records;
+        let enough = seen * REPAIR_TAIL_SAMPLE >= least && seen + others >= least;
+        enough && !repair.pass.tails && !repair.queue.is_empty()
+    }
+
+    fn begin_tails(&mut self) {
+        let (mut among, mut readings) = (MemberSet::EMPTY, BTreeMap::new());
+        for member in self.voters_up() {
+            among.insert(member);
+            readings.insert(member, Reading::new());
+        }
+        self.repair.pass.tails = true;
+        // Copies that are on the way are of tombstones, too: none of those may be dropped meanwhile.
+        self.repair.lacking = true;
+        self.repair.tails = Some(Tails { among, readings, taken: 0, taken_bytes: 0 });
+    }
+
+    /// All were taken over, or given up. Where that was of as much use as was hoped for, most slots are level now: which are not a new
+    /// comparison tells. Else this pass goes through them, or tails of little use might follow each other for ever.
+    fn end_tails(&mut self) {
+        let taken = self.repair.tails.take().map_or(0, |tails| tails.taken);
+        self.repair.pass_lacks |= taken > 0;
+        if taken > 0 && taken >= self.config.repair_tail_records {
+            self.repair.queue.clear();
+        }
+    }
+
+    fn ask_tail(&mut self, turn: &mut Turn<'_, D>, member: Member, busy: bool) {
+        let Some(tails) = &self.repair.tails else { return };
+        let Some(reading) = tails.readings.get(&member) else { return };
+        let bytes = if busy || reading.leap > 0 { REPAIR_TAIL_BYTES_BUSY } else { REPAIR_TAIL_BYTES };
+        let asked = RepairAsked::Tail { from: reading.from, bytes, among: tails.among };
+        let id = self.ask_repair(turn, member, asked);
+        if let Some(reading) = self.repair.tails.as_mut().and_then(|tails| tails.readings.get_mut(&member)) {
+            reading.asked = Some((id, turn.clock.now));
+        }
+    }
+
+    /// A stretch of a member's log.
+    pub(super) fn on_tail(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        (from, id): (Member, u64),
+        (next, read, left): (Option<LogPlace>, u32, u32),
+        records: &[Copied<'_>],
+    ) {
+        let Some(tails) = &mut self.repair.tails else { return };
+        let Some(reading) = tails.readings.get_mut(&from) else { return };
+        if reading.asked.take_if(|(asked, _)| *asked == id).is_none() {
+            return;
+        }
+        reading.resends = 0;
+        let behind = next.is_none_or(|next| Some(next) > reading.from);
+        if !behind {
+            // It would go on for ever.
+            self.metrics.messages_refused += 1;
+            tails.readings.remove(&from);
+        }
+        let before = (self.repair.copied, self.repair.copied_bytes);
+        let whole = self.take_copies(turn, records);
+        let bytes = |record: &Copied<'_>| (record.key.len() + record.entry.len()) as u64;
+        self.repair.pace.take(records.iter().map(bytes).sum(), records.len() as u64);
+        let (useful, useful_bytes) = (self.repair.copied - before.0, self.repair.copied_bytes - before.1);
+        self.metrics.tail_records += useful;
+        let now = turn.clock.now;
+        let Some(tails) = &mut self.repair.tails else { return };
+        (tails.taken, tails.taken_bytes) = (tails.taken + useful, tails.taken_bytes + useful_bytes);
+        let yielded = Yield { useful, sent: records.len() as u64, left: u64::from(left) };
+        if let Some(reading) = tails.readings.get_mut(&from) {
+            match next {
+                // The same once more: what was taken is passed over then.
+                _ if !whole => {
+                    reading.stalled_until = Some(now + (REPAIR_STALL_NS << reading.stalls));
+                    reading.stalls += 1;
+                }
+                Some(next) => {
+                    reading.stalls = 0;
+                    reading.from = Some(reading.leap_from(next, read, yielded));
+                }
+                None => drop(tails.readings.remove(&from)),
+            }
+        }
+        self.pull(turn);
+    }
+
+    /// Takes what is newer than what is here. False: not all of it, because the log is not ready for it.
+    fn take_copies(&mut self, turn: &mut Turn<'_, D>, records: &[Copied<'_>]) -> bool {
+        let (first, last) = self.config.slots();
+        let key = |record: &Copied<'_>| self.store.key_ref(crate::slot::slot(record.key), record.key);
+        let keys: Vec<bitcask::KeyRef> = records.iter().map(key).collect();
+        self.store.warm(&keys, false);
+        for (record, key) in records.iter().zip(keys) {
+            let (slot, dead) = (key.0, Record::is_tombstone(record.entry) == Ok(true));
+            if !(first..=last).contains(&slot) {
+                self.metrics.messages_refused += 1;
+                continue;
+            }
+            let own = self.store.info_as(key).entry;
+            if self.is_newer(own, record.ballot, dead) && !self.take_copy(turn, slot, record) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaps_double_up_to_their_bound_and_end_where_there_is_something() {
+        let mut reading = Reading::new();
+        let next = LogPlace { segment: 7, block: 100 };
+        let of_use = |useful| Yield { useful, sent: 40, left: 0 };
+        let mut leap = |read, useful| reading.leap_from(next, read, of_use(useful)).block - 100;
+        assert_eq!(leap(256 << 10, 32), 0);
+        assert_eq!(leap(256 << 10, 31), 256);
+        assert_eq!(leap(64 << 10, 0), 512);
+        let longest = (0..10).map(|_| leap(64 << 10, 7)).max();
+        assert_eq!(longest, Some(REPAIR_TAIL_LEAP_BLOCKS_MAX));
+        assert_eq!(leap(64 << 10, 8), 0);
+        assert_eq!(leap(64 << 10, 0), 256);
+        let last = LogPlace { segment: u32::MAX, block: u32::MAX };
+        assert_eq!(reading.leap_from(last, 1, of_use(0)), last, "there is no place behind it");
+    }
+
+    #[test]
+    fn what_others_send_counts_like_what_was_sent() {
+        let reckoned = |useful, sent, left| Yield { useful, sent, left }.reckoned();
+        assert_eq!(reckoned(10, 10, 30), 40);
+        assert_eq!(reckoned(5, 10, 33), 23);
+        assert_eq!((reckoned(0, 99, 300), reckoned(0, 2, 300)), (3, 100));
+        assert_eq!((reckoned(0, 0, 30), reckoned(0, 0, 0)), (30, 0));
+    }
+}
