@@ -75,6 +75,7 @@ pub const WANTED: &[&str] = &[
     "read conflicts",
     "records finished",
     "records taken over",
+    "records taken over in the order of a log",
     "replicas differed when faults stopped",
     "replied",
     "routes changed",

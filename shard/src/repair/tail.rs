@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bitcask::LogPlace;
 use paxos::{Member, MemberSet};
 use reactor::clock::Nanos;
+use reactor::mutants::planted;
 use reactor::Disk;
 
 use crate::core::Shard;
@@ -158,7 +159,14 @@ impl<D: Disk> Shard<D> {
     /// All were taken over, or given up. Where that was of as much use as was hoped for, most slots are level now: which are not a new
     /// comparison tells. Else this pass goes through them, or tails of little use might follow each other for ever.
     fn end_tails(&mut self) {
-        let taken = self.repair.tails.take().map_or(0, |tails| tails.taken);
+        let Some(Tails { among, taken, .. }) = self.repair.tails.take() else { return };
+        if planted(166) {
+            let (first, last) = self.config.slots();
+            let members = (0..self.members.count()).filter(|member| among.contains(*member));
+            members.for_each(|member| {
+                (first..=last).for_each(|slot| self.repair.coming.note_level(slot, member))
+            });
+        }
         self.repair.pass_lacks |= taken > 0;
         if taken > 0 && taken >= self.config.repair_tail_records {
             self.repair.queue.clear();

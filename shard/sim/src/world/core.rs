@@ -191,6 +191,10 @@ pub(super) fn new_shard(
     let mut config = Config::new(hosts, host, core, seed);
     config.slices = plan.cores;
     config.learner = loss.rejoins();
+    // Few keys are lacked in a run: in every other start the tails of the peers' logs come first, however few.
+    if seed.is_multiple_of(2) {
+        config.repair_tail_records = 0;
+    }
     Shard::new(config, store_options(core, plan), disk)
 }
 

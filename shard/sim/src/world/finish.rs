@@ -341,6 +341,7 @@ impl World {
                 ("uncertain replies", m.uncertain),
                 ("keys expired", m.expired_keys),
                 ("a tombstone was dropped", m.tombstones_dropped),
+                ("records taken over in the order of a log", m.tail_records),
                 ("disk reads", m.disk_reads),
                 ("messages refused", m.messages_refused),
                 ("slots merged by surveys", m.slots_merged),
