@@ -205,13 +205,17 @@ pub const REPAIR_TAIL_SAMPLE: u64 = 16;
 /// reads in the time that a question is on the way.
 pub const REPAIR_TAIL_BYTES: u32 = 256 << 10;
 
-/// The same while commands are served, or where the last answer was of little use.
+/// The same while commands are served.
 pub const REPAIR_TAIL_BYTES_BUSY: u32 = 64 << 10;
 
 /// Bytes of a log for which one record of use, from whichever peer, is enough to read on: what a disk reads in order in the time of one read elsewhere.
 pub const REPAIR_TAIL_BYTES_PER_RECORD: u64 = 8 << 10;
 
-/// Blocks that are leapt over first where there was less; twice as many each time.
+/// Bytes of a log with less than that before something is leapt over: frames of promises come between those of records. Half as many behind
+/// a leap, which may end within a long frame.
+pub const REPAIR_TAIL_PATIENCE: u64 = 1 << 20;
+
+/// Blocks that are leapt over first; twice as many each time.
 pub const REPAIR_TAIL_LEAP_BLOCKS: u32 = (1 << 20) / BLOCK_BYTES as u32;
 
 /// The longest leap, in blocks: what lies in it and is lacked is fetched one by one, in a second.

@@ -92,7 +92,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// One message of each type, as a host of this epoch and incarnation would send it.
+/// Messages of each type, as a host of this epoch and incarnation would send it.
 pub fn messages() -> Vec<Vec<u8>> {
     let sender = Sender { epoch: 1, incarnation: 1 };
     let encoded = |message: PeerMessage<'_>| {
@@ -117,7 +117,26 @@ pub fn messages() -> Vec<Vec<u8>> {
     messages.extend(paxos_messages());
     messages.extend(survey_messages());
     messages.extend(dropping_messages());
+    messages.extend(tail_messages());
     messages
+}
+
+/// A question for the tail of a log, and the answer with a record of the key `k`, laid out as docs/formats/peer-message.md has them.
+fn tail_messages() -> Vec<Vec<u8>> {
+    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0];
+    let (place, none) = ([1, 0, 0, 0, 2, 0, 0, 0], [0; 8]);
+    let ballot = [4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0];
+    let mut entry = Vec::new();
+    crate::record::sample().encode(&mut entry);
+    let record = [&[1, 0, 0, 0, b'k'][..], &ballot, &(entry.len() as u32).to_le_bytes(), &entry].concat();
+    let said = [&[0][..], &ballot, &[9, 0, 0, 0, 0, 0, 0, 0], &[8, 0, 0, 0, 0, 0, 0, 0], &[12]].concat();
+    let bodies: [(u8, Vec<u8>); 4] = [
+        (24, [&[12][..], &none, &[0, 0, 4, 0, 3]].concat()),
+        (24, [&[12][..], &place, &[0, 16, 0, 0, 1]].concat()),
+        (25, [&said[..], &place, &[0, 16, 0, 0, 3, 0, 0, 0], &record].concat()),
+        (25, [&said[..], &none, &[0; 8]].concat()),
+    ];
+    bodies.into_iter().map(|(kind, body)| [head(kind), body].concat()).collect()
 }
 
 /// What is said before a tombstone of the key `k` goes, laid out as docs/formats/peer-message.md has it.
@@ -130,7 +149,7 @@ fn dropping_messages() -> Vec<Vec<u8>> {
     let bodies: [(u8, Vec<u8>); 3] = [
         (24, [&[10][..], &slot, &[1], &watermark, &fingerprint, &ballot].concat()),
         (24, [&[11][..], &slot, &[1, 0, 0, 0, b'k'], &ballot].concat()),
-        (25, [&[0][..], &ballot, &[9, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0]].concat()),
+        (25, [&[0][..], &ballot, &[9, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0]].concat()),
     ];
     bodies.into_iter().map(|(kind, body)| [head(kind), body].concat()).collect()
 }
@@ -168,4 +187,16 @@ fn survey_messages() -> Vec<Vec<u8>> {
         (21, &[3, 2, 0, 0, 0, 0, 0, 0, 0, 1, 2, 1, 99, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, b'k', b'e', b'y']),
     ];
     bodies.into_iter().map(|(kind, body)| [head(kind), body.to_vec()].concat()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_laid_out_here_is_understood() {
+        for message in messages() {
+            assert!(PeerMessage::decode(&message).is_ok(), "{message:?}");
+        }
+    }
 }

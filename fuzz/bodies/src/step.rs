@@ -50,7 +50,10 @@ impl Core {
         let mut disk = SimDisk::new(1);
         let mut store = bitcask::Options::new(0, *b"the same for all");
         (store.segment_bytes, store.cache_bytes) = (bitcask::limits::SEGMENT_BYTES_MIN, 16 << 10);
-        let shard = Shard::new(Config::new(vec![1, 2, 3], 0, 0, 1), store, &mut disk);
+        let mut config = Config::new(vec![1, 2, 3], 0, 0, 1);
+        // It asks for tails whenever it lacks anything.
+        config.repair_tail_records = 0;
+        let shard = Shard::new(config, store, &mut disk);
         let mut core =
             Core { disk, shard, effects: Effects::new(3), now: 0, asked: 0, unanswered: BTreeMap::new() };
         core.settle();

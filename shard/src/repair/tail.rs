@@ -14,8 +14,8 @@ use reactor::Disk;
 use crate::core::Shard;
 use crate::limits::{
     REPAIR_RESENDS_MAX, REPAIR_RESEND_NS, REPAIR_STALL_NS, REPAIR_TAIL_BYTES, REPAIR_TAIL_BYTES_BUSY,
-    REPAIR_TAIL_BYTES_PER_RECORD, REPAIR_TAIL_LEAP_BLOCKS, REPAIR_TAIL_LEAP_BLOCKS_MAX, REPAIR_TAIL_SAMPLE,
-    REPAIR_TAIL_STALLS_MAX,
+    REPAIR_TAIL_BYTES_PER_RECORD, REPAIR_TAIL_LEAP_BLOCKS, REPAIR_TAIL_LEAP_BLOCKS_MAX, REPAIR_TAIL_PATIENCE,
+    REPAIR_TAIL_SAMPLE, REPAIR_TAIL_STALLS_MAX,
 };
 use crate::record::Record;
 use crate::turn::Turn;
@@ -45,25 +45,43 @@ struct Reading {
     stalled_until: Option<Nanos>,
     /// How often that happened in a row.
     stalls: u32,
+    /// Bytes of its log that may yet be of no use before it leaps.
+    patience: u64,
     /// Blocks that were leapt over last.
     leap: u32,
 }
 
 impl Reading {
     fn new() -> Reading {
-        Reading { from: None, asked: None, resends: 0, stalled_until: None, stalls: 0, leap: 0 }
+        Reading {
+            from: None,
+            asked: None,
+            resends: 0,
+            stalled_until: None,
+            stalls: 0,
+            patience: REPAIR_TAIL_PATIENCE,
+            leap: 0,
+        }
     }
 
     fn due(&self) -> Option<Nanos> {
         self.asked.map(|(_, since)| since + REPAIR_RESEND_NS).or(self.stalled_until)
     }
 
-    /// Where the next stretch is looked for, behind one of so many bytes.
+    /// Where the next stretch is looked for, behind one of so many bytes. One without a record may hold promises only, or the middle of
+    /// a long frame: it takes more of them in a row to leap.
     fn leap_from(&mut self, next: LogPlace, read: u32, yielded: Yield) -> LogPlace {
-        self.leap = match yielded.reckoned() * REPAIR_TAIL_BYTES_PER_RECORD < u64::from(read) {
-            true => (2 * self.leap).clamp(REPAIR_TAIL_LEAP_BLOCKS, REPAIR_TAIL_LEAP_BLOCKS_MAX),
-            false => 0,
-        };
+        let worth = yielded.reckoned() * REPAIR_TAIL_BYTES_PER_RECORD;
+        if worth >= u64::from(read) {
+            self.leap = 0;
+        }
+        let patience = (self.patience + worth).min(REPAIR_TAIL_PATIENCE + u64::from(read));
+        if let Some(left) = patience.checked_sub(u64::from(read)) {
+            self.patience = left;
+            return next;
+        }
+        self.patience = REPAIR_TAIL_PATIENCE / 2;
+        self.leap = (2 * self.leap).clamp(REPAIR_TAIL_LEAP_BLOCKS, REPAIR_TAIL_LEAP_BLOCKS_MAX);
         LogPlace { block: next.block.saturating_add(self.leap), ..next }
     }
 }
@@ -176,7 +194,7 @@ impl<D: Disk> Shard<D> {
     fn ask_tail(&mut self, turn: &mut Turn<'_, D>, member: Member, busy: bool) {
         let Some(tails) = &self.repair.tails else { return };
         let Some(reading) = tails.readings.get(&member) else { return };
-        let bytes = if busy || reading.leap > 0 { REPAIR_TAIL_BYTES_BUSY } else { REPAIR_TAIL_BYTES };
+        let bytes = if busy { REPAIR_TAIL_BYTES_BUSY } else { REPAIR_TAIL_BYTES };
         let asked = RepairAsked::Tail { from: reading.from, bytes, among: tails.among };
         let id = self.ask_repair(turn, member, asked);
         if let Some(reading) = self.repair.tails.as_mut().and_then(|tails| tails.readings.get_mut(&member)) {
@@ -260,17 +278,21 @@ mod tests {
     fn leaps_double_up_to_their_bound_and_end_where_there_is_something() {
         let mut reading = Reading::new();
         let next = LogPlace { segment: 7, block: 100 };
-        let of_use = |useful| Yield { useful, sent: 40, left: 0 };
+        let of_use = |useful| Yield { useful, sent: useful, left: 0 };
         let mut leap = |read, useful| reading.leap_from(next, read, of_use(useful)).block - 100;
-        assert_eq!(leap(256 << 10, 32), 0);
-        assert_eq!(leap(256 << 10, 31), 256);
-        assert_eq!(leap(64 << 10, 0), 512);
-        let longest = (0..10).map(|_| leap(64 << 10, 7)).max();
-        assert_eq!(longest, Some(REPAIR_TAIL_LEAP_BLOCKS_MAX));
-        assert_eq!(leap(64 << 10, 8), 0);
-        assert_eq!(leap(64 << 10, 0), 256);
+        // Now and then one without a record.
+        for _ in 0..100 {
+            assert_eq!((leap(256 << 10, 64), leap(256 << 10, 0)), (0, 0));
+        }
+        let mut leaps = |useful| (0..30).map(|_| leap(256 << 10, useful)).collect::<Vec<_>>();
+        let barren = leaps(0);
+        assert_eq!(barren[..7], [0, 0, 0, 256, 0, 0, 512], "after 1 MiB, and half as much behind each leap");
+        assert_eq!(barren.iter().max(), Some(&REPAIR_TAIL_LEAP_BLOCKS_MAX));
+        assert_eq!(leaps(32)[3..], [0; 27]);
+        let first = leaps(0).into_iter().find(|leap| *leap > 0);
+        assert_eq!(first, Some(REPAIR_TAIL_LEAP_BLOCKS), "they begin anew");
         let last = LogPlace { segment: u32::MAX, block: u32::MAX };
-        assert_eq!(reading.leap_from(last, 1, of_use(0)), last, "there is no place behind it");
+        assert_eq!(reading.leap_from(last, u32::MAX, of_use(0)), last, "there is no place behind it");
     }
 
     #[test]
