@@ -80,7 +80,9 @@ impl Stretches {
         (from, until): (LogPlace, LogPlace),
         bytes: usize,
     ) -> Option<(Op, Reading)> {
-        let parts = core.segments.iter().filter_map(|(index, segment)| {
+        // One without live records has nothing to tell, and merge may be about to remove it.
+        let needed = core.segments.iter().filter(|(_, segment)| segment.live > 0);
+        let parts = needed.filter_map(|(index, segment)| {
             let is_merged = segment.merged || !segment.sealed && Some(index) != log_segment;
             let (start, end) = part(segment, is_merged, from, until)?;
             Some((segment.count(), index, start, end))

@@ -145,6 +145,28 @@ fn merge_goes_on_meanwhile() {
     assert_eq!(found, (0..100).map(|n| (key(n), stamp(1))).collect());
 }
 
+/// Merge waits for those that read the segment, then removes it in several steps: nobody may begin to read it meanwhile.
+#[test]
+fn no_stretch_begins_in_a_segment_that_goes() {
+    let mut world = World::new(6, options());
+    let mut rng = Rng::new(6);
+    for round in 1..200 {
+        for _ in 0..8 {
+            world.put(&key(rng.below(100)), round, &[2; 900]);
+        }
+        for _ in 0..20 {
+            let between = (LogPlace::default(), EVERYTHING);
+            let begun = world.bitcask.read_stretch(&mut world.disk, between, 4_096);
+            assert!(begun.is_some() || round == 1, "there are always records");
+            world.turn();
+        }
+    }
+    world.settle();
+    assert!(
+        world.bitcask.stats().counters.merges > 3 && world.stretches.iter().all(|(_, result)| result.is_ok())
+    );
+}
+
 #[test]
 fn any_place_is_one() {
     let mut world = World::new(2, options());

@@ -69,6 +69,12 @@ pub const ALL: &[Scenario] = &[
         seed: 56557,
         change: |plan| *plan = Plan::draw(56557),
     },
+    Scenario {
+        name: "a stretch of a segment that goes",
+        story: "merge had waited for the last reader and was removing the segment's hint when a host asked for that part of the log",
+        seed: 591,
+        change: |plan| *plan = Plan::draw(591),
+    },
 ];
 
 impl Scenario {
