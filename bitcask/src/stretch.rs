@@ -17,7 +17,7 @@ use crate::limits::{STRETCH_BYTES_MAX, UNIT_BYTES};
 use crate::record::{self, Raw, RecordKind};
 use crate::segments::Segment;
 use crate::table::Location;
-use crate::types::{Event, LogPlace, Stretch, Ticket};
+use crate::types::{Event, LogEnd, LogPlace, Stretch, Ticket};
 use crate::walk::{Walk, Walked};
 
 /// A stretch that is being read.
@@ -46,9 +46,9 @@ pub(crate) struct Stretches {
     spare: AlignedBuf,
 }
 
-/// The part of a segment that lies between two places, in bytes from its start; none if there is none. The second place is one of the
-/// log: what merge wrote behind it may be from before.
-fn part(segment: &Segment, is_merged: bool, from: LogPlace, until: LogPlace) -> Option<(u64, u64)> {
+/// The part of a segment that lies between a place and an end of the log, in bytes from its start; none if there is none. What merge wrote
+/// behind that end may be from before.
+fn part(segment: &Segment, is_merged: bool, from: LogPlace, until: LogEnd) -> Option<(u64, u64)> {
     let count = segment.count();
     let at = |place: LogPlace| u64::from(place.block) * BLOCK_BYTES as u64;
     let start = match count.cmp(&from.segment) {
@@ -57,10 +57,10 @@ fn part(segment: &Segment, is_merged: bool, from: LogPlace, until: LogPlace) -> 
         std::cmp::Ordering::Greater => 0,
     };
     let written = segment.written / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
-    let end = match count.cmp(&until.segment) {
+    let end = match count.cmp(&until.place.segment) {
         std::cmp::Ordering::Less => written,
-        std::cmp::Ordering::Equal => written.min(at(until)),
-        std::cmp::Ordering::Greater if is_merged => written,
+        std::cmp::Ordering::Equal => written.min(at(until.place)),
+        std::cmp::Ordering::Greater if is_merged && count <= until.newest => written,
         std::cmp::Ordering::Greater => return None,
     };
     (start < end).then_some((start, end))
@@ -71,13 +71,13 @@ impl Stretches {
         self.pending.contains_key(&id)
     }
 
-    /// The first read between two places, of about so many bytes.
+    /// The first read between a place and an end, of about so many bytes.
     pub fn begin(
         &mut self,
         core: &mut Core,
         log_segment: Option<u16>,
         ticket: impl FnOnce() -> Ticket,
-        (from, until): (LogPlace, LogPlace),
+        (from, until): (LogPlace, LogEnd),
         bytes: usize,
     ) -> Option<(Op, Reading)> {
         // One without live records has nothing to tell, and merge may be about to remove it.
@@ -145,23 +145,25 @@ impl Stretches {
 }
 
 impl Bitcask {
-    /// The place behind the last durable record of the log: what is written from now on lies behind it.
-    pub fn log_end(&self) -> LogPlace {
-        let next = LogPlace { segment: self.core.last_count.saturating_add(1), block: 0 };
-        self.log.chain.writer.map_or(next, |writer| {
+    /// Where the log ends now.
+    pub fn log_end(&self) -> LogEnd {
+        let newest = self.core.last_count;
+        let next = LogPlace { segment: newest.saturating_add(1), block: 0 };
+        let place = self.log.chain.writer.map_or(next, |writer| {
             let segment = self.core.segments.at(writer.segment);
             LogPlace { segment: segment.count(), block: (segment.written / BLOCK_BYTES as u64) as u32 }
-        })
+        });
+        LogEnd { place, newest }
     }
 
-    /// Reads the log in order from the first frame on that begins at a place or behind it, and before another, about so many bytes: no less than a
+    /// Reads the log in order from the first frame on that begins at a place or behind it, and before an end, about so many bytes: no less than a
     /// frame, at most [`STRETCH_BYTES_MAX`]. [`Event::Stretch`] tells those of its records that are the newest of their keys and marked, and where
     /// to go on. None: no segment has anything there. What is merged meanwhile is found where it was copied to; frames longer than that
     /// bound, and what does not read as a frame, are stepped over.
     pub fn read_stretch<D: Disk + ?Sized>(
         &mut self,
         disk: &mut D,
-        (from, until): (LogPlace, LogPlace),
+        (from, until): (LogPlace, LogEnd),
         bytes: usize,
     ) -> Option<Ticket> {
         if self.core.failed || !self.announced {
@@ -197,7 +199,7 @@ fn take(core: &Core, reading: &Reading, bytes: &[u8]) -> Taken {
             Ok(())
         })
     });
-    let read = walk.offset - reading.offset;
+    let mut read = walk.offset - reading.offset;
     let place =
         |offset: u64| LogPlace { segment: segment.count(), block: (offset / BLOCK_BYTES as u64) as u32 };
     let next = match walked {
@@ -207,9 +209,12 @@ fn take(core: &Core, reading: &Reading, bytes: &[u8]) -> Taken {
             if bytes <= STRETCH_BYTES_MAX && bytes > rest.len() {
                 return Taken::Longer(walk.offset, bytes);
             }
+            read += bytes as u64;
             place(walk.offset + bytes as u64)
         }
         Ok(Walked::More) => place(walk.offset),
+        // The next frame will begin here.
+        Ok(Walked::End(_)) if walk.offset >= reading.end => place(walk.offset),
         // Whatever is here, a later frame may be whole.
         Ok(Walked::End(_)) | Err(_) => place(walk.offset + BLOCK_BYTES as u64),
     };

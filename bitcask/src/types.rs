@@ -85,6 +85,16 @@ pub struct LogPlace {
     pub block: u32,
 }
 
+/// Where an engine's log ended at some time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogEnd {
+    /// The place behind the last durable record: what was written later lies behind it.
+    pub place: LogPlace,
+    /// The count of the newest segment, the log's or merge's. Merge copies what lies before the place behind it, too, as long as there is
+    /// an engine: who must come to an end reads none of the segments that it began later.
+    pub newest: u32,
+}
+
 /// What a stretch of the log holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stretch {

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcask::limits::STRETCH_BYTES_MAX;
-use bitcask::{Kind, LogPlace, Options};
+use bitcask::{Kind, LogEnd, LogPlace, Options};
 use reactor::rng::Rng;
 
 use crate::world::{options, slot, stamp, World};
 
-const EVERYTHING: LogPlace = LogPlace { segment: u32::MAX, block: u32::MAX };
+const LAST: LogPlace = LogPlace { segment: u32::MAX, block: u32::MAX };
+const EVERYTHING: LogEnd = LogEnd { place: LAST, newest: u32::MAX };
 
 fn key(n: u64) -> Vec<u8> {
     format!("key-{n}").into_bytes()
@@ -30,7 +31,7 @@ fn mark(world: &mut World, n: u64) {
 fn walk(
     world: &mut World,
     mut from: LogPlace,
-    until: LogPlace,
+    until: LogEnd,
     bytes: usize,
 ) -> (BTreeMap<Vec<u8>, (u64, Kind)>, u64) {
     let (mut found, mut read) = (BTreeMap::new(), 0);
@@ -94,10 +95,10 @@ fn what_was_written_since(merges: bool) {
     world.background = merges;
     put_all(&mut world, 0..300, 1);
     world.settle();
-    let from = world.bitcask.log_end();
+    let from = world.bitcask.log_end().place;
     put_all(&mut world, 200..500, 2);
     world.settle();
-    let until = world.bitcask.log_end();
+    let until = LogEnd { newest: u32::MAX, ..world.bitcask.log_end() };
     put_all(&mut world, 450..600, 3);
     world.settle();
     (0..600).for_each(|n| mark(&mut world, n));
@@ -107,9 +108,12 @@ fn what_was_written_since(merges: bool) {
     assert_eq!(keys(walk(&mut world, from, until, 8_192).0), names(200..450));
     assert_eq!(keys(walk(&mut world, from, EVERYTHING, 8_192).0), names(200..600));
     if !merges {
-        let end = world.bitcask.log_end();
+        let end = world.bitcask.log_end().place;
         assert_eq!(walk(&mut world, end, EVERYTHING, 8_192).0, BTreeMap::new());
-        assert_eq!(walk(&mut world, until, from, 8_192).0, BTreeMap::new());
+        assert_eq!(
+            walk(&mut world, until.place, LogEnd { place: from, newest: u32::MAX }, 8_192).0,
+            BTreeMap::new()
+        );
     }
     assert_eq!(world.bitcask.stats().counters.merges > 0, merges);
     // Marks are forgotten by a restart.
@@ -167,6 +171,48 @@ fn no_stretch_begins_in_a_segment_that_goes() {
     );
 }
 
+/// Whoever follows a log that is written and merged all the time, up to where it ended when he began, comes to an end.
+#[test]
+fn an_end_is_one() {
+    let mut world = World::new(7, options());
+    let mut rng = Rng::new(7);
+    for n in 0..200 {
+        world.put(&key(n), 1, &[1; 500]);
+        world.settle();
+    }
+    let until = world.bitcask.log_end();
+    let (mut from, mut round) = (LogPlace::default(), 1);
+    while let Some(stretch) = world.stretch(from, until, 4_096) {
+        (from, round) = (stretch.next, round + 1);
+        assert!(round < 1_000, "there is no end");
+        for _ in 0..40 {
+            world.put(&key(rng.below(200)), round, &[2; 900]);
+        }
+        world.settle();
+    }
+    let (merges, newest) = (world.bitcask.stats().counters.merges, world.bitcask.log_end().newest);
+    assert!(
+        merges > 3 && newest > until.newest + 1,
+        "{merges} merges, {} segments, {round} stretches",
+        newest - until.newest
+    );
+}
+
+/// What is written next is found by who had come to the end.
+#[test]
+fn who_comes_to_the_end_goes_on_with_the_next_frame() {
+    let mut world = World::new(8, options());
+    let mut from = LogPlace::default();
+    for n in 0..40 {
+        world.put(&key(n), 1, &[2; 900]);
+        world.settle();
+        mark(&mut world, n);
+        let stretch = world.stretch(from, EVERYTHING, 64 << 10).expect("there is one more");
+        assert_eq!(stretch.records().map(|record| record.key.to_vec()).collect::<Vec<_>>(), [key(n)]);
+        from = stretch.next;
+    }
+}
+
 #[test]
 fn any_place_is_one() {
     let mut world = World::new(2, options());
@@ -195,6 +241,7 @@ fn any_place_is_one() {
             let (found, _) = walk(&mut world, from, EVERYTHING, rng.below(100_000) as usize);
             assert!(found.iter().all(|(key, what)| all.get(key) == Some(what)));
         }
+        let odd = LogEnd { place: odd, newest: rng.next_u64() as u32 };
         assert!(world.stretch(place, odd, usize::MAX).is_none_or(|stretch| stretch.next > place));
     }
 }
@@ -209,9 +256,13 @@ fn long_frames_are_stepped_over_and_only_they() {
         world.settle();
     }
     (0..6).for_each(|n| mark(&mut world, n));
-    let (found, read) = walk(&mut world, LogPlace::default(), EVERYTHING, 64 << 10);
+    let read = |world: &World| world.bitcask.stats().counters.stretch_bytes;
+    let before = read(&world);
+    let (found, stood) = walk(&mut world, LogPlace::default(), EVERYTHING, 64 << 10);
     assert_eq!(found.into_keys().collect::<Vec<_>>(), [key(0), key(2), key(3), key(5)]);
+    let read = read(&world) - before;
     assert!(read < 1 << 20, "what is stepped over is not read: {read}");
+    assert!(stood > 3 << 20, "and stands for itself: {stood}");
 }
 
 /// Nobody who reads in order is to stop a slice that serves; whoever reads the record itself does.

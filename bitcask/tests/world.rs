@@ -1,7 +1,7 @@
 //! An engine on a simulated disk, and the loop that drives both.
 
 use bitcask::{
-    AppendError, Bitcask, Event, Fault, Found, Kind, LogPlace, Lsn, Options, Read, ReadError, Record,
+    AppendError, Bitcask, Event, Fault, Found, Kind, LogEnd, LogPlace, Lsn, Options, Read, ReadError, Record,
     Recovered, Stamp, Stretch, Ticket,
 };
 use reactor::sim::SimDisk;
@@ -206,7 +206,7 @@ impl World {
     }
 
     /// Reads a stretch of the log, waiting for the disk.
-    pub fn stretch(&mut self, from: LogPlace, until: LogPlace, bytes: usize) -> Option<Stretch> {
+    pub fn stretch(&mut self, from: LogPlace, until: LogEnd, bytes: usize) -> Option<Stretch> {
         let ticket = self.bitcask.read_stretch(&mut self.disk, (from, until), bytes)?;
         loop {
             if let Some(at) = self.stretches.iter().position(|(t, _)| *t == ticket) {

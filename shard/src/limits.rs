@@ -211,6 +211,9 @@ pub const REPAIR_TAIL_BYTES_BUSY: u32 = 64 << 10;
 /// Bytes of a log for which one record of use, from whichever peer, is enough to read on: what a disk reads in order in the time of one read elsewhere.
 pub const REPAIR_TAIL_BYTES_PER_RECORD: u64 = 8 << 10;
 
+/// Records that others are said to send and that are believed in before any was taken: those of about a megabyte of short ones.
+pub const REPAIR_TAIL_BELIEVED: u64 = 8_192;
+
 /// Bytes of a log with less than that before something is leapt over: frames of promises come between those of records. Half as many behind
 /// a leap, which may end within a long frame.
 pub const REPAIR_TAIL_PATIENCE: u64 = 1 << 20;

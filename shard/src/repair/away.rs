@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bitcask::{LogPlace, Stretch, Ticket};
+use bitcask::{LogEnd, LogPlace, Stretch, Ticket};
 use paxos::{Member, MemberSet, Members};
 use reactor::Disk;
 
@@ -21,8 +21,8 @@ const LITTLE: usize = 16;
 struct Absence {
     /// Where the log ended when the member was lost. None: it was level since.
     since: Option<LogPlace>,
-    /// Where it ended when the member was there again.
-    until: Option<LogPlace>,
+    /// Where it ended when the member was there again, or as a learner asked for the first time.
+    until: Option<LogEnd>,
 }
 
 /// A stretch that is being read for a member.
@@ -56,9 +56,10 @@ impl Away {
 impl<D: Disk> Shard<D> {
     /// This core begins to serve, or to vote: of what its log holds so far it knows nothing to be chosen, or others have it.
     pub(crate) fn note_start(&mut self) {
-        let since = self.store.log_end();
+        let end = self.store.log_end();
         for (member, up) in (0..).zip(&self.links_up) {
-            *self.repair.away.absence(member) = Absence { since: Some(since), until: up.then_some(since) };
+            let until = up.then_some(LogEnd { newest: u32::MAX, ..end });
+            *self.repair.away.absence(member) = Absence { since: Some(end.place), until };
         }
     }
 
@@ -66,9 +67,10 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn note_away(&mut self, member: Member, up: bool) {
         let end = self.store.log_end();
         let absence = self.repair.away.absence(member);
-        absence.until = up.then_some(end);
+        // What merge copies from now on is mostly what the member has: it leaps over that.
+        absence.until = up.then_some(LogEnd { newest: u32::MAX, ..end });
         if !up {
-            absence.since.get_or_insert(end);
+            absence.since.get_or_insert(end.place);
         }
     }
 
@@ -84,11 +86,14 @@ impl<D: Disk> Shard<D> {
         if self.repair.away.reads.len() >= REPAIR_TAIL_READS_MAX {
             return;
         }
-        // A learner lacks everything, and what is written now does not reach it either.
+        let end = self.store.log_end();
         let learner = self.learners[usize::from(to)];
-        let Absence { since, until } = *self.repair.away.absence(to);
-        let from = from.or(if learner { Some(LogPlace::default()) } else { since });
-        let until = until.filter(|_| !learner).unwrap_or(self.store.log_end());
+        let absence = self.repair.away.absence(to);
+        if learner && from.is_none() {
+            // It lacks everything, and what is written now does not reach it either: were the end not this one, there might be none.
+            *absence = Absence { since: Some(LogPlace::default()), until: Some(end) };
+        }
+        let (from, until) = (from.or(absence.since), absence.until.unwrap_or(end));
         let busy = self.is_busy(turn.clock.now);
         let most = if busy { REPAIR_TAIL_BYTES_BUSY } else { REPAIR_TAIL_BYTES };
         let bytes = bytes.min(most) as usize;

@@ -95,6 +95,8 @@ pub(crate) struct Repair {
     seen: Seen,
     pass: Pass,
     tails: Option<Tails>,
+    /// There were some already. A learner takes tails over once: its peers' logs go on, and only slots that are gone through bring it to an end.
+    had_tails: bool,
     away: Away,
     copied: u64,
     copied_bytes: u64,
@@ -170,6 +172,7 @@ impl Repair {
             seen: Seen::default(),
             pass: Pass::default(),
             tails: None,
+            had_tails: false,
             away: Away::default(),
             copied: 0,
             copied_bytes: 0,

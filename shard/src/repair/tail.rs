@@ -13,9 +13,9 @@ use reactor::Disk;
 
 use crate::core::Shard;
 use crate::limits::{
-    REPAIR_RESENDS_MAX, REPAIR_RESEND_NS, REPAIR_STALL_NS, REPAIR_TAIL_BYTES, REPAIR_TAIL_BYTES_BUSY,
-    REPAIR_TAIL_BYTES_PER_RECORD, REPAIR_TAIL_LEAP_BLOCKS, REPAIR_TAIL_LEAP_BLOCKS_MAX, REPAIR_TAIL_PATIENCE,
-    REPAIR_TAIL_SAMPLE, REPAIR_TAIL_STALLS_MAX,
+    REPAIR_RESENDS_MAX, REPAIR_RESEND_NS, REPAIR_STALL_NS, REPAIR_TAIL_BELIEVED, REPAIR_TAIL_BYTES,
+    REPAIR_TAIL_BYTES_BUSY, REPAIR_TAIL_BYTES_PER_RECORD, REPAIR_TAIL_LEAP_BLOCKS,
+    REPAIR_TAIL_LEAP_BLOCKS_MAX, REPAIR_TAIL_PATIENCE, REPAIR_TAIL_SAMPLE, REPAIR_TAIL_STALLS_MAX,
 };
 use crate::record::Record;
 use crate::turn::Turn;
@@ -26,6 +26,8 @@ use crate::wire::{Copied, RepairAsked};
 pub(super) struct Tails {
     among: MemberSet,
     readings: BTreeMap<Member, Reading>,
+    /// Records that others were said to send, and that were reckoned to be of use.
+    believed: u64,
     /// Records that came of it.
     pub taken: u64,
     /// Bytes of them.
@@ -68,10 +70,10 @@ impl Reading {
         self.asked.map(|(_, since)| since + REPAIR_RESEND_NS).or(self.stalled_until)
     }
 
-    /// Where the next stretch is looked for, behind one of so many bytes. One without a record may hold promises only, or the middle of
+    /// Where the next stretch is looked for, behind one of so many bytes and records of use. One without a record may hold promises only, or the middle of
     /// a long frame: it takes more of them in a row to leap.
-    fn leap_from(&mut self, next: LogPlace, read: u32, yielded: Yield) -> LogPlace {
-        let worth = yielded.reckoned() * REPAIR_TAIL_BYTES_PER_RECORD;
+    fn leap_from(&mut self, next: LogPlace, read: u32, of_use: u64) -> LogPlace {
+        let worth = of_use * REPAIR_TAIL_BYTES_PER_RECORD;
         if worth >= u64::from(read) {
             self.leap = 0;
         }
@@ -98,14 +100,25 @@ struct Yield {
 }
 
 impl Yield {
-    /// How many are of use, as far as can be told: of those that others send as many as of those that were sent.
-    fn reckoned(self) -> u64 {
+    /// How many of those that others send are of use, as far as can be told: as many as of those that were sent.
+    fn reckoned_of_others(self) -> u64 {
         // Of a few that were sent little can be said: as if one more had been, and been of use.
-        self.useful + self.left * (self.useful + 1) / (self.sent + 1)
+        self.left * (self.useful + 1) / (self.sent + 1)
     }
 }
 
 impl Tails {
+    /// How many records of a stretch are of use, here or in what others send. Of others' so many are believed as were taken before: each that
+    /// one sends stands as left in the tails of the rest. They may not send them: after a restart nobody knows what is chosen.
+    fn of_use(&mut self, yielded: Yield) -> u64 {
+        self.taken += yielded.useful;
+        let others = u64::from(self.among.count().saturating_sub(1));
+        let credit = (REPAIR_TAIL_BELIEVED + others * self.taken).saturating_sub(self.believed);
+        let believed = yielded.reckoned_of_others().min(credit);
+        self.believed += believed;
+        yielded.useful + believed
+    }
+
     /// When one of them goes on by itself.
     pub fn due(&self) -> Option<Nanos> {
         self.readings.values().filter_map(Reading::due).min()
@@ -159,7 +172,8 @@ impl<D: Disk> Shard<D> {
         let others = (seen * repair.queue.len() as u64).checked_div(slots).unwrap_or(0);
         let least = self.config.repair_tail_records;
         let enough = seen * REPAIR_TAIL_SAMPLE >= least && seen + others >= least;
-        enough && !repair.pass.tails && !repair.queue.is_empty()
+        let before = if self.config.learner { repair.had_tails } else { repair.pass.tails };
+        enough && !before && !repair.queue.is_empty()
     }
 
     fn begin_tails(&mut self) {
@@ -168,10 +182,10 @@ impl<D: Disk> Shard<D> {
             among.insert(member);
             readings.insert(member, Reading::new());
         }
-        self.repair.pass.tails = true;
+        (self.repair.pass.tails, self.repair.had_tails) = (true, true);
         // Copies that are on the way are of tombstones, too: none of those may be dropped meanwhile.
         self.repair.lacking = true;
-        self.repair.tails = Some(Tails { among, readings, taken: 0, taken_bytes: 0 });
+        self.repair.tails = Some(Tails { among, readings, believed: 0, taken: 0, taken_bytes: 0 });
     }
 
     /// All were taken over, or given up. Where that was of as much use as was hoped for, most slots are level now: which are not a new
@@ -211,6 +225,7 @@ impl<D: Disk> Shard<D> {
         records: &[Copied<'_>],
     ) {
         let Some(tails) = &mut self.repair.tails else { return };
+        let tails_asked = tails.among.count();
         let Some(reading) = tails.readings.get_mut(&from) else { return };
         if reading.asked.take_if(|(asked, _)| *asked == id).is_none() {
             return;
@@ -225,13 +240,16 @@ impl<D: Disk> Shard<D> {
         let before = (self.repair.copied, self.repair.copied_bytes);
         let whole = self.take_copies(turn, records);
         let bytes = |record: &Copied<'_>| (record.key.len() + record.entry.len()) as u64;
-        self.repair.pace.take(records.iter().map(bytes).sum(), records.len() as u64);
+        let sent: u64 = records.iter().map(bytes).sum();
+        // Reading is not for nothing: as if each of those asked had sent a like part of what was read.
+        let part = u64::from(read) / u64::from(tails_asked.max(1));
+        self.repair.pace.take(sent.max(part), records.len() as u64);
         let (useful, useful_bytes) = (self.repair.copied - before.0, self.repair.copied_bytes - before.1);
         self.metrics.tail_records += useful;
         let now = turn.clock.now;
         let Some(tails) = &mut self.repair.tails else { return };
-        (tails.taken, tails.taken_bytes) = (tails.taken + useful, tails.taken_bytes + useful_bytes);
-        let yielded = Yield { useful, sent: records.len() as u64, left: u64::from(left) };
+        tails.taken_bytes += useful_bytes;
+        let of_use = tails.of_use(Yield { useful, sent: records.len() as u64, left: u64::from(left) });
         if let Some(reading) = tails.readings.get_mut(&from) {
             match next {
                 // The same once more: what was taken is passed over then.
@@ -241,7 +259,7 @@ impl<D: Disk> Shard<D> {
                 }
                 Some(next) => {
                     reading.stalls = 0;
-                    reading.from = Some(reading.leap_from(next, read, yielded));
+                    reading.from = Some(reading.leap_from(next, read, of_use));
                 }
                 None => drop(tails.readings.remove(&from)),
             }
@@ -278,8 +296,7 @@ mod tests {
     fn leaps_double_up_to_their_bound_and_end_where_there_is_something() {
         let mut reading = Reading::new();
         let next = LogPlace { segment: 7, block: 100 };
-        let of_use = |useful| Yield { useful, sent: useful, left: 0 };
-        let mut leap = |read, useful| reading.leap_from(next, read, of_use(useful)).block - 100;
+        let mut leap = |read, useful| reading.leap_from(next, read, useful).block - 100;
         // Now and then one without a record.
         for _ in 0..100 {
             assert_eq!((leap(256 << 10, 64), leap(256 << 10, 0)), (0, 0));
@@ -292,15 +309,23 @@ mod tests {
         let first = leaps(0).into_iter().find(|leap| *leap > 0);
         assert_eq!(first, Some(REPAIR_TAIL_LEAP_BLOCKS), "they begin anew");
         let last = LogPlace { segment: u32::MAX, block: u32::MAX };
-        assert_eq!(reading.leap_from(last, u32::MAX, of_use(0)), last, "there is no place behind it");
+        assert_eq!(reading.leap_from(last, u32::MAX, 0), last, "there is no place behind it");
     }
 
     #[test]
     fn what_others_send_counts_like_what_was_sent() {
-        let reckoned = |useful, sent, left| Yield { useful, sent, left }.reckoned();
+        let mut among = MemberSet::EMPTY;
+        (0..3).for_each(|member| among.insert(member));
+        let tails = || Tails { among, readings: BTreeMap::new(), believed: 0, taken: 0, taken_bytes: 0 };
+        let reckoned = |useful, sent, left| tails().of_use(Yield { useful, sent, left });
         assert_eq!(reckoned(10, 10, 30), 40);
         assert_eq!(reckoned(5, 10, 33), 23);
         assert_eq!((reckoned(0, 99, 300), reckoned(0, 2, 300)), (3, 100));
         assert_eq!((reckoned(0, 0, 30), reckoned(0, 0, 0)), (30, 0));
+        // Up to what was taken, and something to begin with.
+        let mut tails = tails();
+        let believed: u64 = (0..1_000).map(|_| tails.of_use(Yield { useful: 0, sent: 0, left: 30 })).sum();
+        assert_eq!(believed, REPAIR_TAIL_BELIEVED);
+        assert_eq!(tails.of_use(Yield { useful: 10, sent: 10, left: 300 }), 10 + 2 * 10);
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use shard::reply::Reply;
 use shard::wire::{PeerMessage, RepairAsked, RepairSaid};
+use shard::RepairRate;
 
 use super::{copied, keys, level, set, settled};
 use crate::keyspace::cluster::{Cluster, MS, REPAIR_ANSWER};
@@ -166,6 +167,27 @@ fn a_learner_takes_tails_over_and_votes_by_comparisons() {
     // It lacks everything, and is asked for from the logs' beginnings on.
     assert!(told.borrow().values().map(|(_, _, records)| records).sum::<u64>() >= 2_500, "{told:?}");
     assert!(by_tail(&cluster, 2) > 2_500);
+}
+
+/// Clients write more than a learner may take over: the tails it follows come to an end all the same, and it goes through its slots.
+#[test]
+fn a_learner_votes_again_although_more_is_written_than_it_takes_over() {
+    let mut cluster = cluster(3, 9, 200);
+    set(&mut cluster, 0, &keys("k", 400), b"v");
+    cluster.tail_records = 200;
+    cluster.lose_data(2, true);
+    cluster.hosts[2]
+        .shard
+        .set_repair_rate(RepairRate { bytes_per_second: 1 << 30, records_per_second: 1_000 });
+    let (from, mut round) = (cluster.now, 0);
+    while cluster.hosts[2].shard.is_learner() {
+        let progress = cluster.hosts[2].shard.repair_progress();
+        assert!(cluster.now < from + 60_000 * MS, "{progress:?}, {} by tails", by_tail(&cluster, 2));
+        // Two or three thousand new records a second, where at most a thousand are taken over.
+        set(&mut cluster, round % 2, &keys(&format!("n{round}-"), 40), b"w");
+        (round, _) = (round + 1, cluster.pass(20));
+    }
+    assert!(by_tail(&cluster, 2) > 200);
 }
 
 /// A log that has nothing for the asker costs it few questions.
