@@ -39,7 +39,7 @@ impl<D: Disk> Shard<D> {
             PeerMessage::Forward(forward) => self.on_forward(turn, from, &forward, false),
             PeerMessage::HandOver(forward) => self.on_forward(turn, from, &forward, true),
             PeerMessage::Forwarded { id, reply } => self.on_forwarded(turn, id, reply),
-            PeerMessage::NotForwarded { id } => self.on_not_forwarded(turn, id),
+            PeerMessage::NotForwarded { id, never } => self.on_not_forwarded(turn, id, never),
             PeerMessage::WrongEpoch => self.metrics.messages_refused += 1,
             PeerMessage::Hello { learner } => self.on_hello(turn, from, learner, started),
             PeerMessage::SlotQuery(query) => self.on_slot_query(turn, from, &query),

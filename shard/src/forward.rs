@@ -241,10 +241,17 @@ impl<D: Disk> Shard<D> {
         });
     }
 
-    /// Tells that a command was not taken up: nothing was proposed for it, and nothing will be.
-    pub(crate) fn send_not_forwarded(&mut self, turn: &mut Turn<'_, D>, to: Member, id: CommandId) {
+    /// Tells that a command is not taken up, and whether no earlier start can have done so (see [`PeerMessage::NotForwarded`]).
+    pub(crate) fn send_not_forwarded(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        to: Member,
+        id: CommandId,
+        never: bool,
+    ) {
         let sender = self.sender();
-        turn.effects.message(to, |out| PeerMessage::NotForwarded { id }.encode(sender, out));
+        let never = never || planted(167);
+        turn.effects.message(to, |out| PeerMessage::NotForwarded { id, never }.encode(sender, out));
     }
 
     /// A command from a core that is not preferred for its slot, or one that a learner has handed over for good.
@@ -267,7 +274,7 @@ impl<D: Disk> Shard<D> {
             return;
         }
         if forward.to_incarnation != self.incarnation {
-            return self.send_not_forwarded(turn, from, id);
+            return self.send_not_forwarded(turn, from, id, false);
         }
         let new = if handed_over {
             self.forwards.handed_in.take_in(id, forward.settled_below)
@@ -282,7 +289,7 @@ impl<D: Disk> Shard<D> {
         if self.commands >= self.config.commands_max
             || self.command_bytes + bytes > self.config.command_bytes_max
         {
-            return self.send_not_forwarded(turn, from, id);
+            return self.send_not_forwarded(turn, from, id, true);
         }
         self.metrics.forwarded_in += 1;
         self.repair.note_command();
@@ -328,13 +335,14 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// The preferred core did not take the command up.
-    pub(crate) fn on_not_forwarded(&mut self, turn: &mut Turn<'_, D>, id: CommandId) {
+    /// The preferred core does not take the command up.
+    pub(crate) fn on_not_forwarded(&mut self, turn: &mut Turn<'_, D>, id: CommandId, never: bool) {
         if self.is_former(id) {
-            return self.answer_former(turn, id.seq, Some(error::NOT_TAKEN_UP));
+            return self.answer_former(turn, id.seq, never.then_some(error::NOT_TAKEN_UP));
         }
         match self.is_own(id) {
-            true if self.config.learner => self.on_not_taken_up(turn, id.seq),
+            true if self.config.learner && never => self.on_not_taken_up(turn, id.seq),
+            true if self.config.learner => self.give_up_on(turn, id.seq),
             true => {
                 self.note_answer(turn, id.seq);
                 self.take_back(turn, id.seq);

@@ -90,7 +90,7 @@ impl<D: Disk> Shard<D> {
             PeerMessage::RepairAsk(_) => !self.config.learner,
             PeerMessage::RepairAnswer(_) => !theirs,
             PeerMessage::Forward(forward) | PeerMessage::HandOver(forward) if self.config.learner => {
-                self.send_not_forwarded(turn, from, forward.id);
+                self.send_not_forwarded(turn, from, forward.id, false);
                 false
             }
             PeerMessage::Forward(_) => !theirs,
@@ -152,7 +152,7 @@ impl<D: Disk> Shard<D> {
         u32::try_from((remaining - margin) / crate::limits::MS).unwrap_or(u32::MAX)
     }
 
-    /// The voter that has a command is gone, or its client's time is over. A read may be asked of another voter; a write
+    /// The voter that has a command is gone, or began anew, or its client's time is over. A read may be asked of another voter; a write
     /// may be applied or not, and is not given to anybody else.
     pub(crate) fn give_up_on(&mut self, turn: &mut Turn<'_, D>, seq: u64) {
         let Some(mut travelling) = self.forwards.remove(seq) else { return };

@@ -110,7 +110,7 @@ pub fn messages() -> Vec<Vec<u8>> {
         encoded(PeerMessage::Forward(forward.clone())),
         encoded(PeerMessage::HandOver(forward)),
         encoded(PeerMessage::Forwarded { id, reply: &reply }),
-        encoded(PeerMessage::NotForwarded { id }),
+        encoded(PeerMessage::NotForwarded { id, never: true }),
         encoded(PeerMessage::WrongEpoch),
         encoded(PeerMessage::Hello { learner: false }),
     ];

@@ -50,10 +50,13 @@ pub enum PeerMessage<'a> {
         /// Its encoded reply.
         reply: &'a [u8],
     },
-    /// The receiver did not take a Forward up: nothing was proposed for it, and nothing will be.
+    /// The sender does not take a Forward up: this start of it proposed nothing for it, and will not.
     NotForwarded {
         /// The command.
         id: CommandId,
+        /// Nor did an earlier start: the command was meant for this one. Links repeat what they are not sure of, so a copy that comes to a
+        /// later start tells nothing of what became of the first.
+        never: bool,
     },
     /// The sender works under another config epoch and refused a message.
     WrongEpoch,
@@ -145,9 +148,10 @@ impl<'a> PeerMessage<'a> {
                 put_id(out, *id);
                 out.extend_from_slice(reply);
             }
-            PeerMessage::NotForwarded { id } => {
+            PeerMessage::NotForwarded { id, never } => {
                 head(out, NOT_FORWARDED);
                 put_id(out, *id);
+                out.push(u8::from(*never));
             }
             PeerMessage::WrongEpoch => head(out, WRONG_EPOCH),
             PeerMessage::Hello { learner } => {
@@ -193,9 +197,9 @@ impl<'a> PeerMessage<'a> {
             HAND_OVER => PeerMessage::HandOver(take_forward(reader)?),
             FORWARDED => PeerMessage::Forwarded { id: take_id(&mut reader)?, reply: reader.rest() },
             NOT_FORWARDED => {
-                let id = take_id(&mut reader)?;
+                let (id, never) = (take_id(&mut reader)?, keyspace::take_flag(&mut reader)?);
                 reader.end()?;
-                PeerMessage::NotForwarded { id }
+                PeerMessage::NotForwarded { id, never }
             }
             WRONG_EPOCH => {
                 reader.end()?;

@@ -13,6 +13,7 @@ use crate::keyspace::cluster::{Cluster, MS};
 
 /// Message types, as in docs/formats/peer-message.md.
 const FORWARDED: u8 = 17;
+const NOT_FORWARDED: u8 = 18;
 const HELLO: u8 = 22;
 const HAND_OVER: u8 = 23;
 
@@ -198,6 +199,35 @@ fn a_command_that_is_handed_over_twice_is_applied_once() {
     assert_eq!(cluster.hosts[0].shard.metrics().forwarded_in, 1);
 }
 
+/// A copy of the message comes to the next start of the voter, which knows nothing of it. The first start may have proposed it.
+#[test]
+fn who_began_anew_cannot_say_that_nothing_was_written() {
+    let mut cluster = with_learner(8);
+    let copy = Rc::new(RefCell::new(Vec::new()));
+    let kept = Rc::clone(&copy);
+    cluster.loss = Box::new(move |from, to, bytes| {
+        if (from, to, bytes[0]) == (LEARNER, 0, HAND_OVER) {
+            kept.replace(bytes.to_vec());
+        }
+        // The voters do not reach each other, and what they say of the command is lost.
+        (from != LEARNER && to != LEARNER) || bytes[0] == FORWARDED
+    });
+    let write = cluster.submit(LEARNER, &[b"SET", b"k", b"v"], None, 5_000);
+    cluster.pass(200);
+    let copy = copy.take();
+    let (sender, message) = PeerMessage::decode(&copy).expect("it was handed over");
+    let PeerMessage::HandOver(forward) = message else { panic!("{message:?}") };
+    // As it looks to a start that it was not meant for.
+    let to_incarnation = forward.to_incarnation + 1;
+    let mut bytes = Vec::new();
+    PeerMessage::HandOver(Forward { to_incarnation, ..forward }).encode(sender, &mut bytes);
+    assert!(cluster.reply(write).is_none());
+    cluster.with_turn(0, |shard, turn| shard.on_message(turn, LEARNER as u8, &bytes));
+    cluster.pass(200);
+    let Some(Reply::Error(text)) = cluster.reply(write) else { panic!("no reply") };
+    assert!(text.starts_with("UNCERTAIN"), "{text}");
+}
+
 #[test]
 fn the_messages_of_a_learner_come_back_and_nothing_shorter_does() {
     let sender = Sender { epoch: 7, incarnation: 9 };
@@ -216,6 +246,11 @@ fn the_messages_of_a_learner_come_back_and_nothing_shorter_does() {
     let handed = head(&PeerMessage::HandOver(forward.clone()));
     let forwarded = head(&PeerMessage::Forward(forward));
     assert_eq!((handed[0], &handed[1..]), (HAND_OVER, &forwarded[1..]));
+    for never in [false, true] {
+        let told = head(&PeerMessage::NotForwarded { id, never });
+        assert_eq!((told[0], told[told.len() - 1]), (NOT_FORWARDED, u8::from(never)));
+        assert!(PeerMessage::decode(&told[..told.len() - 1]).is_err(), "without the flag");
+    }
     for cut in 0..handed.len() - b"a command".len() {
         assert!(PeerMessage::decode(&handed[..cut]).is_err(), "{cut} bytes");
     }
