@@ -250,7 +250,6 @@ impl<D: Disk> Shard<D> {
         never: bool,
     ) {
         let sender = self.sender();
-        let never = never || planted(167);
         turn.effects.message(to, |out| PeerMessage::NotForwarded { id, never }.encode(sender, out));
     }
 

@@ -103,7 +103,6 @@ pub const ALL: &[Mutant] = &[
     mutant(164, "a learner that votes again goes on with the incarnations of its former life"),
     mutant(165, "a core answers in an epoch that is not durable"),
     mutant(166, "a learner takes the tails of its peers' logs for all there is"),
-    mutant(167, "a later start says of a command that no earlier one took it up"),
     mutant(201, "the log reports a frame as durable when its write starts"),
     mutant(202, "the log does not sync its writes"),
     mutant(203, "a failed write of the log is taken for done"),

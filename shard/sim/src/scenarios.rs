@@ -70,12 +70,6 @@ pub const ALL: &[Scenario] = &[
         change: |plan| *plan = Plan::draw(56557),
     },
     Scenario {
-        name: "a command that an earlier start took up",
-        story: "a learner's command came to a voter twice: the first start proposed it, the next one said that nothing was written",
-        seed: 14183,
-        change: |plan| *plan = Plan::draw(14183),
-    },
-    Scenario {
         name: "a stretch of a segment that goes",
         story: "merge had waited for the last reader and was removing the segment's hint when a host asked for that part of the log",
         seed: 591,

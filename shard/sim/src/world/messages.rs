@@ -59,10 +59,11 @@ impl World {
         }
     }
 
-    /// A host has died. A learner rests on this: links bring nothing of a former start, or for one, after something of
-    /// a newer one.
+    /// A host has died. A learner, of lost or of damaged logs, rests on this: links bring nothing of a former start, or for one,
+    /// after something of a newer one.
     pub(super) fn forget_messages_of(&mut self, host: Member) {
-        if self.plan.classes.has(Class::Losses) && !self.has_streams() {
+        let learners = [Class::Losses, Class::Rot, Class::Astray];
+        if learners.into_iter().any(|class| self.plan.classes.has(class)) && !self.has_streams() {
             self.drop_messages_of(host);
         }
     }
