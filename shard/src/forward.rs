@@ -352,9 +352,10 @@ impl<D: Disk> Shard<D> {
 
     /// The member that has a command said something about it.
     fn note_answer(&mut self, turn: &Turn<'_, D>, seq: u64) {
-        if let Some(member) = self.forwards.travelling.get(&seq).and_then(|travelling| travelling.at) {
-            self.forwards.patience.on_answer(member, seq, turn.clock.now);
-        }
+        let Some(travelling) = self.forwards.travelling.get(&seq) else { return };
+        let Some(member) = travelling.at else { return };
+        let took = turn.clock.now.saturating_sub(travelling.sent_at);
+        self.forwards.patience.on_answer(member, seq, turn.clock.now, took);
     }
 
     /// Whether a command is one that this core handed over while it was a learner.

@@ -93,6 +93,13 @@ pub const SLOW_PEER_NS: u64 = 1_000 * MS;
 /// came in [`FORWARD_NS`]: once in so long, it is below one in a hundred too.
 pub const SLOW_PEER_NS_MAX: u64 = 16_000 * MS;
 
+/// How much later than others' a peer's answers may come, beside what those take: more than turns of a busy core and a sync that others
+/// share. What comes late within that time of each other was held up by one thing.
+pub const HOLD_UP_NS: u64 = 10 * MS;
+
+/// How often in [`SLOW_PEER_NS`] a peer may hold commands up before it is left alone as if one had lapsed: a disk may have a moment.
+pub const HOLD_UPS: u32 = 3;
+
 /// What a learner keeps back of a command's time, at most, so that the voter's answer is there before the client's time is over.
 pub const HAND_OVER_MARGIN_NS: u64 = 50 * MS;
 

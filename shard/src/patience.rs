@@ -1,16 +1,26 @@
-//! Peers that let forwarded commands lapse: slow ones, which are up and answer, but late.
+//! Peers that let forwarded commands lapse, or hold them up again and again: slow ones, which are up and answer, but late.
 //!
 //! Forwarding is a matter of speed, never of correctness, so what a slow peer is preferred for is coordinated here instead,
 //! and its slowness is no concern of the clients of other hosts. Now and then one command is forwarded as a probe; when it is
 //! answered in time, the peer is trusted again. A peer that lapses again soon after is probed less often each time: it keeps
 //! up as long as nothing is asked of it.
+//!
+//! What "held up" means is told by the other peers, whose answers take what they take at this load and over these ways: where all are
+//! slow, nobody is. A host that gets a tenth of a CPU, ten milliseconds in each hundred, never lapses, and holds up all clients for
+//! nine tenths of the time.
 
 use std::collections::BTreeMap;
 
 use paxos::Member;
 use reactor::clock::Nanos;
 
-use crate::limits::{SLOW_PEER_NS, SLOW_PEER_NS_MAX};
+use crate::limits::{FORWARD_NS, HOLD_UPS, HOLD_UP_NS, SLOW_PEER_NS, SLOW_PEER_NS_MAX};
+
+/// An answer is late when it takes so many times what the other peers take, and [`HOLD_UP_NS`] more.
+const LATE: Nanos = 4;
+
+/// How much of the mean is old, in eighths, with each answer.
+const OLD_EIGHTHS: Nanos = 7;
 
 /// What is known of one peer that has lapsed.
 #[derive(Debug)]
@@ -25,10 +35,42 @@ struct Lapse {
     trusted: Option<Nanos>,
 }
 
-/// The peers that have lapsed, at most one entry per member.
+/// How long a peer takes.
+#[derive(Debug, Default)]
+struct Pace {
+    /// The mean of its answers; zero: none was seen.
+    mean: Nanos,
+    /// Answers that came late lately, each for a moment of its own: what waits together is held up once.
+    held_up: u32,
+    /// The last of them, and the first.
+    last: Nanos,
+    first: Nanos,
+}
+
+impl Pace {
+    fn note(&mut self, took: Nanos) {
+        let took = took.clamp(1, FORWARD_NS);
+        self.mean = if self.mean == 0 { took } else { (self.mean * OLD_EIGHTHS + took) / (OLD_EIGHTHS + 1) };
+    }
+
+    /// An answer came late; whether that is too often.
+    fn is_held_up(&mut self, now: Nanos) -> bool {
+        if self.held_up > 0 && now - self.last < HOLD_UP_NS {
+            return false;
+        }
+        if now - self.first > SLOW_PEER_NS {
+            (self.held_up, self.first) = (0, now);
+        }
+        (self.held_up, self.last) = (self.held_up + 1, now);
+        self.held_up >= HOLD_UPS
+    }
+}
+
+/// The peers that have lapsed, and how long each takes; at most one entry per member.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
     lapses: BTreeMap<Member, Lapse>,
+    paces: BTreeMap<Member, Pace>,
 }
 
 impl Patience {
@@ -47,15 +89,33 @@ impl Patience {
         }
     }
 
-    /// A forwarded command was answered in time.
-    pub fn on_answer(&mut self, member: Member, seq: u64, now: Nanos) {
-        if let Some(lapse) = self.lapses.get_mut(&member).filter(|lapse| lapse.probe == Some(seq)) {
-            lapse.probe = None;
-            lapse.trusted = Some(now);
+    /// A forwarded command was answered after so long, and before it lapsed.
+    pub fn on_answer(&mut self, member: Member, seq: u64, now: Nanos, took: Nanos) {
+        let late = self.usual_of_others(member).is_some_and(|usual| took > usual * LATE + HOLD_UP_NS);
+        let pace = self.paces.entry(member).or_default();
+        pace.note(took);
+        let slow = late && pace.is_held_up(now);
+        if slow {
+            (pace.held_up, pace.first) = (0, now);
+        }
+        match self.lapses.get_mut(&member).filter(|lapse| lapse.probe == Some(seq)) {
+            Some(lapse) if !late => {
+                lapse.probe = None;
+                lapse.trusted = Some(now);
+            }
+            Some(_) => self.on_lapse(member, seq, now),
+            None if slow => self.on_lapse(member, seq, now),
+            None => {}
         }
     }
 
-    /// A forwarded command was not.
+    /// What the quickest of the others takes, if there is one that answers.
+    fn usual_of_others(&self, member: Member) -> Option<Nanos> {
+        let others = self.paces.iter().filter(|(other, pace)| **other != member && pace.mean > 0);
+        others.map(|(_, pace)| pace.mean).min()
+    }
+
+    /// A forwarded command was not answered in time, or too many were late.
     pub fn on_lapse(&mut self, member: Member, seq: u64, now: Nanos) {
         let new = Lapse { pause: SLOW_PEER_NS, probe_at: now + SLOW_PEER_NS, probe: None, trusted: None };
         let Some(lapse) = self.lapses.get_mut(&member) else {
@@ -79,6 +139,7 @@ impl Patience {
     /// The link to a member went down: what comes up again is another matter.
     pub fn forget(&mut self, member: Member) {
         self.lapses.remove(&member);
+        self.paces.remove(&member);
     }
 }
 
@@ -98,9 +159,9 @@ mod tests {
         assert!(patience.admits(2, 0), "the others are trusted");
         patience.on_sent(PEER, 3);
         assert!(!patience.admits(PEER, SLOW_PEER_NS), "one is enough");
-        patience.on_answer(PEER, 2, SLOW_PEER_NS);
+        patience.on_answer(PEER, 2, SLOW_PEER_NS, 1);
         assert!(!patience.admits(PEER, SLOW_PEER_NS), "a late answer to another one proves nothing");
-        patience.on_answer(PEER, 3, SLOW_PEER_NS);
+        patience.on_answer(PEER, 3, SLOW_PEER_NS, 1);
         assert!(patience.admits(PEER, SLOW_PEER_NS));
     }
 
@@ -118,7 +179,7 @@ mod tests {
             patience.on_sent(PEER, seq);
             // Some of the probes are answered; what is sent after them lapses.
             if seq % 2 == 0 {
-                patience.on_answer(PEER, seq, now);
+                patience.on_answer(PEER, seq, now, 1);
             }
             patience.on_lapse(PEER, seq, now);
         }
@@ -128,9 +189,57 @@ mod tests {
             now += SLOW_PEER_NS;
         }
         patience.on_sent(PEER, 9);
-        patience.on_answer(PEER, 9, now);
+        patience.on_answer(PEER, 9, now, 1);
         patience.on_lapse(PEER, 10, now + 2 * SLOW_PEER_NS_MAX);
         assert!(patience.admits(PEER, now + 2 * SLOW_PEER_NS_MAX + SLOW_PEER_NS), "long ago is forgotten");
+    }
+
+    const MS: Nanos = 1_000_000;
+    const OTHER: Member = 2;
+
+    /// Answers of a peer once in 100 ms, each of them together with some others; how many until it is not admitted, if ever.
+    fn answers_until_slow(patience: &mut Patience, took: Nanos) -> Option<u64> {
+        (1..=100).find(|round| {
+            let now = round * 100 * MS;
+            for seq in 10 * round..10 * round + 5 {
+                patience.on_sent(PEER, seq);
+                patience.on_answer(PEER, seq, now + seq % 10, took);
+            }
+            !patience.admits(PEER, now)
+        })
+    }
+
+    #[test]
+    fn who_holds_up_what_others_do_not_is_slow_without_a_lapse() {
+        let others = |took: Nanos| {
+            let mut patience = Patience::default();
+            (0..50).for_each(|seq| patience.on_answer(OTHER, seq, 0, took));
+            patience
+        };
+        assert_eq!(answers_until_slow(&mut others(MS), 60 * MS), Some(u64::from(HOLD_UPS)));
+        assert_eq!(answers_until_slow(&mut others(MS), 10 * MS), None, "not much slower");
+        assert_eq!(answers_until_slow(&mut others(30 * MS), 60 * MS), None, "all are slow");
+        assert_eq!(answers_until_slow(&mut Patience::default(), 60 * MS), None, "there is nobody else");
+        // One that is late now and then is not slow.
+        let mut patience = others(MS);
+        for round in 1..100 {
+            patience.on_answer(PEER, round, round * 3_000 * MS, 60 * MS);
+            patience.on_answer(PEER, round, round * 3_000 * MS + 100 * MS, 60 * MS);
+            assert!(patience.admits(PEER, round * 3_000 * MS + 100 * MS), "{round}");
+        }
+    }
+
+    #[test]
+    fn a_probe_that_is_late_is_none() {
+        let mut patience = Patience::default();
+        patience.on_answer(OTHER, 1, 0, MS);
+        patience.on_lapse(PEER, 2, 0);
+        patience.on_sent(PEER, 3);
+        patience.on_answer(PEER, 3, SLOW_PEER_NS, 60 * MS);
+        assert!(!patience.admits(PEER, 2 * SLOW_PEER_NS) && patience.admits(PEER, 3 * SLOW_PEER_NS));
+        patience.on_sent(PEER, 4);
+        patience.on_answer(PEER, 4, 3 * SLOW_PEER_NS, MS);
+        assert!(patience.admits(PEER, 3 * SLOW_PEER_NS));
     }
 
     #[test]
@@ -140,7 +249,7 @@ mod tests {
         patience.forget(PEER);
         assert!(patience.admits(PEER, 0));
         patience.on_sent(PEER, 2);
-        patience.on_answer(PEER, 2, 0);
+        patience.on_answer(PEER, 2, 0, 1);
         assert!(patience.admits(PEER, 0));
     }
 }

@@ -38,6 +38,23 @@ fn few_commands_wait_for_a_slow_peer() {
     assert!((1..=8).contains(&late), "{late} of 2,000 waited: the first, and a probe now and then");
 }
 
+/// Always late, and never so late that a command lapses.
+#[test]
+fn few_commands_wait_for_a_peer_that_is_slower_than_others() {
+    let mut cluster = Cluster::new(3, 3);
+    (0..3).for_each(|host| cluster.hosts[host].shard.set_routes(vec![0, 1, 2]));
+    cluster.pass(50);
+    cluster.slow = Some((1, 60 * MS));
+    let mut late = 0;
+    for number in 0..2_000_u32 {
+        let (at, key) = (cluster.now, format!("k{number}"));
+        assert_eq!(cluster.ask(0, &[b"SET", key.as_bytes(), b"v"]), Reply::OK);
+        late += usize::from(cluster.now - at > 50 * MS);
+        cluster.pass(10);
+    }
+    assert!((3..=12).contains(&late), "{late} of 2,000 waited: the first few, and a probe now and then");
+}
+
 #[test]
 fn a_peer_that_answers_again_is_preferred_again() {
     let mut cluster = with_slow_peer(2);
