@@ -339,8 +339,10 @@ impl<D: Disk> Shard<D> {
         if self.is_former(id) {
             return self.answer_former(turn, id.seq, never.then_some(error::NOT_TAKEN_UP));
         }
+        // A read is not given to somebody else: the same one might be asked again, and refuse it again at once.
+        let read = self.forwards.travelling.get(&id.seq).is_some_and(|t| t.command.is_read());
         match self.is_own(id) {
-            true if self.config.learner && never => self.on_not_taken_up(turn, id.seq),
+            true if self.config.learner && (never || read) => self.on_not_taken_up(turn, id.seq),
             true if self.config.learner => self.give_up_on(turn, id.seq),
             true => {
                 self.note_answer(turn, id.seq);
