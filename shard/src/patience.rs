@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use paxos::Member;
+use paxos::{Member, Members};
 use reactor::clock::Nanos;
 
 use crate::limits::{FORWARD_NS, HOLD_UPS, HOLD_UP_NS, SLOW_PEER_NS, SLOW_PEER_NS_MAX};
@@ -36,7 +36,7 @@ struct Lapse {
 }
 
 /// How long a peer takes.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Pace {
     /// The mean of its answers; zero: none was seen.
     mean: Nanos,
@@ -70,7 +70,7 @@ impl Pace {
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
     lapses: BTreeMap<Member, Lapse>,
-    paces: BTreeMap<Member, Pace>,
+    paces: [Pace; Members::MAX as usize],
 }
 
 impl Patience {
@@ -92,7 +92,7 @@ impl Patience {
     /// A forwarded command was answered after so long, and before it lapsed.
     pub fn on_answer(&mut self, member: Member, seq: u64, now: Nanos, took: Nanos) {
         let late = self.usual_of_others(member).is_some_and(|usual| took > usual * LATE + HOLD_UP_NS);
-        let pace = self.paces.entry(member).or_default();
+        let pace = &mut self.paces[usize::from(member)];
         pace.note(took);
         let slow = late && pace.is_held_up(now);
         if slow {
@@ -111,7 +111,7 @@ impl Patience {
 
     /// What the quickest of the others takes, if there is one that answers.
     fn usual_of_others(&self, member: Member) -> Option<Nanos> {
-        let others = self.paces.iter().filter(|(other, pace)| **other != member && pace.mean > 0);
+        let others = (0..).zip(&self.paces).filter(|(other, pace)| *other != member && pace.mean > 0);
         others.map(|(_, pace)| pace.mean).min()
     }
 
@@ -139,7 +139,7 @@ impl Patience {
     /// The link to a member went down: what comes up again is another matter.
     pub fn forget(&mut self, member: Member) {
         self.lapses.remove(&member);
-        self.paces.remove(&member);
+        self.paces[usize::from(member)] = Pace::default();
     }
 }
 
