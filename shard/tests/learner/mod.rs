@@ -228,6 +228,33 @@ fn who_began_anew_cannot_say_that_nothing_was_written() {
     assert!(text.starts_with("UNCERTAIN"), "{text}");
 }
 
+/// Whoever refuses a read may be the only one there is to ask: the read must not go to and fro until its time is over.
+#[test]
+fn a_read_that_is_refused_is_not_handed_over_again() {
+    let mut cluster = with_learner(9);
+    let copies = Rc::new(RefCell::new(Vec::new()));
+    let kept = Rc::clone(&copies);
+    cluster.loss = Box::new(move |from, _, bytes| {
+        let handed = from == LEARNER && bytes[0] == HAND_OVER;
+        if handed {
+            kept.borrow_mut().push(bytes.to_vec());
+        }
+        handed
+    });
+    let read = cluster.submit(LEARNER, &[b"GET", b"k"], None, 5_000);
+    cluster.pass(20);
+    let copy = copies.borrow().first().cloned().expect("it was handed over");
+    let (sender, message) = PeerMessage::decode(&copy).expect("a message");
+    let PeerMessage::HandOver(forward) = message else { panic!("{message:?}") };
+    let mut bytes = Vec::new();
+    PeerMessage::NotForwarded { id: forward.id, never: false }.encode(sender, &mut bytes);
+    cluster.with_turn(LEARNER, |shard, turn| shard.on_message(turn, 0, &bytes));
+    cluster.pass(20);
+    let Some(Reply::Error(text)) = cluster.reply(read) else { panic!("no reply") };
+    assert!(text.ends_with("retry"), "{text}");
+    assert_eq!(copies.borrow().len(), 1, "once");
+}
+
 #[test]
 fn the_messages_of_a_learner_come_back_and_nothing_shorter_does() {
     let sender = Sender { epoch: 7, incarnation: 9 };
