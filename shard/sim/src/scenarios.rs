@@ -70,6 +70,12 @@ pub const ALL: &[Scenario] = &[
         change: |plan| *plan = Plan::draw(56557),
     },
     Scenario {
+        name: "a command that was handed over in a former start",
+        story: "it came to the voter once more after one of a newer start of the learner, which links exclude, and was taken in again",
+        seed: 24499,
+        change: |plan| *plan = Plan::draw(24499),
+    },
+    Scenario {
         name: "a stretch of a segment that goes",
         story: "merge had waited for the last reader and was removing the segment's hint when a host asked for that part of the log",
         seed: 591,

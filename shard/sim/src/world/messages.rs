@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use paxos::Member;
+use shard::wire::PeerMessage;
 
 use super::core::Input;
 use super::{streams, Event, Place, World};
@@ -59,20 +60,32 @@ impl World {
         }
     }
 
-    /// A host has died. A learner, of lost or of damaged logs, rests on this: links bring nothing of a former start, or for one,
-    /// after something of a newer one.
+    /// A host has died. A learner rests on this: links bring nothing of a former start, or for one, after something of a newer one.
+    /// Where there are learners only because logs are damaged, no more is held to that than what it is needed for: commands that are handed
+    /// over, and what is said of them.
     pub(super) fn forget_messages_of(&mut self, host: Member) {
-        let learners = [Class::Losses, Class::Rot, Class::Astray];
-        if learners.into_iter().any(|class| self.plan.classes.has(class)) && !self.has_streams() {
+        let has = |class| self.plan.classes.has(class);
+        if self.has_streams() {
+            return;
+        }
+        if has(Class::Losses) {
             self.drop_messages_of(host);
+        } else if has(Class::Rot) || has(Class::Astray) {
+            self.drop_messages(host, is_about_hand_over);
         }
     }
 
     /// Nothing that a host sent, or that was sent to it, arrives any more.
     pub(super) fn drop_messages_of(&mut self, host: Member) {
-        let of_it = |event: &Event| matches!(event, Event::Deliver { from, to, .. } if *from == host || to.host == host);
-        self.queue.retain(|_, event| !of_it(event));
-        self.messages.kept.retain(|(from, to, _)| *from != host && to.host != host);
+        self.drop_messages(host, |_| true);
+    }
+
+    fn drop_messages(&mut self, host: Member, goes: impl Fn(&[u8]) -> bool) {
+        let of_it = |from: Member, to: Place, bytes: &[u8]| (from == host || to.host == host) && goes(bytes);
+        self.queue.retain(
+            |_, event| !matches!(event, Event::Deliver { from, to, bytes } if of_it(*from, *to, bytes)),
+        );
+        self.messages.kept.retain(|(from, to, bytes)| !of_it(*from, *to, bytes));
     }
 
     fn launch(&mut self, from: Member, to: Place, bytes: Rc<[u8]>) {
@@ -94,4 +107,12 @@ impl World {
         self.story.mix_bytes(bytes);
         self.arrive(to, Input::Message { from, bytes: bytes.clone() });
     }
+}
+
+fn is_about_hand_over(bytes: &[u8]) -> bool {
+    let message = PeerMessage::decode(bytes).map(|(_, message)| message);
+    matches!(
+        message,
+        Ok(PeerMessage::HandOver(_) | PeerMessage::Forwarded { .. } | PeerMessage::NotForwarded { .. })
+    )
 }
