@@ -28,6 +28,7 @@ pub mod ledger;
 pub mod limits;
 pub mod mutants;
 pub mod order;
+mod pace;
 pub mod plan;
 pub mod records;
 pub mod reduce;

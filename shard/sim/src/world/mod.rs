@@ -29,7 +29,8 @@ use synod_bench::history::History;
 
 use crate::class::Class;
 use crate::ledger::Ledger;
-use crate::limits::{GROUPED_PLACES, STEPS_MAX};
+use crate::limits::GROUPED_PLACES;
+use crate::pace::Pace;
 use crate::order::Swap;
 use crate::plan::{Plan, Stream, Weather};
 use crate::report::Report;
@@ -126,6 +127,7 @@ pub struct World {
     queue: BTreeMap<(Nanos, u64), Event>,
     queued: u64,
     steps: u64,
+    pace: Pace,
     hosts: Vec<Host>,
     messages: Messages,
     streams: Streams,
@@ -175,6 +177,7 @@ impl World {
             queue: BTreeMap::new(),
             queued: 0,
             steps: 0,
+            pace: Pace::default(),
             hosts: (0..plan.hosts).map(|member| Host::new(member, &plan, || disks.next_u64())).collect(),
             messages: Messages::default(),
             streams: Streams::default(),
@@ -230,8 +233,8 @@ impl World {
             };
             self.now = at;
             self.steps += 1;
-            if self.steps > STEPS_MAX {
-                let detail = format!("{STEPS_MAX} steps and no end; {} events wait", self.queue.len());
+            if let Some(steps) = self.pace.spins(at) {
+                let detail = format!("{steps}; {} events wait", self.queue.len());
                 return Err(Violation::new(invariant::BOUNDED, detail));
             }
             self.step(event)?;
