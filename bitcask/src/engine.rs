@@ -22,7 +22,7 @@ use crate::record::{self, Raw, RecordKind, RemoveBody};
 use crate::recover::Recovery;
 use crate::stretch::Stretches;
 use crate::task::{Running, Task};
-use crate::types::{Event, Info, Kind, Lsn, Options, Read, Record, SlotEntry, SlotSummary, Stamp};
+use crate::types::{Cached, Event, Info, Kind, Lsn, Options, Read, Record, SlotEntry, SlotSummary, Stamp};
 use crate::walk::MERGE;
 
 /// What an operation of the engine that is neither a read nor recovery's belongs to.
@@ -456,6 +456,14 @@ impl Bitcask {
     /// As [`Bitcask::read`], for a key of which the reference is at hand.
     pub fn read_as<D: Disk + ?Sized>(&mut self, disk: &mut D, reference: KeyRef, key: &[u8]) -> Read {
         self.read_record(disk, reference, Some(key))
+    }
+
+    /// The key's newest durable record, if it is at hand; nothing is read from disk.
+    pub fn cached_as(&mut self, reference: KeyRef, key: &[u8]) -> Cached {
+        let Some((entry, _)) = self.core.directory.find(reference) else { return Cached::Absent };
+        let fits = |bytes: &[u8]| record::head(bytes).is_ok_and(|head| head.stamp == entry.stamp);
+        let found = self.core.cache.find(reference.1, fits).and_then(|bytes| reads::found(bytes, Some(key)));
+        found.map_or(Cached::Elsewhere, |found| Cached::Here(entry, found))
     }
 
     /// As [`Bitcask::read`], for a fingerprint that [`Bitcask::slot_entries`] gave; the answer has the key.

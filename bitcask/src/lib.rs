@@ -57,6 +57,6 @@ pub use error::{AppendError, Fault, ReadError};
 pub use fingerprint::{Fingerprint, FingerprintHasher};
 pub use inspect::inspect;
 pub use types::{
-    Bytes, Entry, Event, Found, Info, Kind, LogEnd, LogPlace, Lsn, Options, Read, Record, Recovered,
+    Bytes, Cached, Entry, Event, Found, Info, Kind, LogEnd, LogPlace, Lsn, Options, Read, Record, Recovered,
     SlotEntry, SlotSummary, Stamp, Stretch, Ticket,
 };

@@ -205,6 +205,17 @@ pub enum Read {
     Pending(Ticket),
 }
 
+/// What is known of a key without the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cached {
+    /// The key has no record.
+    Absent,
+    /// Its newest record.
+    Here(Entry, Found),
+    /// Its newest record is on disk only, or is another key's of the same fingerprint.
+    Elsewhere,
+}
+
 /// What the engine tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -46,13 +46,20 @@ impl<D: Disk> Shard<D> {
             PeerMessage::SlotAnswer(answer) => self.on_slot_answer(turn, from, answer),
             PeerMessage::RepairAsk(ask) => self.on_repair_ask(turn, from, &ask),
             PeerMessage::RepairAnswer(answer) => self.on_repair_answer(turn, from, theirs, answer),
+            PeerMessage::Name(name) => self.on_name(from, theirs, name),
+            PeerMessage::Confirm(confirm) => self.on_confirm(turn, from, &confirm),
+            PeerMessage::Confirmed(told) => self.on_confirmed(turn, from, theirs, &told),
         }
     }
 
     /// Takes note of a member's start; whether that is news.
     pub(crate) fn note_incarnation(&mut self, member: Member, incarnation: u32) -> bool {
         let newest = &mut self.peer_incarnations[usize::from(member)];
-        incarnation > std::mem::replace(newest, incarnation.max(*newest))
+        let news = incarnation > std::mem::replace(newest, incarnation.max(*newest));
+        if news {
+            self.abreast.on_start_of(member);
+        }
+        news
     }
 
     fn on_paxos(

@@ -4,8 +4,8 @@ use paxos::{Member, Members};
 
 use crate::command::Limits;
 use crate::limits::{
-    COMMANDS_MAX, COMMAND_BYTES_MAX, REPAIR_BYTES_PER_SECOND, REPAIR_RECORDS_PER_SECOND, REPAIR_TAIL_RECORDS,
-    SLOTS,
+    COMMANDS_MAX, COMMAND_BYTES_MAX, COUNTED_RING_MAX, REPAIR_BYTES_PER_SECOND, REPAIR_RECORDS_PER_SECOND,
+    REPAIR_TAIL_RECORDS, SLOTS,
 };
 use crate::repair::RepairRate;
 
@@ -34,6 +34,8 @@ pub struct Config {
     pub repair: RepairRate,
     /// Records that the core must lack before it asks for the tails of its peers' logs; 0: it always does so first.
     pub repair_tail_records: u64,
+    /// Votes that the core remembers for each member that has named their slots.
+    pub counted_ring: usize,
     /// Seeds jitter and the hashes of maps in memory.
     pub seed: u64,
 }
@@ -56,6 +58,7 @@ impl Config {
                 records_per_second: REPAIR_RECORDS_PER_SECOND,
             },
             repair_tail_records: REPAIR_TAIL_RECORDS,
+            counted_ring: COUNTED_RING_MAX,
             seed,
         }
     }

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use bitcask::Kind;
+use bitcask::{KeyRef, Kind};
 use paxos::{Ballot, Found, Member, ReadOutcome};
 use reactor::clock::Nanos;
 use reactor::mutants::planted;
@@ -49,7 +49,16 @@ impl<D: Disk> Shard<D> {
     /// Puts a command into its entity's queue. The bounds of the core were checked.
     pub(crate) fn enqueue(&mut self, turn: &mut Turn<'_, D>, slot: u16, queued: Queued) {
         let key = queued.command.key().expect("a queued command concerns one key");
-        let Some(id) = self.open(slot, key) else {
+        let reference = self.store.key_ref(slot, key);
+        let Some(queued) = self.await_confirm(turn, reference, queued) else { return };
+        self.let_reads_pass(turn, reference);
+        self.enqueue_as(turn, reference, queued);
+    }
+
+    /// As [`Shard::enqueue`], for what no Confirm serves.
+    pub(crate) fn enqueue_as(&mut self, turn: &mut Turn<'_, D>, reference: KeyRef, queued: Queued) {
+        let key = queued.command.key().expect("a queued command concerns one key");
+        let Some(id) = self.open_as(reference, key) else {
             self.metrics.refused += 1;
             return self.answer(turn, queued, error::BUSY);
         };
@@ -425,6 +434,30 @@ impl<D: Disk> Shard<D> {
         Ran::Changed(self.encode(state, applied))
     }
 
+    /// Runs a read on the record of its key. Nothing in the reply's place: nobody waits for it. None at all: something changes by the
+    /// read, because an expiry came due.
+    pub(crate) fn run_read(
+        &mut self,
+        turn: &Turn<'_, D>,
+        queued: &Queued,
+        bytes: Option<&Bytes>,
+    ) -> Option<Option<Reply>> {
+        let Ok(record) = bytes.map(|bytes| Record::decode(bytes)).transpose() else {
+            return Some(Some(error::UNREADABLE));
+        };
+        let Record { version, value, expires_at_ms, mut applied } = record.unwrap_or_default();
+        let hit = value.is_some();
+        let mut state = State { version, value, expires_at_ms, ..State::default() };
+        let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
+        let reply = run_one(queued, &mut state, &mut applied, wall_ms, &limits, &mut self.scratch);
+        if state.changed {
+            return None;
+        }
+        self.metrics.keyspace_hits += u64::from(hit);
+        self.metrics.keyspace_misses += u64::from(!hit);
+        Some(reply)
+    }
+
     /// Drops from a table of applied commands what nobody will ask for again.
     fn prune(&self, id: EntityId, applied: &mut Applied) {
         let entity = self.peek(id);
@@ -538,7 +571,8 @@ impl<D: Disk> Shard<D> {
         turn.effects.message(to, |out| PeerMessage::Forwarded { id, reply: &bytes }.encode(sender, out));
     }
 
-    fn release(&mut self, queued: &Queued) {
+    /// Takes a command off the books.
+    pub(crate) fn release(&mut self, queued: &Queued) {
         self.commands -= 1;
         self.command_bytes -= queued.bytes;
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::mem;
 
 use ahash::RandomState;
-use bitcask::{Bitcask, Fingerprint, FingerprintHasher, Kind, Record as LogRecord, Stamp};
+use bitcask::{Bitcask, Fingerprint, FingerprintHasher, KeyRef, Kind, Record as LogRecord, Stamp};
 use hashbrown::{HashMap, HashSet};
 use paxos::{AcceptorState, Ballot, Instance, Member, Members, Message, Output, Recorded};
 use reactor::clock::Nanos;
@@ -13,6 +13,7 @@ use reactor::rng::Rng;
 use reactor::{Completion, Disk};
 use slab::Slab;
 
+use crate::abreast::Abreast;
 use crate::config::Config;
 use crate::entity::{Entity, Stage};
 use crate::error::{self, Fault};
@@ -78,12 +79,20 @@ pub(crate) struct Waiting {
 /// Whose change it is.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// An entity's.
-    Entity(EntityId, paxos::Token),
+    /// An entity's, with the record that it accepts, if it is not a promise.
+    Entity(EntityId, paxos::Token, Option<Accepted>),
     /// A vote's.
     Vote(VoteId),
     /// The removal of a tombstone.
-    Removal(Fingerprint),
+    Removal(KeyRef, Ballot),
+}
+
+/// A record on its way to the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accepted {
+    pub ballot: Ballot,
+    /// It is known to be chosen as soon as it is here: a copy, and no vote.
+    pub copied: bool,
 }
 
 /// One core's keys. See the crate's essay.
@@ -127,6 +136,8 @@ pub struct Shard<D> {
     timers: Timers,
     /// Whom agreed reads ask first.
     pub(crate) readers: Readers,
+    /// What reads that are confirmed rest on.
+    pub(crate) abreast: Abreast,
     pub(crate) forwards: Forwards,
     /// What this core handed over while it was a learner and nobody has answered.
     pub(crate) former: Option<Forwards>,
@@ -198,6 +209,7 @@ impl<D: Disk> Shard<D> {
             tickets: HashMap::with_hasher(hashes()),
             timers: Timers::default(),
             readers: Readers::new(config.me, members),
+            abreast: Abreast::new(config.hosts.len(), config.counted_ring),
             forwards: Forwards::default(),
             former: None,
             surveys: Surveys::default(),
@@ -296,6 +308,7 @@ impl<D: Disk> Shard<D> {
             "routes name members"
         );
         self.routes = routes;
+        self.take_named();
     }
 
     /// A disk operation ended.
@@ -309,8 +322,12 @@ impl<D: Disk> Shard<D> {
         self.run_timers(turn);
         self.forward_timers(turn);
         self.survey_timers(turn);
+        self.hasten_look(turn.clock.now);
         self.repair_timers(turn);
         self.look_for_space(turn);
+        if self.status == Status::Ready {
+            self.ask_confirms(turn);
+        }
         if self.status == Status::Recovered {
             self.start();
         }
@@ -329,7 +346,11 @@ impl<D: Disk> Shard<D> {
         let store = self.store.background_deadline();
         let (forwards, surveys) = (self.forwards.deadline(), self.surveys.deadline());
         let former = self.former.as_ref().and_then(Forwards::deadline);
-        [timer, store, forwards, former, surveys, self.repair_deadline()].into_iter().flatten().min()
+        let confirms = self.abreast.deadline();
+        [timer, store, forwards, former, surveys, confirms, self.repair_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// On a full disk the engine asks for space again at a time that it knows only when it is told the time: nothing else may
@@ -429,16 +450,32 @@ impl<D: Disk> Shard<D> {
         while self.waiting.front().is_some_and(|waiting| waiting.lsn <= lsn) {
             let Some(waiting) = self.waiting.pop_front() else { return };
             match waiting.change {
-                Change::Entity(id, token) => self.on_entity_persisted(turn, id, token),
+                Change::Entity(id, token, accepted) => {
+                    if let Some(accepted) = accepted {
+                        self.note_durable(self.entities[id].reference, accepted);
+                    }
+                    self.on_entity_persisted(turn, id, token);
+                }
                 Change::Vote(id) => self.on_vote_persisted(turn, id),
-                Change::Removal(fingerprint) => drop(self.removing.remove(&fingerprint)),
+                Change::Removal(reference, tombstone) => {
+                    self.removing.remove(&reference.1);
+                    self.abreast.on_dropped(reference, tombstone);
+                }
             }
         }
         self.on_epoch_persisted(lsn);
         self.on_role_persisted(turn, lsn);
     }
 
+    /// A record is durable and in the directory since this step.
+    pub(crate) fn note_durable(&mut self, reference: KeyRef, accepted: Accepted) {
+        let Accepted { ballot, copied } = accepted;
+        let passed_over = planted(174) && ballot.node == self.node || planted(180);
+        self.abreast.on_durable(reference, ballot, copied || passed_over);
+    }
+
     fn begin_to_serve(&mut self, turn: &mut Turn<'_, D>) {
+        self.abreast.begin(self.incarnation);
         self.status = Status::Ready;
         self.note_start();
         self.greet(turn);
@@ -462,6 +499,7 @@ impl<D: Disk> Shard<D> {
         for id in ids {
             self.fail_commands(turn, id, &fault);
         }
+        self.fail_confirms(turn, &fault);
         self.fail_forwards(turn, &fault);
         self.fail_former(turn, &fault);
         self.fail_surveys(turn, &fault);
@@ -585,6 +623,7 @@ impl<D: Disk> Shard<D> {
 
     fn persist(&mut self, id: EntityId, token: paxos::Token, record: &Recorded<Held>) {
         let entity = &self.entities[id];
+        let copied = entity.instance.state().is_chosen();
         let (kind, ballot, body): (Kind, Ballot, &[u8]) = match record {
             Recorded::Promised { ballot } => (Kind::Promise, *ballot, &[]),
             Recorded::Accepted { ballot, entry } => {
@@ -598,7 +637,13 @@ impl<D: Disk> Shard<D> {
         // Who proposes a key is who is asked for it: the other replicas need its value when that one is gone.
         let own = ballot.node == self.node;
         match self.store.append_as(entity.reference, record, own) {
-            Ok(lsn) => self.waiting.push_back(Waiting { lsn, change: Change::Entity(id, token) }),
+            Ok(lsn) => {
+                let accepted = (kind != Kind::Promise).then_some(Accepted { ballot, copied });
+                if planted(180) && kind != Kind::Promise {
+                    self.abreast.on_durable(self.entities[id].reference, ballot, copied);
+                }
+                self.waiting.push_back(Waiting { lsn, change: Change::Entity(id, token, accepted) });
+            }
             // What cannot be written was refused before the instance was stepped; so this is the end of the log.
             Err(error) => self.fail(Fault::append(&error)),
         }

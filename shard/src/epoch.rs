@@ -92,6 +92,7 @@ impl<D: Disk> Shard<D> {
         self.epoch = epoch;
         self.fast_above = self.round;
         self.void_comparison();
+        self.void_confirms(turn);
         let ids: Vec<EntityId> = self.entities.iter().map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.void_answers(turn, id));
     }

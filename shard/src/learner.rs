@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use paxos::Member;
 use reactor::clock::Nanos;
+use reactor::mutants::planted;
 use reactor::Disk;
 
 use crate::command::Command;
@@ -86,6 +87,9 @@ impl<D: Disk> Shard<D> {
         let heeded = match message {
             PeerMessage::Paxos { .. } | PeerMessage::SlotQuery(_) | PeerMessage::SlotAnswer(_) => {
                 !self.config.learner && !theirs
+            }
+            PeerMessage::Name(_) | PeerMessage::Confirm(_) | PeerMessage::Confirmed(_) => {
+                !self.config.learner && !theirs || planted(181)
             }
             PeerMessage::RepairAsk(_) => !self.config.learner,
             PeerMessage::RepairAnswer(_) => !theirs,

@@ -6,7 +6,7 @@
 //! replicas, drives one `paxos` instance per entity, appends to the core's log through `bitcask`, and hands out replies
 //! and messages ([`Effects`]). Its modules, in the order of a command's life: [`command`] (parse and run, pure),
 //! `forward` (to the preferred core, or here), `learner` (to a voter, or not at all), `coordinator` (queue, batch, propose, read), `acceptor` (what peers ask),
-//! `votes` (what they ask most, in short), `entities`, `core` (store, steps, timers), `epoch` (voter or learner), `repair` (what this replica lacks), [`wire`] and [`record`] (bytes).
+//! `votes` (what they ask most, in short), `abreast` (reads confirmed many at a time), `entities`, `core` (store, steps, timers), `epoch` (voter or learner), `repair` (what this replica lacks), [`wire`] and [`record`] (bytes).
 //!
 //! # What it leaves out, and why
 //!
@@ -34,6 +34,7 @@ pub mod state;
 pub mod turn;
 pub mod wire;
 
+mod abreast;
 mod acceptor;
 mod coordinator;
 mod core;

@@ -79,6 +79,26 @@ pub const BACKOFF_NS_MAX: u64 = 64 * MS;
 /// Attempts of a batch that may come to nothing before it goes through phase 1, whatever the fast path or an agreed read promise.
 pub const CONFLICTS_MAX: u32 = 2;
 
+/// Runs of slots that a core names to others: its routes are one or a few runs for each host that it stands in for. Beyond it neighbours
+/// become one, with the slots between them: those are counted, too, and no harm is done.
+pub const NAMED_RANGES_MAX: usize = 64;
+
+/// Votes that a core remembers for another one that has named their slots: what others write there in the time of some round trips.
+/// 160 KB, only while others do write there, and an answer of 107 KB at most.
+pub const COUNTED_RING_MAX: usize = 4096;
+
+/// Keys of which a core knows that somebody voted for a newer record than its own: 3 MB. At the bound it begins anew with everybody.
+pub const NEEDS_MAX: usize = 65_536;
+
+/// Confirms that are out at a time. Turns take less than a round trip, of some tens of microseconds; beyond it reads wait for the next.
+pub const CONFIRMS_MAX: usize = 16;
+
+/// Lists of confirmed reads whose memory is kept for the next ones.
+pub const CONFIRM_LISTS_KEPT: usize = 4;
+
+/// How often a core hastens a comparison because slots are to be compared anew; else they wait for the next one.
+pub const HASTEN_NS: u64 = REPAIR_LOOK_NS;
+
 /// How long an agreed read in conflict waits for the write in flight before it finishes it by itself.
 pub const READ_SETTLE_NS: u64 = 3 * MS;
 
@@ -276,6 +296,7 @@ pub const DROP_BATCH_BYTES: usize = 256 << 10;
 /// Reads from disk under way for tombstones that may be dropped: half of what copies for peers may have.
 pub const DROP_READS_MAX: usize = REPAIR_READS_MAX / 2;
 
+const _: () = assert!(COUNTED_RING_MAX * 26 + 64 < 1 << 20 && COUNTED_RING_MAX < NEEDS_MAX);
 const _: () = assert!(
     REPAIR_TAIL_BYTES_BUSY < REPAIR_TAIL_BYTES && REPAIR_TAIL_LEAP_BLOCKS < REPAIR_TAIL_LEAP_BLOCKS_MAX
 );

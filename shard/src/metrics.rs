@@ -23,6 +23,22 @@ pub struct Metrics {
     pub agreed_reads: u64,
     /// Commands answered by agreed reads.
     pub read_commands: u64,
+    /// Confirms asked: each one question for all reads of a turn.
+    pub confirms: u64,
+    /// Commands answered from the own record after a Confirm.
+    pub confirmed_commands: u64,
+    /// Those of them whose key had no record.
+    pub confirmed_absent: u64,
+    /// Commands that waited for a Confirm and became agreed reads.
+    pub unconfirmed_commands: u64,
+    /// Confirms that were not answered in time by those who were asked first.
+    pub confirms_late: u64,
+    /// Votes for keys of this core's slots, at ballots of others, that peers told of.
+    pub votes_told: u64,
+    /// Answers to Confirms that said that more was counted than is remembered.
+    pub counts_lost: u64,
+    /// Answers to Confirms that did not belong to what is known of their sender: from before a restart, mostly.
+    pub confirms_strange: u64,
     /// Agreed reads that met a record not known to be chosen.
     pub read_conflicts: u64,
     /// Records taken over because a read found this replica behind.

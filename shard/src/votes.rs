@@ -14,7 +14,7 @@ use paxos::{AcceptorState, Ballot, Member, Message, Output};
 use reactor::mutants::planted;
 use reactor::Disk;
 
-use crate::core::{stamp_of, Change, EntityId, Shard, Waiting};
+use crate::core::{stamp_of, Accepted, Change, EntityId, Shard, Waiting};
 use crate::error::Fault;
 use crate::held::{Bytes, Held};
 use crate::record::Record;
@@ -39,7 +39,7 @@ pub(crate) enum Vote {
     /// Nothing else concerns its key.
     Alone(Alone),
     /// It became an entity, which waits for this token.
-    Joined(EntityId, paxos::Token),
+    Joined { entity: EntityId, token: paxos::Token, reference: KeyRef, ballot: Ballot },
 }
 
 /// The Accept of a vote.
@@ -103,6 +103,9 @@ impl<D: Disk> Shard<D> {
                 let id = self.votes.insert(Vote::Alone(Alone::new(from, reference, &accept)));
                 self.places.insert(reference.1, Place::Vote(id));
                 self.waiting.push_back(Waiting { lsn, change: Change::Vote(id) });
+                if planted(180) {
+                    self.abreast.on_durable(reference, ballot, false);
+                }
                 if planted(144) {
                     self.say_accepted(turn, from, slot, key, ballot);
                 }
@@ -131,11 +134,15 @@ impl<D: Disk> Shard<D> {
             Vote::Alone(vote) => {
                 let place = self.places.remove(&vote.reference.1);
                 assert!(place == Some(Place::Vote(id)), "a vote alone is what is under way for its key");
+                self.note_durable(vote.reference, Accepted { ballot: vote.ballot, copied: false });
                 if !planted(144) {
                     self.say_accepted(turn, vote.from, vote.reference.0, vote.key(), vote.ballot);
                 }
             }
-            Vote::Joined(entity, token) => self.on_entity_persisted(turn, entity, token),
+            Vote::Joined { entity, token, reference, ballot } => {
+                self.note_durable(reference, Accepted { ballot, copied: false });
+                self.on_entity_persisted(turn, entity, token);
+            }
         }
     }
 
@@ -150,7 +157,7 @@ impl<D: Disk> Shard<D> {
         let Vote::Alone(vote) = &self.votes[id] else {
             panic!("what is under way for a key is in one place")
         };
-        let (from, message, reference) = (vote.from, vote.message(), vote.reference);
+        let (from, message, reference, ballot) = (vote.from, vote.message(), vote.reference, vote.ballot);
         let key = vote.key().to_vec();
         let entity = self.make(reference, &key);
         let mut outputs = Vec::new();
@@ -160,7 +167,7 @@ impl<D: Disk> Shard<D> {
             [Output::Persist { token, .. }] => token,
             _ => panic!("an instance grants what was granted, and withholds its answer"),
         };
-        self.votes[id] = Vote::Joined(entity, token);
+        self.votes[id] = Vote::Joined { entity, token, reference, ballot };
         entity
     }
 }

@@ -1,5 +1,6 @@
 //! Tests of the shard.
 
+mod abreast;
 mod bridge;
 mod command;
 mod deadlines;

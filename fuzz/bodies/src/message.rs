@@ -118,6 +118,7 @@ pub fn messages() -> Vec<Vec<u8>> {
     messages.extend(survey_messages());
     messages.extend(dropping_messages());
     messages.extend(tail_messages());
+    messages.extend(confirm_messages());
     messages
 }
 
@@ -129,12 +130,35 @@ fn tail_messages() -> Vec<Vec<u8>> {
     let mut entry = Vec::new();
     crate::record::sample().encode(&mut entry);
     let record = [&[1, 0, 0, 0, b'k'][..], &ballot, &(entry.len() as u32).to_le_bytes(), &entry].concat();
-    let said = [&[0][..], &ballot, &[9, 0, 0, 0, 0, 0, 0, 0], &[8, 0, 0, 0, 0, 0, 0, 0], &[12]].concat();
+    let said =
+        [&[0][..], &ballot, &[9, 0, 0, 0, 0, 0, 0, 0], &[8, 0, 0, 0, 0, 0, 0, 0], &[0; 16], &[12]].concat();
     let bodies: [(u8, Vec<u8>); 4] = [
         (24, [&[12][..], &none, &[0, 0, 4, 0, 3]].concat()),
         (24, [&[12][..], &place, &[0, 16, 0, 0, 1]].concat()),
         (25, [&said[..], &place, &[0, 16, 0, 0, 3, 0, 0, 0], &record].concat()),
         (25, [&said[..], &none, &[0; 8]].concat()),
+    ];
+    bodies.into_iter().map(|(kind, body)| [head(kind), body].concat()).collect()
+}
+
+/// Slots that are named, what was counted of them, and answers of repair that bear a count, laid out as docs/formats/peer-message.md has
+/// them. Subscriptions are the first and the second of a first start, as a core that gets these may have given them out itself.
+fn confirm_messages() -> Vec<Vec<u8>> {
+    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0];
+    let id = [1, 0, 0, 0, 1, 0, 0, 0];
+    let counted =
+        |subscription: u8, count: u8| [subscription, 0, 0, 0, 1, 0, 0, 0, count, 0, 0, 0, 0, 0, 0, 0];
+    let ballot = [4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0];
+    let fingerprint = [7, 0, 0, 0, 0, 0, 0, 0, 8, 0];
+    let said = [&id[..], &[0], &ballot, &[9, 0, 0, 0, 0, 0, 0, 0], &[8, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let bodies: [(u8, Vec<u8>); 7] = [
+        (26, [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 255, 15, 0, 16, 255, 63].to_vec()),
+        (27, [&id[..], &counted(1, 0), &[1, 0, 0, 0]].concat()),
+        (28, [&id[..], &[0; 8], &counted(4, 1), &[1], &fingerprint, &ballot].concat()),
+        (28, [&id[..], &[0; 8], &counted(4, 9), &[0]].concat()),
+        (25, [&said[..], &counted(4, 0), &[5]].concat()),
+        (25, [&said[..], &counted(5, 0), &[7, 3, 0]].concat()),
+        (25, [&said[..], &counted(6, 2), &[3, 0], &fingerprint, &ballot, &[0, 9, 0, 0, 0]].concat()),
     ];
     bodies.into_iter().map(|(kind, body)| [head(kind), body].concat()).collect()
 }
@@ -149,7 +173,11 @@ fn dropping_messages() -> Vec<Vec<u8>> {
     let bodies: [(u8, Vec<u8>); 3] = [
         (24, [&[10][..], &slot, &[1], &watermark, &fingerprint, &ballot].concat()),
         (24, [&[11][..], &slot, &[1, 0, 0, 0, b'k'], &ballot].concat()),
-        (25, [&[0][..], &ballot, &[9, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0]].concat()),
+        (
+            25,
+            [&[0][..], &ballot, &[9, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0], &[0; 16], &[10, 0, 0]]
+                .concat(),
+        ),
     ];
     bodies.into_iter().map(|(kind, body)| [head(kind), body].concat()).collect()
 }

@@ -90,6 +90,12 @@ metrics! {
     Conflicts: Counter "synod_paxos_conflicts_total";
     /// Reads that a majority agreed on without a write.
     AgreedReads: Counter "synod_paxos_agreed_reads_total";
+    /// Commands answered from the own record after one question for all reads of a turn.
+    ConfirmedReads: Counter "synod_paxos_confirmed_reads_total";
+    /// Commands that waited for such a question and were agreed on nevertheless.
+    UnconfirmedReads: Counter "synod_paxos_unconfirmed_reads_total";
+    /// Those questions.
+    Confirms: Counter "synod_paxos_confirms_total";
     /// Undecided records that were finished before going on.
     Finished: Counter "synod_paxos_finished_entries_total";
     /// Round trips to peers that proposals and reads took.

@@ -81,6 +81,8 @@ pub struct InfoSource {
     pub proposals_classic: u64,
     /// Reads answered after asking a majority.
     pub reads_agreed: u64,
+    /// Reads answered after one question for all reads of a turn.
+    pub reads_confirmed: u64,
     /// Undecided entries that were finished for another.
     pub finishes: u64,
     /// Requests that ended in their deadline.
@@ -290,6 +292,7 @@ fn synod_section(source: &InfoSource, out: &mut Lines<'_>) {
         ("proposals_fast", source.proposals_fast),
         ("proposals_classic", source.proposals_classic),
         ("reads_agreed", source.reads_agreed),
+        ("reads_confirmed", source.reads_confirmed),
         ("finishes", source.finishes),
         ("forwards", source.forwards),
         ("request_deadlines", source.deadlines),

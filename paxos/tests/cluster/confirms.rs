@@ -89,6 +89,9 @@ struct Batch {
     answered: MemberSet,
 }
 
+/// Confirms that are out at a time.
+const OUT_MAX: usize = 3;
+
 /// What an asker remembers.
 #[derive(Clone, Debug, Default)]
 pub struct Asker {
@@ -105,14 +108,15 @@ pub struct Asker {
     need: [Ballot; KEYS],
     /// Reads that came after the last Confirm left.
     waiting: Vec<usize>,
-    batch: Option<Batch>,
+    /// Confirms that are out, in their order. An answer to one is an answer to those before it, too, as if their reads had waited for it.
+    out: VecDeque<Batch>,
     confirms: u32,
 }
 
 impl Asker {
     /// Whether a read of the key waits here.
     pub fn reads(&self, key: usize) -> bool {
-        self.waiting.contains(&key) || self.batch.as_ref().is_some_and(|batch| batch.keys.contains(&key))
+        self.waiting.contains(&key) || self.out.iter().any(|batch| batch.keys.contains(&key))
     }
 
     /// The own record of a key was a tombstone that all members have agreed to drop.
@@ -290,16 +294,16 @@ impl World<'_> {
             None => self.counts.overflows += 1,
         }
         let asker = &mut self.host(me).asker;
-        let Some(batch) = asker.batch.as_mut().filter(|batch| abreast && (batch.id == id || any_answer))
-        else {
-            return Ok(());
-        };
-        batch.answered.insert(from);
-        if batch.answered.count() < wanted {
-            return Ok(());
+        for batch in asker.out.iter_mut().filter(|batch| abreast && (batch.id <= id || any_answer)) {
+            batch.answered.insert(from);
         }
-        let Some(batch) = asker.batch.take() else { return Ok(()) };
-        batch.keys.into_iter().try_for_each(|key| self.serve(me, key, batch.answered))
+        loop {
+            let asker = &mut self.host(me).asker;
+            let Some(batch) = asker.out.pop_front_if(|batch| batch.answered.count() >= wanted) else {
+                return Ok(());
+            };
+            batch.keys.into_iter().try_for_each(|key| self.serve(me, key, batch.answered))?;
+        }
     }
 
     /// How many others must confirm.
@@ -355,22 +359,25 @@ impl World<'_> {
         if abreast + 1 < self.hosts.len() && self.random.percent(30) {
             self.compare(me);
         }
-        if self.peek(me).asker.batch.is_some() && self.random.percent(6) {
+        if !self.peek(me).asker.out.is_empty() && self.random.percent(6) {
             return self.end_batch(me);
         }
         self.ask_confirm(me);
         Ok(())
     }
 
-    /// Sends the Confirm that is out again, or one for what waits.
+    /// Sends one of the Confirms that are out again, or one for what waits.
     pub(super) fn ask_confirm(&mut self, me: Member) {
         let asker = &mut self.host(me).asker;
-        if asker.batch.is_none() && !asker.waiting.is_empty() {
+        let new = asker.out.len() < OUT_MAX && !asker.waiting.is_empty();
+        if new {
             asker.confirms += 1;
             let (id, keys) = (asker.confirms, std::mem::take(&mut asker.waiting));
-            asker.batch = Some(Batch { id, keys, answered: MemberSet::EMPTY });
+            asker.out.push_back(Batch { id, keys, answered: MemberSet::EMPTY });
         }
-        let Some(id) = self.peek(me).asker.batch.as_ref().map(|batch| batch.id) else { return };
+        let out: Vec<u32> = asker.out.iter().map(|batch| batch.id).collect();
+        let Some(last) = out.last().copied() else { return };
+        let id = if new { last } else { out[self.random.below(out.len())] };
         for to in self.others(me) {
             if let Some(place) = self.peek(me).asker.place(to) {
                 self.say(me, to, Body::Confirm { id, place });
@@ -393,7 +400,7 @@ impl World<'_> {
     /// Names a set of keys, under a number of its own.
     pub(super) fn subscribe(&mut self, me: Member, keys: u8) {
         let (changed, former) = (self.is(Fault::KeysChanged), self.is(Fault::FormerStartAnswers));
-        let start = self.peek(me).start();
+        let (start, grants) = (self.peek(me).start(), self.plan.grants);
         let asker = &mut self.host(me).asker;
         if changed && asker.keys != 0 {
             asker.keys = keys;
@@ -402,6 +409,10 @@ impl World<'_> {
         }
         asker.base = if former { 0 } else { start * OF_ONE_START };
         asker.keys = keys;
+        if !grants {
+            // As an asker that has noted as many as it may: comparisons show again what is needed. A grant would be void then.
+            asker.need = [Ballot::ZERO; KEYS];
+        }
         self.others(me).into_iter().for_each(|member| self.host(me).asker.begin_anew(member));
         self.compare(me);
     }
@@ -414,15 +425,17 @@ impl World<'_> {
         }
     }
 
-    /// The question was not answered in time.
+    /// The oldest question was not answered in time.
     fn end_batch(&mut self, me: Member) -> Verdict {
-        let keys = self.host(me).asker.batch.take().map_or(Vec::new(), |batch| batch.keys);
+        let keys = self.host(me).asker.out.pop_front().map_or(Vec::new(), |batch| batch.keys);
         keys.into_iter().try_for_each(|key| self.agree(me, key))
     }
 
     /// Whatever waits for a Confirm is agreed.
     pub(super) fn end_confirmed_reads(&mut self, me: Member) -> Verdict {
-        self.end_batch(me)?;
+        while !self.peek(me).asker.out.is_empty() {
+            self.end_batch(me)?;
+        }
         let keys = std::mem::take(&mut self.host(me).asker.waiting);
         keys.into_iter().try_for_each(|key| self.agree(me, key))
     }
@@ -432,7 +445,7 @@ impl World<'_> {
         self.members.all().for_each(|member| self.host(me).asker.begin_anew(member));
         let asker = &mut self.host(me).asker;
         let mut keys = std::mem::take(&mut asker.waiting);
-        keys.extend(asker.batch.take().map_or(Vec::new(), |batch| batch.keys));
+        keys.extend(asker.out.drain(..).flat_map(|batch| batch.keys));
         keys.into_iter().try_for_each(|key| self.note(me, key, Event::ReadDropped))
     }
 }

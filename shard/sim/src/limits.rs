@@ -98,6 +98,9 @@ pub const SHADOW_TURNS_MAX: u32 = 10_000;
 /// Records of one slot that are compared at the end, at most: more than a run has keys.
 pub const SLOT_RECORDS_MAX: usize = 4_096;
 
+/// Votes that a core remembers for another one where they are to be too few: as in `paxos/tests/cluster`.
+pub const COUNTED_RING: usize = 3;
+
 /// Old messages kept for replay.
 pub const REPLAY_KEPT: usize = 128;
 

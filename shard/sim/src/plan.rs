@@ -92,6 +92,8 @@ pub enum Routes {
     Liveness,
     /// Each host has a view of its own, which changes at any time.
     Torn,
+    /// Each host takes itself for preferred, for the whole run: what others write to its keys is all foreign to it.
+    Own,
 }
 
 /// Classes of the narrow plan that two seeds of five have, in the order in which they are drawn.
@@ -114,6 +116,9 @@ const HARMLESS: [Class; 10] = [
 
 /// One in so many seeds asks about the keyspace, and one in so many about many keys at once.
 const WIDE_ONE_IN: u64 = 4;
+
+/// One in so many seeds has hosts that all take themselves for preferred.
+const OWN_ONE_IN: u64 = 4;
 
 /// One in so many seeds has none but those: what a healthy cluster does, mostly the fast path, is worth a look as well.
 const CALM_ONE_IN: u64 = 16;
@@ -250,6 +255,10 @@ impl Plan {
         for class in [Class::Surveys, Class::ManyKeys] {
             let drawn = rng.below(WIDE_ONE_IN) == 0;
             self.classes.draw(class, drawn);
+        }
+        // Drawn last, for the same reason.
+        if rng.below(OWN_ONE_IN) == 0 {
+            self.routes = Routes::Own;
         }
     }
 

@@ -416,11 +416,11 @@ impl<D: Disk> Shard<D> {
             return;
         }
         for (key, stamp, _) in found {
-            let fingerprint = self.store.fingerprint(&key);
+            let reference = self.store.key_ref(slot, &key);
             // What the log does not take now is taken by a later sweep.
             let Ok(lsn) = self.store.remove(slot, &key, stamp) else { continue };
-            self.removing.insert(fingerprint);
-            self.waiting.push_back(Waiting { lsn, change: Change::Removal(fingerprint) });
+            self.removing.insert(reference.1);
+            self.waiting.push_back(Waiting { lsn, change: Change::Removal(reference, ballot_of(stamp)) });
             self.metrics.tombstones_dropped += 1;
         }
     }

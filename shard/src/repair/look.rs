@@ -27,7 +27,7 @@ pub(super) enum Look {
     /// Differences are given time to go away by themselves.
     Waiting { at: Nanos, differing: BTreeMap<u16, MemberSet> },
     /// The slots that differed are asked for again.
-    Second { until: Nanos, asked: BTreeMap<u64, Member>, differing: BTreeMap<u16, MemberSet> },
+    Second { until: Nanos, asked: BTreeMap<u64, (Member, Vec<u16>)>, differing: BTreeMap<u16, MemberSet> },
     /// Differing slots are gone through; when that is over one looks again.
     Working,
 }
@@ -97,6 +97,7 @@ impl<D: Disk> Shard<D> {
             self.repair.lacking = true;
             return self.rest(now);
         }
+        self.name_slots(turn, &voters);
         let (first, last) = self.config.slots();
         let mut asked = BTreeMap::new();
         for start in (first..=last).step_by(usize::from(RANGE_SLOTS_MAX)) {
@@ -111,14 +112,15 @@ impl<D: Disk> Shard<D> {
     }
 
     /// The sums of a range, or None where they are the same as here.
+    /// `counts`: what is the same is abreast ([`crate::abreast`]).
     pub(super) fn on_range(
         &mut self,
         turn: &mut Turn<'_, D>,
-        from: Member,
-        id: u64,
+        (from, id): (Member, u64),
+        counts: bool,
         sums: Option<Vec<u128>>,
     ) {
-        let store = &self.store;
+        let (store, abreast) = (&self.store, &mut self.abreast);
         let Look::First { asked, differing, .. } = &mut self.repair.look else { return };
         let Some((member, first)) = asked.get(&id).copied() else { return };
         if member != from {
@@ -132,13 +134,22 @@ impl<D: Disk> Shard<D> {
                 for (slot, sum) in (first..=last).zip(sums) {
                     if store.slot_summary(slot).sum == sum || planted(136) {
                         coming.note_level(slot, from);
+                        if counts {
+                            abreast.note_level(from, slot, slot);
+                        }
                     } else {
                         differing.entry(slot).or_default().insert(from);
                     }
                 }
             }
-            None if coming.takes_over() => (first..=last).for_each(|slot| coming.note_level(slot, from)),
-            None => {}
+            None => {
+                if coming.takes_over() {
+                    (first..=last).for_each(|slot| coming.note_level(slot, from));
+                }
+                if counts {
+                    abreast.note_level(from, first, last);
+                }
+            }
         }
         if asked.is_empty() {
             self.end_first_look(turn);
@@ -170,7 +181,8 @@ impl<D: Disk> Shard<D> {
             let slots = differing.iter().filter(|(_, members)| members.contains(member));
             let sums: Vec<_> = slots.map(|(slot, _)| (*slot, self.store.slot_summary(*slot).sum)).collect();
             if !sums.is_empty() {
-                asked.insert(self.ask_repair(turn, member, RepairAsked::Slots(sums)), member);
+                let slots = sums.iter().map(|(slot, _)| *slot).collect();
+                asked.insert(self.ask_repair(turn, member, RepairAsked::Slots(sums)), (member, slots));
             }
         }
         let until = turn.clock.now + if asked.is_empty() { 0 } else { REPAIR_ANSWER_NS };
@@ -178,13 +190,23 @@ impl<D: Disk> Shard<D> {
     }
 
     /// The slots that still differ.
-    pub(super) fn on_differ(&mut self, turn: &mut Turn<'_, D>, from: Member, id: u64, slots: &[u16]) {
+    /// `counts`: the others are abreast.
+    pub(super) fn on_differ(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        (from, id): (Member, u64),
+        counts: bool,
+        slots: &[u16],
+    ) {
         let (first, last) = self.config.slots();
         let Look::Second { asked, differing, .. } = &mut self.repair.look else { return };
-        if asked.get(&id) != Some(&from) {
+        if asked.get(&id).is_none_or(|(member, _)| *member != from) {
             return;
         }
-        asked.remove(&id);
+        let (_, about) = asked.remove(&id).unwrap_or_default();
+        for slot in about.into_iter().filter(|slot| counts && slots.binary_search(slot).is_err()) {
+            self.abreast.note_level(from, slot, slot);
+        }
         for slot in slots.iter().filter(|slot| (first..=last).contains(*slot)) {
             differing.entry(*slot).or_default().insert(from);
         }

@@ -35,7 +35,7 @@ use self::tail::Tails;
 use crate::core::{Shard, Status};
 use crate::limits::{REPAIR_BUSY_COMMANDS, REPAIR_BUSY_NS};
 use crate::turn::Turn;
-use crate::wire::{PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender};
+use crate::wire::{Counted, PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender};
 
 pub(crate) use self::copy::Settle;
 pub(crate) use self::dropping::DroppingRead;
@@ -277,10 +277,17 @@ impl<D: Disk> Shard<D> {
     fn say_repair(&mut self, turn: &mut Turn<'_, D>, to: Member, id: u64, said: RepairSaid<'_>) {
         let (sender, floor, round) = (self.sender(), self.floor, self.round);
         let settled_below = self.own_settled_below();
+        let counted = match said {
+            // What these say was read from the directory in this very step.
+            RepairSaid::Same | RepairSaid::Sums(_) | RepairSaid::Differ(_) | RepairSaid::Listed { .. } => {
+                self.abreast.counted(to)
+            }
+            _ => Counted::default(),
+        };
         let busy = self.repair.load.here_until > turn.clock.now;
         self.metrics.messages_out += 1;
         turn.effects.message(to, |out| {
-            PeerMessage::RepairAnswer(RepairAnswer { id, busy, floor, round, settled_below, said })
+            PeerMessage::RepairAnswer(RepairAnswer { id, busy, floor, round, settled_below, counted, said })
                 .encode(sender, out);
         });
     }
@@ -305,11 +312,12 @@ impl<D: Disk> Shard<D> {
         }
         self.note_bounds(answer.floor, answer.round);
         self.take_watermark(from, theirs.incarnation, answer.settled_below);
+        let counts = self.abreast.on_counted(from, theirs.incarnation, answer.counted);
         match answer.said {
             RepairSaid::Epoch => {}
-            RepairSaid::Same => self.on_range(turn, from, answer.id, None),
-            RepairSaid::Sums(sums) => self.on_range(turn, from, answer.id, Some(sums)),
-            RepairSaid::Differ(slots) => self.on_differ(turn, from, answer.id, &slots),
+            RepairSaid::Same => self.on_range(turn, (from, answer.id), counts, None),
+            RepairSaid::Sums(sums) => self.on_range(turn, (from, answer.id), counts, Some(sums)),
+            RepairSaid::Differ(slots) => self.on_differ(turn, (from, answer.id), counts, &slots),
             RepairSaid::Listed { entries, more } => self.on_listed(turn, from, answer.id, entries, more),
             RepairSaid::Copies { taken, records } => {
                 self.on_copies(turn, answer.id, usize::from(taken), &records);

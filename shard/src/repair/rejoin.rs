@@ -188,6 +188,7 @@ impl<D: Disk> Shard<D> {
         self.former = Some(handed_over).filter(|former| !former.travelling.is_empty());
         self.forwards = Forwards::default();
         self.repair = Repair::new(self.config.repair);
+        self.abreast.begin(incarnation);
         self.note_start();
         self.greet(turn);
         self.look_soon(turn.clock.now);

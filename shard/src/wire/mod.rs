@@ -18,11 +18,14 @@ use crate::held::{Bytes, Held};
 use crate::limits::SLOTS;
 use crate::record::CommandId;
 
+/// What confirms many reads at once.
+pub use self::abreast::{Confirm, Confirmed, Counted, Name};
 /// What is said about many keys at once.
 pub use self::keyspace::{SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQuery, SlotSaid};
 /// What replicas say to become equal.
 pub use self::repair::{Copied, Listed, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Wanted, Watermark};
 
+mod abreast;
 mod keyspace;
 mod repair;
 
@@ -73,6 +76,12 @@ pub enum PeerMessage<'a> {
     RepairAsk(RepairAsk),
     /// The answer to a RepairAsk.
     RepairAnswer(RepairAnswer<'a>),
+    /// The sender has votes counted for the slots that it is preferred for.
+    Name(Name),
+    /// Asks what was counted.
+    Confirm(Confirm),
+    /// The answer to a Confirm.
+    Confirmed(Confirmed),
 }
 
 /// What every message says of its sender.
@@ -119,6 +128,9 @@ const HELLO: u8 = 22;
 const HAND_OVER: u8 = 23;
 const REPAIR_ASK: u8 = 24;
 const REPAIR_ANSWER: u8 = 25;
+const NAME: u8 = 26;
+const CONFIRM: u8 = 27;
+const CONFIRMED: u8 = 28;
 
 impl<'a> PeerMessage<'a> {
     /// Appends the encoding.
@@ -174,6 +186,18 @@ impl<'a> PeerMessage<'a> {
                 head(out, REPAIR_ANSWER);
                 answer.encode(out);
             }
+            PeerMessage::Name(name) => {
+                head(out, NAME);
+                name.encode(out);
+            }
+            PeerMessage::Confirm(confirm) => {
+                head(out, CONFIRM);
+                confirm.encode(out);
+            }
+            PeerMessage::Confirmed(confirmed) => {
+                head(out, CONFIRMED);
+                confirmed.encode(out);
+            }
         }
     }
 
@@ -214,6 +238,9 @@ impl<'a> PeerMessage<'a> {
             SLOT_ANSWER => PeerMessage::SlotAnswer(SlotAnswer::decode(reader)?),
             REPAIR_ASK => PeerMessage::RepairAsk(RepairAsk::decode(reader)?),
             REPAIR_ANSWER => PeerMessage::RepairAnswer(RepairAnswer::decode(reader)?),
+            NAME => PeerMessage::Name(Name::decode(reader)?),
+            CONFIRM => PeerMessage::Confirm(Confirm::decode(reader)?),
+            CONFIRMED => PeerMessage::Confirmed(Confirmed::decode(reader)?),
             _ => return Err(Malformed("peer message of an unknown type")),
         };
         Ok((sender, message))

@@ -5,6 +5,7 @@
 use bitcask::{Fingerprint, LogPlace};
 use paxos::{Ballot, MemberSet, Members};
 
+use super::abreast::{put_counted, take_counted, Counted};
 use super::bytes::{put_ballot, put_bytes, Malformed, Reader};
 use super::keyspace::{put_fingerprint, put_run, take_fingerprint, take_flag, take_run, take_slot, take_sum};
 use crate::limits::{
@@ -118,6 +119,9 @@ pub struct RepairAnswer<'a> {
     pub round: u64,
     /// Every travelling command of this start of the sender below this is settled.
     pub settled_below: u64,
+    /// What the sender had counted for the receiver when it read from its directory what it says here. Subscription 0: nothing was
+    /// read, or nothing is counted.
+    pub counted: Counted,
     /// The answer.
     pub said: RepairSaid<'a>,
 }
@@ -324,6 +328,7 @@ impl<'a> RepairAnswer<'a> {
         put_ballot(out, self.floor);
         out.extend_from_slice(&self.round.to_le_bytes());
         out.extend_from_slice(&self.settled_below.to_le_bytes());
+        put_counted(out, self.counted);
         match &self.said {
             RepairSaid::Same => out.push(SAME),
             RepairSaid::Epoch => out.push(EPOCH),
@@ -362,6 +367,7 @@ impl<'a> RepairAnswer<'a> {
         let id = reader.u64()?;
         let busy = take_flag(&mut reader)?;
         let (floor, round, settled_below) = (reader.ballot()?, reader.u64()?, reader.u64()?);
+        let counted = take_counted(&mut reader)?;
         let said = match reader.u8()? {
             SAME => {
                 reader.end()?;
@@ -410,7 +416,7 @@ impl<'a> RepairAnswer<'a> {
             CONSENT => RepairSaid::Consents(take_places(&mut reader)?),
             _ => return Err(reader.malformed()),
         };
-        Ok(RepairAnswer { id, busy, floor, round, settled_below, said })
+        Ok(RepairAnswer { id, busy, floor, round, settled_below, counted, said })
     }
 }
 

@@ -19,6 +19,9 @@ pub const SLOT_ANSWER: u8 = 21;
 pub const HELLO: u8 = 22;
 pub const REPAIR_ASK: u8 = 24;
 pub const REPAIR_ANSWER: u8 = 25;
+pub const NAME: u8 = 26;
+pub const CONFIRM: u8 = 27;
+pub const CONFIRMED: u8 = 28;
 
 pub struct Host {
     pub disk: SimDisk,
@@ -56,6 +59,8 @@ pub struct Cluster {
     pub repair: bool,
     /// How much a host that starts anew must lack to ask for tails.
     pub tail_records: u64,
+    /// Who is preferred for which slots, in the eyes of all hosts; empty: each host is, in its own.
+    pub routes: Vec<u8>,
     /// Whose messages take longer, and by how much.
     pub slow: Option<(usize, u64)>,
     messages: BTreeMap<(u64, u64), (usize, usize, Vec<u8>)>,
@@ -82,6 +87,7 @@ impl Cluster {
             loss: Box::new(|_, _, _| false),
             repair: false,
             tail_records: shard::limits::REPAIR_TAIL_RECORDS,
+            routes: Vec::new(),
             slow: None,
             messages: BTreeMap::new(),
             sent: 0,
@@ -107,6 +113,7 @@ impl Cluster {
             (config.learner, config.repair_tail_records) = (learner, tail_records);
         };
         self.hosts[host] = Host::empty(count as u8, host as u8, seed, &change);
+        self.set_routes_of(host);
         self.run_while(|cluster| !cluster.hosts[host].shard.is_ready());
         for peer in (0..count).filter(others) {
             self.hosts[peer].shard.set_learner(host as u8, learner);
@@ -130,6 +137,7 @@ impl Cluster {
         let config = Config::new((1..=count as u16).collect(), host as u8, 0, seed);
         *shard = Shard::new(config, options(), disk);
         *effects = Effects::new(count as u8);
+        self.set_routes_of(host);
         self.run_while(|cluster| !cluster.hosts[host].shard.is_ready());
         self.heal();
         self.pass(1);
@@ -146,9 +154,23 @@ impl Cluster {
             disk.kill();
             *shard = Shard::new(Config::new(hosts, host as u8, 0, seed), options(), disk);
             *effects = Effects::new(count as u8);
+            self.set_routes_of(host);
         }
         self.run_while(|cluster| cluster.hosts.iter().any(|host| !host.shard.is_ready()));
         self.heal();
+    }
+
+    /// From now on each host is preferred for an equal part of the slots.
+    pub fn spread(&mut self) {
+        self.routes = (0..self.hosts.len() as u8).collect();
+        (0..self.hosts.len()).for_each(|host| self.set_routes_of(host));
+    }
+
+    fn set_routes_of(&mut self, host: usize) {
+        if !self.routes.is_empty() {
+            let routes = self.routes.clone();
+            self.hosts[host].shard.set_routes(routes);
+        }
     }
 
     /// Every link is up.

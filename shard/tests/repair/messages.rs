@@ -4,7 +4,8 @@ use bitcask::{Fingerprint, LogPlace};
 use paxos::{Ballot, Member, MemberSet};
 use reactor::rng::Rng;
 use shard::wire::{
-    Copied, Listed, PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender, Wanted, Watermark,
+    Copied, Counted, Listed, PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender, Wanted,
+    Watermark,
 };
 
 const SENDER: Sender = Sender { epoch: 7, incarnation: 9 };
@@ -25,6 +26,7 @@ fn answer(said: RepairSaid<'static>) -> PeerMessage<'static> {
         floor: BALLOT,
         round: 11,
         settled_below: 77,
+        counted: Counted { subscription: 5, count: u64::MAX },
         said,
     })
 }

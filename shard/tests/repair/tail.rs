@@ -234,6 +234,7 @@ fn answers_of_before_and_such_as_lead_nowhere() {
                         floor,
                         round: 0,
                         settled_below: 0,
+                        counted: shard::wire::Counted::default(),
                         said,
                     };
                     let mut bytes = Vec::new();

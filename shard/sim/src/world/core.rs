@@ -13,7 +13,7 @@ use super::host::HostClock;
 use super::losses::Loss;
 use super::streams::{self, Socket};
 use super::{Event, Phase, Place, World};
-use crate::limits::{TURN_NS, UPKEEP_NS};
+use crate::limits::{COUNTED_RING, TURN_NS, UPKEEP_NS};
 use crate::plan::{Plan, Transport};
 use crate::story::describe;
 use crate::violation::{invariant, Checked, Violation};
@@ -194,6 +194,10 @@ pub(super) fn new_shard(
     // Few keys are lacked in a run: in every other start the tails of the peers' logs come first, however few.
     if seed.is_multiple_of(2) {
         config.repair_tail_records = 0;
+    }
+    // Few votes are counted in a run: in every third start so few are remembered that they do not suffice.
+    if seed.is_multiple_of(3) {
+        config.counted_ring = COUNTED_RING;
     }
     Shard::new(config, store_options(core, plan), disk)
 }

@@ -345,6 +345,13 @@ impl World {
                 ("disk reads", m.disk_reads),
                 ("messages refused", m.messages_refused),
                 ("slots merged by surveys", m.slots_merged),
+                ("reads confirmed", m.confirmed_commands),
+                ("absent keys confirmed", m.confirmed_absent),
+                ("reads not confirmed", m.unconfirmed_commands),
+                ("confirms late", m.confirms_late),
+                ("votes of others told", m.votes_told),
+                ("more counted than is remembered", m.counts_lost),
+                ("confirms of before", m.confirms_strange),
             ]);
         }
         for (label, count) in sums {
