@@ -120,6 +120,9 @@ const WIDE_ONE_IN: u64 = 4;
 /// One in so many seeds has hosts that all take themselves for preferred.
 const OWN_ONE_IN: u64 = 4;
 
+/// Messages that are lost there at least, per million, where there are faults.
+const OWN_LOSS_MIN: u32 = 50_000;
+
 /// One in so many seeds has none but those: what a healthy cluster does, mostly the fast path, is worth a look as well.
 const CALM_ONE_IN: u64 = 16;
 
@@ -258,7 +261,19 @@ impl Plan {
         }
         // Drawn last, for the same reason.
         if rng.below(OWN_ONE_IN) == 0 {
-            self.routes = Routes::Own;
+            self.be_their_own(rng);
+        }
+    }
+
+    /// Has each host take itself for preferred. What it reads is at hand, and it misses some of what the others write: else reads that are
+    /// confirmed show nothing that others would not.
+    fn be_their_own(&mut self, rng: &mut Rng) {
+        self.routes = Routes::Own;
+        self.cache_bytes = self.cache_bytes.max(1 << 20);
+        let loss = OWN_LOSS_MIN + rng.below(100_000) as u32;
+        if self.has_faults() {
+            self.weather.loss = self.weather.loss.max(loss);
+            self.classes.draw(Class::Loss, true);
         }
     }
 
