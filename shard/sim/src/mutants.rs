@@ -115,6 +115,7 @@ pub const ALL: &[Mutant] = &[
     mutant(179, "what was read before the two began to be abreast makes slots abreast"),
     mutant(180, "votes are counted before they are durable"),
     mutant(181, "a learner confirms"),
+    mutant(182, "what a peer lists as newer is not noted, and the slot counts as abreast"),
     mutant(201, "the log reports a frame as durable when its write starts"),
     mutant(202, "the log does not sync its writes"),
     mutant(203, "a failed write of the log is taken for done"),

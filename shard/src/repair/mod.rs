@@ -318,7 +318,10 @@ impl<D: Disk> Shard<D> {
             RepairSaid::Same => self.on_range(turn, (from, answer.id), counts, None),
             RepairSaid::Sums(sums) => self.on_range(turn, (from, answer.id), counts, Some(sums)),
             RepairSaid::Differ(slots) => self.on_differ(turn, (from, answer.id), counts, &slots),
-            RepairSaid::Listed { entries, more } => self.on_listed(turn, from, answer.id, entries, more),
+            RepairSaid::Listed { entries, more } => {
+                let counted = counts.then_some(answer.counted.subscription);
+                self.on_listed(turn, (from, answer.id), counted, entries, more);
+            }
             RepairSaid::Copies { taken, records } => {
                 self.on_copies(turn, answer.id, usize::from(taken), &records);
             }

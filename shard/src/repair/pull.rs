@@ -235,12 +235,12 @@ impl<D: Disk> Shard<D> {
         true
     }
 
-    /// A page of a peer's list.
+    /// A page of a peer's list. `counted`: the subscription under which it was read, if that says anything ([`crate::abreast`]).
     pub(super) fn on_listed(
         &mut self,
         turn: &mut Turn<'_, D>,
-        from: Member,
-        id: u64,
+        (from, id): (Member, u64),
+        counted: Option<u64>,
         entries: Vec<Listed>,
         more: bool,
     ) {
@@ -253,7 +253,16 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_refused += 1;
             return;
         }
+        let newer = |listed: &Listed| {
+            let own = self.store.info_as((slot, listed.fingerprint)).entry;
+            let own = own.map_or(Ballot::ZERO, |own| ballot_of(own.stamp));
+            (listed.ballot > own).then_some((listed.fingerprint, listed.ballot))
+        };
+        let noted = counted.filter(|_| self.abreast.note_listed(slot, entries.iter().filter_map(newer)));
         lister.take(entries, more);
+        if lister.note(noted) {
+            self.abreast.note_level(from, slot, slot);
+        }
         job.note(turn.clock.now);
         self.go_on_pulling(turn, slot);
         self.pull(turn);

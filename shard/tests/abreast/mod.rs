@@ -35,10 +35,10 @@ fn get_abreast(cluster: &mut Cluster) {
 
 fn is_abreast(cluster: &Cluster) -> bool {
     let hosts = cluster.hosts.len();
-    let each = 16_384 / hosts as u32;
+    let first = |host: usize| (host * 16_384).div_ceil(hosts) as u32;
     (0..hosts).all(|host| {
-        let shard = &cluster.hosts[host].shard;
-        (0..hosts).filter(|peer| *peer != host).all(|peer| shard.slots_abreast(peer as u8) >= each)
+        let (shard, own) = (&cluster.hosts[host].shard, first(host + 1) - first(host));
+        (0..hosts).filter(|peer| *peer != host).all(|peer| shard.slots_abreast(peer as u8) >= own)
     })
 }
 

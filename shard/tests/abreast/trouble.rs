@@ -1,6 +1,7 @@
 //! Others that write, restart, forget or are silent: reads stay right, and are confirmed again afterwards.
 
 use shard::reply::Reply;
+use shard::wire::{PeerMessage, RepairSaid};
 
 use super::{
     assert_all, cluster, cluster_with, confirmed, get_abreast, keys_of, read, sent, write, CONFIRM,
@@ -184,4 +185,43 @@ fn what_was_dropped_is_needed_no_more() {
     let before = cluster.hosts[0].shard.metrics().confirmed_absent;
     assert_all(&read(&mut cluster, 0, &keys), &Reply::Nil);
     assert_eq!(cluster.hosts[0].shard.metrics().confirmed_absent - before, 10);
+}
+
+/// Whether a message brings copies of records.
+fn brings_copies(bytes: &[u8]) -> bool {
+    match PeerMessage::decode(bytes) {
+        Ok((_, PeerMessage::RepairAnswer(answer))) => {
+            matches!(answer.said, RepairSaid::Copies { .. } | RepairSaid::Tail { .. })
+        }
+        _ => false,
+    }
+}
+
+/// A slot that is never the same, because what this host lacks does not reach it, is abreast by lists; what it lacks is agreed.
+#[test]
+fn slots_that_differ_are_abreast_by_lists() {
+    let mut cluster = Cluster::new(3, 90);
+    let tag = (0..).map(|n| format!("{{{n}}}")).find(|tag| shard::slot::slot(tag.as_bytes()) < 5_000);
+    let tag = tag.expect("a tag of a slot of host 0");
+    let names = |kind: &str, count: usize| -> Vec<Vec<u8>> {
+        (0..count).map(|number| format!("{tag}{kind}{number}").into_bytes()).collect()
+    };
+    let (both, lacked) = (names("both", 1_000), names("lacked", 20));
+    both.chunks(500).for_each(|keys| write(&mut cluster, 0, keys, b"old"));
+    cluster.loss = Box::new(|_, to, bytes| to == 0 && bytes[0] < 10);
+    write(&mut cluster, 1, &lacked, b"new");
+    write(&mut cluster, 1, &both[..20], b"new");
+    cluster.loss = Box::new(|_, to, bytes| to == 0 && brings_copies(bytes));
+    cluster.repair = true;
+    cluster.spread();
+    get_abreast(&mut cluster);
+    assert_ne!(cluster.sums(0), cluster.sums(1));
+    // The first reads bring them from the disk, and show a small cache that they are wanted.
+    (0..4).for_each(|_| drop(read(&mut cluster, 0, &both[980..])));
+    let before = confirmed(&cluster, 0);
+    assert_all(&read(&mut cluster, 0, &both[980..]), &Reply::bulk("old"));
+    assert_eq!(confirmed(&cluster, 0) - before, 20);
+    assert_all(&read(&mut cluster, 0, &lacked), &Reply::bulk("new"));
+    assert_all(&read(&mut cluster, 0, &both[..20]), &Reply::bulk("new"));
+    assert_eq!(confirmed(&cluster, 0) - before, 20);
 }
