@@ -198,14 +198,32 @@ impl Ledger {
         Err(Violation::new(invariant::REPLY_CHOSEN, detail))
     }
 
-    /// A client was shown the value of an appended key.
-    pub fn shown(&self, name: &[u8], value: &[u8]) -> Checked {
-        if self.chosen_text(name).starts_with(value) {
-            return Ok(());
+    /// A client was shown the value of a key, and had asked when this was the newest chosen ballot of it. Commands of one batch see what the ones
+    /// before them leave, which is chosen with all of it or not at all; so a value that is in no entry says nothing, unless it is appended to.
+    pub fn shown(&self, name: &[u8], value: &[u8], asked_at: Ballot) -> Checked {
+        let Some(key) = self.keys.get(name) else { return Ok(()) };
+        let stale = match key.appended {
+            true => value.len() < key.entries.get(&asked_at).map_or(0, |entry| entry.text().len()),
+            false => {
+                let shows = |entry: &Entry| entry.chosen && entry.text() == value;
+                key.entries.range(..asked_at).any(|(_, entry)| shows(entry))
+                    && !key.entries.range(asked_at..).any(|(_, entry)| entry.text() == value)
+            }
+        };
+        let what = format!("key {}: {} was shown", show(name), show(value));
+        if stale {
+            let detail = format!("{what}, and {asked_at} was chosen above it before that was asked");
+            return Err(Violation::new(invariant::NEWEST, detail));
         }
-        let detail =
-            format!("key {}: {} was shown, which is no part of what is chosen", show(name), show(value));
-        Err(Violation::new(invariant::REPLY_CHOSEN, detail))
+        if key.appended && !self.chosen_text(name).starts_with(value) {
+            return Err(Violation::new(invariant::REPLY_CHOSEN, format!("{what}, which is not chosen")));
+        }
+        Ok(())
+    }
+
+    /// The newest chosen ballot of a key.
+    pub fn newest_chosen(&self, name: &[u8]) -> Ballot {
+        self.keys.get(name).map_or(Ballot::ZERO, |key| key.newest_chosen)
     }
 
     /// The newest chosen value of an appended key: all its tokens in order.

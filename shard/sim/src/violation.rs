@@ -18,6 +18,8 @@ pub mod invariant {
     pub const EXTENDS: &str = "what follows a chosen entry extends it";
     /// A reply left for a write that is not chosen, or showed a value that is not.
     pub const REPLY_CHOSEN: &str = "a reply shows chosen entries only";
+    /// A read showed what was superseded before it was asked.
+    pub const NEWEST: &str = "a read shows the newest";
     /// A command was applied twice.
     pub const ONCE: &str = "a command is applied at most once";
     /// The history of a key is not linearizable.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use paxos::Member;
+use paxos::{Ballot, Member};
 use reactor::clock::{Nanos, MICROSECOND, MILLISECOND};
 use shard::command::Command;
 use shard::reply::Reply;
@@ -77,6 +77,8 @@ pub(super) struct Outstanding {
     pub scope: Scope,
     /// It reached the host.
     pub arrived: bool,
+    /// The newest that was chosen of its key when it was asked.
+    pub chosen: Ballot,
 }
 
 impl World {
@@ -146,7 +148,7 @@ impl World {
         let thread = client * PIPELINE_MAX as u32 + place;
         let operation = self.history.call(thread, &ask.key, ask.command.clone(), self.now);
         let deadline = self.now + self.work.between(30 * MILLISECOND, DEADLINE_MAX);
-        let arrival = self.client_delay();
+        let (arrival, chosen) = (self.client_delay(), self.ledger.newest_chosen(&ask.key));
         let request = self.open_request(Outstanding {
             at,
             slice: self.ledger.slice_of(&ask.key),
@@ -155,6 +157,7 @@ impl World {
             command,
             scope: None,
             arrived: false,
+            chosen,
         });
         self.clients[client as usize].waits_for.insert(request);
         self.schedule(self.now + arrival, Event::Ask { request });
@@ -207,22 +210,36 @@ impl World {
         };
         match outstanding.asker {
             Asker::Client { client, ask, operation } => {
-                self.check_claim(&ask, &reply)?;
+                self.check_claim(&ask, outstanding.chosen, &reply)?;
                 self.note_part(request, &reply)?;
                 self.settle(client, request, &ask, operation, &reply)
             }
-            Asker::LastRead { key, operation } => self.on_last_read(place.host, key, operation, reply),
+            Asker::LastRead { key, operation } => {
+                self.on_last_read(place.host, key, (operation, outstanding.chosen), reply)
+            }
             Asker::Survey { client, asked } => self.on_survey(place.core, request, client, *asked, &reply),
         }
     }
 
-    fn check_claim(&self, ask: &Ask, reply: &Reply) -> Checked {
-        if self.workload.kind_of(&ask.key) != Kind::Appended {
-            return Ok(());
+    /// `chosen`: the newest that was chosen of the key when it was asked.
+    fn check_claim(&self, ask: &Ask, chosen: Ballot, reply: &Reply) -> Checked {
+        let kind = self.workload.kind_of(&ask.key);
+        let Told::Reply(told, _) = ask.told(reply) else { return Ok(()) };
+        match (&ask.command, &told) {
+            (history::Command::Append(token), history::Reply::Int(_)) if kind == Kind::Appended => {
+                self.ledger.appended(&ask.key, token)
+            }
+            (history::Command::Get, told) => self.check_shown(&ask.key, told, chosen),
+            _ => Ok(()),
         }
-        match (&ask.command, reply) {
-            (history::Command::Append(token), Reply::Int(_)) => self.ledger.appended(&ask.key, token),
-            (history::Command::Get, Reply::Bulk(value)) => self.ledger.shown(&ask.key, value),
+    }
+
+    pub(super) fn check_shown(&self, key: &[u8], told: &history::Reply, chosen: Ballot) -> Checked {
+        match (told, self.workload.kind_of(key)) {
+            // Its values come again.
+            (_, Kind::Counter) => Ok(()),
+            (history::Reply::Value(value), _) => self.ledger.shown(key, value, chosen),
+            (history::Reply::Nil, Kind::Appended) => self.ledger.shown(key, b"", chosen),
             _ => Ok(()),
         }
     }

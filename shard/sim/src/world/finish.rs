@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use paxos::Member;
+use paxos::{Ballot, Member};
 use reactor::clock::{Nanos, MICROSECOND};
 use shard::command::{Command, Limits};
 use shard::reply::Reply;
@@ -144,6 +144,7 @@ impl World {
                     command,
                     scope: None,
                     arrived: false,
+                    chosen: self.ledger.newest_chosen(&key),
                 });
                 self.schedule(at, Event::Ask { request });
             }
@@ -155,7 +156,7 @@ impl World {
         &mut self,
         host: Member,
         key: Vec<u8>,
-        id: OperationId,
+        (id, chosen): (OperationId, Ballot),
         reply: Reply,
     ) -> Checked {
         let told = match &reply {
@@ -166,6 +167,7 @@ impl World {
                 return Err(Violation::new(invariant::CONVERGES, detail));
             }
         };
+        self.check_shown(&key, &told, chosen)?;
         self.history.replied(id, self.now, told, None);
         self.last_reads.entry(key).or_default().push(reply);
         if self.outstanding.is_empty() {

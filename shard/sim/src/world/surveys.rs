@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use paxos::Ballot;
 use reactor::clock::{Nanos, MILLISECOND};
 use shard::command::{Command, Limits};
 use shard::reply::Reply;
@@ -59,7 +60,8 @@ impl World {
         let command = Command::parse(&args, &Limits::default()).expect("a query has its words");
         let asked = Box::new(Asked { query, since: self.now });
         let asker = Asker::Survey { client, asked };
-        self.open_request(Outstanding { at, slice, asker, deadline, command, scope, arrived: false })
+        let (arrived, chosen) = (false, Ballot::ZERO);
+        self.open_request(Outstanding { at, slice, asker, deadline, command, scope, arrived, chosen })
     }
 
     fn draw_query(&mut self, client: u32, slice: u16) -> Query {
