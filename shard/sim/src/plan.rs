@@ -120,6 +120,11 @@ const WIDE_ONE_IN: u64 = 4;
 /// One in so many seeds has hosts that all take themselves for preferred.
 const OWN_ONE_IN: u64 = 4;
 
+/// In half of those so many clients at least crowd one or two keys, in half of these mostly to read them, for so many operations together: what is wrong with who asks whom shows only
+/// where a write ends while the answer to a question is on its way.
+const CROWD_MIN: u32 = 5;
+const CROWD_OPERATIONS: u32 = 400;
+
 /// Messages that are lost there at least, per million, where there are faults.
 const OWN_LOSS_MIN: u32 = 50_000;
 
@@ -164,6 +169,8 @@ pub struct Plan {
     pub clients: u32,
     /// Operations of each.
     pub operations: u32,
+    /// Most commands only read.
+    pub reads: bool,
     /// Places for keys; each is taken by one key after the other.
     pub keys: usize,
     /// How hosts reach each other.
@@ -275,6 +282,12 @@ impl Plan {
             self.weather.loss = self.weather.loss.max(loss);
             self.classes.draw(Class::Loss, true);
         }
+        let (crowded, keys, reads) = (rng.coin(), rng.between(1, 2) as usize, rng.coin());
+        if crowded {
+            (self.keys, self.think, self.reads) = (keys, 0, reads);
+            self.clients = self.clients.max(CROWD_MIN);
+            self.operations = CROWD_OPERATIONS / self.clients;
+        }
     }
 
     /// Switches a class off.
@@ -310,6 +323,7 @@ impl Plan {
             cores: 1,
             clients,
             operations: 150 / clients,
+            reads: false,
             keys: rng.between(2, 8) as usize,
             transport,
             weather: Weather::draw(rng),

@@ -71,6 +71,9 @@ const KINDS: [Kind; 8] = [
     Kind::Expiring,
 ];
 
+/// The side of the die that reads, whatever the kind.
+const READS: u64 = 7;
+
 /// What makes a command differ from its plain form in the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -124,12 +127,14 @@ pub struct Workload {
     rng: Rng,
     places: Vec<Place>,
     hot: bool,
+    /// Three commands of four, and a share of the others, only read.
+    reads: bool,
     unique: u64,
 }
 
 impl Workload {
-    /// Keys for a run, and behind them so many for commands of many keys.
-    pub fn new(mut rng: Rng, keys: usize, grouped: usize) -> Workload {
+    /// Keys for a run, and behind them so many for commands of many keys. `reads`: most commands read.
+    pub fn new(mut rng: Rng, keys: usize, grouped: usize, reads: bool) -> Workload {
         let first = rng.below(KINDS.len() as u64) as usize;
         let kind = |index: usize| match index {
             0 => Kind::Appended,
@@ -145,7 +150,7 @@ impl Workload {
             version: 0,
         };
         let hot = rng.coin();
-        Workload { places: (0..keys + grouped).map(place).collect(), hot, unique: 0, rng }
+        Workload { places: (0..keys + grouped).map(place).collect(), hot, reads, unique: 0, rng }
     }
 
     /// The keys that are there at first, and whether they are appended to only.
@@ -197,7 +202,8 @@ impl Workload {
     fn draw(&mut self, client: u32, place: usize) -> (Command, Form) {
         let unique = self.token(client);
         let Place { kind, version, ref seen, .. } = self.places[place];
-        let (seen, die) = (seen.clone(), self.rng.below(8));
+        let seen = seen.clone();
+        let die = if self.reads && self.rng.below(4) > 0 { READS } else { self.rng.below(8) };
         let plain = |command: Command| (command, Form::Plain);
         match (kind, die) {
             (Kind::Appended, 0..=4) => plain(Command::Append(unique)),

@@ -166,7 +166,7 @@ impl World {
         let members = Members::new(plan.hosts).expect("a plan has 3 or 5 hosts");
         let mut work = Stream::Work.rng(plan.seed);
         let grouped = if plan.classes.is_drawn(Class::ManyKeys) { GROUPED_PLACES } else { 0 };
-        let workload = Workload::new(work.fork(), plan.keys, grouped);
+        let workload = Workload::new(work.fork(), plan.keys, grouped, plan.reads);
         let mut ledger = Ledger::new(members, plan.cores);
         workload.keys().iter().for_each(|(key, appended)| ledger.watch(key, *appended));
         let count = usize::from(plan.hosts);
