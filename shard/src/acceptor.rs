@@ -49,6 +49,9 @@ impl<D: Disk> Shard<D> {
             PeerMessage::Name(name) => self.on_name(from, theirs, name),
             PeerMessage::Confirm(confirm) => self.on_confirm(turn, from, &confirm),
             PeerMessage::Confirmed(told) => self.on_confirmed(turn, from, theirs, &told),
+            PeerMessage::RangePrepare(asked) => self.on_range_prepare(turn, from, theirs, &asked),
+            PeerMessage::RangePromise(promise) => self.on_range_promise(from, theirs, &promise),
+            PeerMessage::RangeRefused(refused) => self.on_range_refused(from, refused),
         }
     }
 
@@ -96,9 +99,9 @@ impl<D: Disk> Shard<D> {
             Message::Prepare { ballot, .. }
             | Message::Accept { ballot, .. }
             | Message::Restamp { ballot, .. }
-                if self.is_barred(*ballot) =>
+                if self.is_barred(*ballot) || self.is_out_of_range(reference, *ballot) =>
             {
-                self.refuse_barred(turn, from, slot, key, *ballot);
+                self.refuse(turn, from, (slot, key), *ballot);
             }
             Message::Query { id, holds } if !self.places.contains_key(&reference.1) => {
                 self.answer_query(turn, from, reference, key, *id, *holds);
@@ -112,9 +115,9 @@ impl<D: Disk> Shard<D> {
         ballot.round <= self.bar
     }
 
-    /// Refuses what is barred, as if all up to there were promised.
-    fn refuse_barred(&mut self, turn: &mut Turn<'_, D>, to: Member, slot: u16, key: &[u8], ballot: Ballot) {
-        let promised = Ballot::new(self.bar, u32::MAX, u32::MAX);
+    /// Refuses what is barred, or below the promise for the slot, as if all up to there were promised.
+    fn refuse(&mut self, turn: &mut Turn<'_, D>, to: Member, (slot, key): (u16, &[u8]), ballot: Ballot) {
+        let promised = self.bound(slot);
         let [accepted, chosen_to] = [Ballot::ZERO; 2];
         let message = Message::Reject { ballot, promised, accepted, chosen_to, floor: self.floor };
         let sender = self.sender();

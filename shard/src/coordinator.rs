@@ -203,25 +203,18 @@ impl<D: Disk> Shard<D> {
 
     fn start_write(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         let (node, incarnation, fast_above) = (self.node, self.incarnation, self.fast_above);
+        let bound = self.bound(self.peek(id).slot());
         // After two conflicts phase 1 it is: the own record looks the newest from here, but a peer that cannot be outvoted holds
         // a newer one, and a batch that changes nothing would only be read, and met by it, again.
         let entity = self.entity(id);
-        let fresh = entity.instance.state().accepted.round > fast_above;
+        let accepted = entity.instance.state().accepted;
+        let bound = if planted(188) { Ballot::ZERO } else { bound };
+        let fresh = accepted.round > fast_above && accepted.succ() >= bound;
         if fresh && entity.collisions < CONFLICTS_MAX && entity.instance.can_fast(node, incarnation) {
-            let ballot = self.entity(id).instance.state().accepted.succ();
-            let base = self.entity(id).warm();
-            match self.run_batch(turn, id, base.as_ref().map(|(_, bytes)| bytes), ballot) {
-                Ran::Unchanged if planted(111) => return self.finish_batch(turn, id),
-                Ran::Unchanged => return self.start_read(turn, id),
-                Ran::Unreadable => return self.finish_batch(turn, id),
-                Ran::Changed(entry) => {
-                    // The ballot is not from the counter: the counter must not issue its round again to somebody else's loss.
-                    assert!(self.see_round(ballot.round), "the next round is no jump");
-                    self.metrics.fast_proposals += 1;
-                    self.propose(turn, id, entry);
-                }
-            }
-            return;
+            return self.start_from_own(turn, id, accepted.succ(), None);
+        }
+        if let Some(ballot) = self.granted_ballot(id) {
+            return self.start_from_own(turn, id, ballot, Some(ballot));
         }
         if let Err(reply) = self.admit(id, Kind::Promise, 0) {
             return self.refuse_batch(turn, id, &reply);
@@ -232,14 +225,44 @@ impl<D: Disk> Shard<D> {
         self.step(turn, id, |instance, floor, out| instance.prepare(ballot, floor, out));
     }
 
-    /// Proposes an entry, unless the log has no room for it: nothing has left yet, so nothing is written.
-    fn propose(&mut self, turn: &mut Turn<'_, D>, id: EntityId, entry: Held) {
+    /// Runs the batch on the own record, because phase 1 is done for the ballot, and proposes what comes of it. `granted`: it is the one that
+    /// was promised for the slot.
+    fn start_from_own(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        id: EntityId,
+        ballot: Ballot,
+        granted: Option<Ballot>,
+    ) {
+        let base = self.entity(id).warm();
+        match self.run_batch(turn, id, base.as_ref().map(|(_, bytes)| bytes), ballot) {
+            Ran::Unchanged if planted(111) => self.finish_batch(turn, id),
+            Ran::Unchanged => self.start_read(turn, id),
+            Ran::Unreadable => self.finish_batch(turn, id),
+            Ran::Changed(entry) => {
+                // The ballot is not from the counter: the counter must not issue its round again to somebody else's loss.
+                assert!(self.see_round(ballot.round), "the next round is no jump");
+                let with = u64::from(granted.is_some());
+                self.metrics.fast_proposals += 1 - with;
+                self.metrics.granted_proposals += with;
+                self.metrics.granted_absent += if base.is_none() { with } else { 0 };
+                self.propose(turn, id, entry, granted);
+            }
+        }
+    }
+
+    /// Proposes an entry, unless the log has no room for it: nothing has left yet, so nothing is written. `granted`: at the ballot that was
+    /// promised for the slot.
+    fn propose(&mut self, turn: &mut Turn<'_, D>, id: EntityId, entry: Held, granted: Option<Ballot>) {
         if let Err(reply) = entry.bytes().map_or(Ok(()), |bytes| self.admit_entry(id, bytes)) {
             return self.refuse_batch(turn, id, &reply);
         }
         self.begin(turn, id, Stage::Proposing, RESEND_NS);
         self.step(turn, id, |instance, floor, out| {
-            instance.propose(entry, floor, out);
+            match granted {
+                Some(ballot) => instance.propose_granted(ballot, entry, floor, out),
+                None => instance.propose(entry, floor, out),
+            };
         });
         if planted(106) && !self.peek(id).batch.is_empty() {
             self.finish_batch(turn, id);
@@ -262,6 +285,11 @@ impl<D: Disk> Shard<D> {
     /// Phase 1 is done.
     pub(crate) fn on_prepared(&mut self, turn: &mut Turn<'_, D>, id: EntityId, found: Option<Found<Held>>) {
         let ballot = self.entity(id).instance.current_ballot().expect("phase 1 ends at a ballot");
+        if ballot < self.bound(self.peek(id).slot()) && !planted(188) {
+            // More was promised for the slot meanwhile: that binds the own proposals too.
+            self.entity(id).instance.abandon();
+            return self.on_lost(turn, id, false);
+        }
         let bytes = found.as_ref().map(|found| found.entry.bytes().expect("loaded before phase 1").clone());
         self.drop_expired(turn, id);
         let settled = found.as_ref().is_none_or(|found| found.chosen);
@@ -277,7 +305,7 @@ impl<D: Disk> Shard<D> {
             // A majority holds nothing: what is here was never chosen, and gives way to a tombstone.
             Ran::Unchanged if bytes.is_none() && own => {
                 let entry = self.tombstone(ballot);
-                self.propose(turn, id, entry);
+                self.propose(turn, id, entry, None);
             }
             Ran::Unchanged if bytes.is_none() => self.finish_batch(turn, id),
             Ran::Unchanged => {
@@ -290,7 +318,7 @@ impl<D: Disk> Shard<D> {
                     instance.finish(floor, out);
                 });
             }
-            Ran::Changed(entry) => self.propose(turn, id, entry),
+            Ran::Changed(entry) => self.propose(turn, id, entry, None),
             Ran::Unreadable => self.finish_batch(turn, id),
         }
     }

@@ -22,6 +22,7 @@ use crate::held::Held;
 use crate::keyspace::Surveys;
 use crate::limits::{ROUND_JUMP_MAX, ROUND_MAX, STARTS_BITS};
 use crate::metrics::Metrics;
+use crate::ranges::Ranges;
 use crate::readers::Readers;
 use crate::record::Record;
 use crate::repair::Repair;
@@ -41,6 +42,8 @@ pub(crate) mod meta {
     pub const EPOCH: u8 = 3;
     /// Whether the core votes: one byte, [`LEARNER`] or [`VOTER`]. Without it, what the configuration says.
     pub const ROLE: u8 = 4;
+    /// The promises for whole ranges of slots: twenty bytes for each run.
+    pub const RANGES: u8 = 6;
     /// The round up to which the core votes for nothing, because a life of it before a loss may have promised that: eight bytes.
     pub const BAR: u8 = 5;
     /// It lost what it had promised, and votes for nothing.
@@ -138,6 +141,8 @@ pub struct Shard<D> {
     pub(crate) readers: Readers,
     /// What reads that are confirmed rest on.
     pub(crate) abreast: Abreast,
+    /// What was promised for whole ranges of slots, and to this core.
+    pub(crate) ranges: Ranges,
     pub(crate) forwards: Forwards,
     /// What this core handed over while it was a learner and nobody has answered.
     pub(crate) former: Option<Forwards>,
@@ -210,6 +215,7 @@ impl<D: Disk> Shard<D> {
             timers: Timers::default(),
             readers: Readers::new(config.me, members),
             abreast: Abreast::new(config.hosts.len(), config.counted_ring),
+            ranges: Ranges::new(config.hosts.len()),
             forwards: Forwards::default(),
             former: None,
             surveys: Surveys::default(),
@@ -291,6 +297,11 @@ impl<D: Disk> Shard<D> {
         state
     }
 
+    /// What is durably promised for all keys of a slot: for the simulator. Zero: nothing.
+    pub fn range_promise(&self, slot: u16) -> Ballot {
+        self.ranges.durable(slot)
+    }
+
     /// The ballot that entities refuse up to that are absent here.
     pub fn floor(&self) -> Ballot {
         self.floor
@@ -327,6 +338,7 @@ impl<D: Disk> Shard<D> {
         self.look_for_space(turn);
         if self.status == Status::Ready {
             self.ask_confirms(turn);
+            self.ask_ranges(turn);
         }
         if self.status == Status::Recovered {
             self.start();
@@ -402,7 +414,8 @@ impl<D: Disk> Shard<D> {
         self.loss = self.store.loss().cloned();
         self.floor = self.store.meta(meta::FLOOR).and_then(floor_of).unwrap_or(Ballot::ZERO);
         self.bar = self.store.meta(meta::BAR).and_then(bar_of).unwrap_or(0);
-        self.round = recovered.round_max.max(self.floor.round).max(self.bar);
+        self.ranges.recover(self.store.meta(meta::RANGES));
+        self.round = recovered.round_max.max(self.floor.round).max(self.bar).max(self.ranges.round_max());
         self.incarnation = before.checked_add(1).expect("four billion starts");
         if planted(101) {
             self.incarnation = before.max(1);
@@ -463,6 +476,7 @@ impl<D: Disk> Shard<D> {
                 }
             }
         }
+        self.on_ranges_persisted(turn, lsn);
         self.on_epoch_persisted(lsn);
         self.on_role_persisted(turn, lsn);
     }
@@ -476,6 +490,7 @@ impl<D: Disk> Shard<D> {
 
     fn begin_to_serve(&mut self, turn: &mut Turn<'_, D>) {
         self.abreast.begin(self.incarnation);
+        self.ranges.void();
         self.status = Status::Ready;
         self.note_start();
         self.greet(turn);
@@ -509,6 +524,7 @@ impl<D: Disk> Shard<D> {
         self.votes.clear();
         self.places.clear();
         self.removing.clear();
+        self.ranges.forget_answers();
         self.waiting.clear();
         self.tickets.clear();
         self.timers.clear();
@@ -615,7 +631,10 @@ impl<D: Disk> Shard<D> {
             Output::Send { to, message } => self.send(turn, id, to, message),
             Output::Prepared { found } => self.on_prepared(turn, id, found),
             Output::Chosen { .. } => self.on_chosen(turn, id),
-            Output::Lost(lost) => self.on_lost(turn, id, lost.accept_sent),
+            Output::Lost(lost) => {
+                self.ranges.on_lost(lost.ballot);
+                self.on_lost(turn, id, lost.accept_sent);
+            }
             Output::Read { outcome, .. } => self.on_read(turn, id, outcome),
             Output::Corrupt { .. } => self.metrics.corrupt_entries += 1,
         }

@@ -93,6 +93,8 @@ impl<D: Disk> Shard<D> {
         self.fast_above = self.round;
         self.void_comparison();
         self.void_confirms(turn);
+        self.ranges.void();
+        self.ranges.forget_answers();
         let ids: Vec<EntityId> = self.entities.iter().map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.void_answers(turn, id));
     }

@@ -85,9 +85,12 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn heeds(&mut self, turn: &mut Turn<'_, D>, from: Member, message: &PeerMessage<'_>) -> bool {
         let theirs = self.learners[usize::from(from)];
         let heeded = match message {
-            PeerMessage::Paxos { .. } | PeerMessage::SlotQuery(_) | PeerMessage::SlotAnswer(_) => {
-                !self.config.learner && !theirs
-            }
+            PeerMessage::Paxos { .. }
+            | PeerMessage::SlotQuery(_)
+            | PeerMessage::SlotAnswer(_)
+            | PeerMessage::RangePrepare(_)
+            | PeerMessage::RangePromise(_)
+            | PeerMessage::RangeRefused(_) => !self.config.learner && !theirs,
             PeerMessage::Name(_) | PeerMessage::Confirm(_) | PeerMessage::Confirmed(_) => {
                 !self.config.learner && !theirs || planted(181)
             }

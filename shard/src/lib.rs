@@ -6,7 +6,7 @@
 //! replicas, drives one `paxos` instance per entity, appends to the core's log through `bitcask`, and hands out replies
 //! and messages ([`Effects`]). Its modules, in the order of a command's life: [`command`] (parse and run, pure),
 //! `forward` (to the preferred core, or here), `learner` (to a voter, or not at all), `coordinator` (queue, batch, propose, read), `acceptor` (what peers ask),
-//! `votes` (what they ask most, in short), `abreast` (reads confirmed many at a time), `entities`, `core` (store, steps, timers), `epoch` (voter or learner), `repair` (what this replica lacks), [`wire`] and [`record`] (bytes).
+//! `votes` (what they ask most, in short), `abreast` (reads confirmed many at a time), `ranges` (phase 1 for many keys at once), `entities`, `core` (store, steps, timers), `epoch` (voter or learner), `repair` (what this replica lacks), [`wire`] and [`record`] (bytes).
 //!
 //! # What it leaves out, and why
 //!
@@ -46,6 +46,7 @@ mod held;
 mod keyspace;
 mod learner;
 mod patience;
+mod ranges;
 mod readers;
 mod repair;
 mod timers;

@@ -83,6 +83,15 @@ pub const CONFLICTS_MAX: u32 = 2;
 /// become one, with the slots between them: those are counted, too, and no harm is done.
 pub const NAMED_RANGES_MAX: usize = 64;
 
+/// Runs of slots that are promised at different ballots. Beyond it neighbours become one, at the higher ballot.
+pub const RANGE_PROMISES_MAX: usize = 64;
+
+/// Promises for ranges on their way to the log; further questions are dropped, and asked again.
+pub const RANGE_SAVES_MAX: usize = 16;
+
+/// How often a core takes a new ballot for its slots: each costs every replica a record, and every key the fast path once.
+pub const RANGE_RENEW_NS: u64 = 1_000 * MS;
+
 /// Votes that a core remembers for another one that has named their slots: what others write there in the time of some round trips.
 /// 160 KB, only while others do write there, and an answer of 107 KB at most.
 pub const COUNTED_RING_MAX: usize = 4096;
@@ -296,6 +305,7 @@ pub const DROP_BATCH_BYTES: usize = 256 << 10;
 /// Reads from disk under way for tombstones that may be dropped: half of what copies for peers may have.
 pub const DROP_READS_MAX: usize = REPAIR_READS_MAX / 2;
 
+const _: () = assert!(NAMED_RANGES_MAX <= RANGE_PROMISES_MAX);
 const _: () = assert!(COUNTED_RING_MAX * 26 + 64 < 1 << 20 && COUNTED_RING_MAX < NEEDS_MAX);
 const _: () = assert!(
     REPAIR_TAIL_BYTES_BUSY < REPAIR_TAIL_BYTES && REPAIR_TAIL_LEAP_BLOCKS < REPAIR_TAIL_LEAP_BLOCKS_MAX

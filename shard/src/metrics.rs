@@ -9,6 +9,14 @@ pub struct Metrics {
     pub refused: u64,
     /// Entries proposed by the fast path: one round trip, one log write per replica.
     pub fast_proposals: u64,
+    /// Entries proposed at a ballot that was promised for all keys of their slots: one round trip, one log write per replica.
+    pub granted_proposals: u64,
+    /// Those of them whose key had no record.
+    pub granted_absent: u64,
+    /// Ballots taken for whole ranges of slots.
+    pub range_ballots: u64,
+    /// Ballots for whole ranges of slots promised to others.
+    pub range_promises: u64,
     /// Phase 1 rounds started.
     pub classic_proposals: u64,
     /// Entries that were chosen here.

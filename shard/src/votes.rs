@@ -73,6 +73,16 @@ impl Alone {
     }
 }
 
+impl Vote {
+    /// What was voted for.
+    pub fn ballot(&self) -> Ballot {
+        match self {
+            Vote::Alone(vote) => vote.ballot,
+            Vote::Joined { ballot, .. } => *ballot,
+        }
+    }
+}
+
 impl<D: Disk> Shard<D> {
     /// Takes an Accept that is plainly granted. False, and nothing has changed: the message has to go the long way.
     pub(crate) fn vote(&mut self, turn: &mut Turn<'_, D>, from: Member, bytes: &[u8]) -> bool {
@@ -125,7 +135,7 @@ impl<D: Disk> Shard<D> {
                 && crate::slot::slot(accept.key) == accept.slot
                 && Record::check(accept.entry).is_ok()
         };
-        here && voters && !self.is_barred(accept.ballot) && readable()
+        here && voters && accept.ballot >= self.bound(accept.slot) && readable()
     }
 
     /// The record of a vote is durable: it is told, unless an entity tells it.

@@ -6,6 +6,7 @@ mod command;
 mod deadlines;
 mod keyspace;
 mod learner;
+mod ranges;
 mod readers;
 mod repair;
 mod slow_peer;

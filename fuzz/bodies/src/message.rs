@@ -119,6 +119,7 @@ pub fn messages() -> Vec<Vec<u8>> {
     messages.extend(dropping_messages());
     messages.extend(tail_messages());
     messages.extend(confirm_messages());
+    messages.extend(range_messages());
     messages
 }
 
@@ -159,6 +160,21 @@ fn confirm_messages() -> Vec<Vec<u8>> {
         (25, [&said[..], &counted(4, 0), &[5]].concat()),
         (25, [&said[..], &counted(5, 0), &[7, 3, 0]].concat()),
         (25, [&said[..], &counted(6, 2), &[3, 0], &fingerprint, &ballot, &[0, 9, 0, 0, 0]].concat()),
+    ];
+    bodies.into_iter().map(|(kind, body)| [head(kind), body].concat()).collect()
+}
+
+/// A question for a promise for all slots, the promise of one that was given out, and a refusal, laid out as docs/formats/peer-message.md has them.
+fn range_messages() -> Vec<Vec<u8>> {
+    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0];
+    let counted = [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let ballot = |round: u8| [round, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0];
+    let fingerprint = [7, 0, 0, 0, 0, 0, 0, 0, 8, 0];
+    let bodies: [(u8, Vec<u8>); 4] = [
+        (29, [&ballot(9)[..], &counted, &[1, 0, 0, 0], &[0, 0, 255, 63]].concat()),
+        (30, [&ballot(2)[..], &[0; 8], &counted, &[1], &fingerprint, &ballot(4)].concat()),
+        (30, [&ballot(2)[..], &[0; 8], &counted, &[0]].concat()),
+        (31, [ballot(2), ballot(12)].concat()),
     ];
     bodies.into_iter().map(|(kind, body)| [head(kind), body].concat()).collect()
 }

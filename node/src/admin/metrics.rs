@@ -84,6 +84,10 @@ metrics! {
     ClientBytesOut: Counter "synod_clients_sent_bytes_total";
     /// Proposals that went straight to Accept.
     ProposalsFast: Counter "synod_paxos_fast_proposals_total";
+    /// Proposals that went straight to Accept at a ballot promised for whole ranges of slots.
+    ProposalsGranted: Counter "synod_paxos_granted_proposals_total";
+    /// Ballots taken for whole ranges of slots.
+    RangeBallots: Counter "synod_paxos_range_ballots_total";
     /// Proposals that needed Prepare first.
     ProposalsClassic: Counter "synod_paxos_classic_proposals_total";
     /// Proposals that met another proposer and were begun again.

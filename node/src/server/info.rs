@@ -77,6 +77,8 @@ pub struct InfoSource {
     pub logs_aside: u64,
     /// Proposals chosen by the fast path.
     pub proposals_fast: u64,
+    /// Proposals at a ballot that was promised for whole ranges of slots.
+    pub proposals_granted: u64,
     /// Proposals chosen by the classic path.
     pub proposals_classic: u64,
     /// Reads answered after asking a majority.
@@ -290,6 +292,7 @@ fn synod_section(source: &InfoSource, out: &mut Lines<'_>) {
         ("peers_up", source.peers_up),
         ("peers_up_learners", source.learners_up),
         ("proposals_fast", source.proposals_fast),
+        ("proposals_granted", source.proposals_granted),
         ("proposals_classic", source.proposals_classic),
         ("reads_agreed", source.reads_agreed),
         ("reads_confirmed", source.reads_confirmed),

@@ -46,6 +46,8 @@ struct Copy {
     accepted: Ballot,
     /// Ballots at which the host itself proposed in its present life: accepted, and durable once something above is.
     own: Vec<Ballot>,
+    /// What is promised for all keys of its slot, since the host was looked at.
+    ranged: Option<Ballot>,
     /// It lost its disk, and nothing of the key was durable there since.
     lost: bool,
 }
@@ -67,6 +69,8 @@ pub struct Ledger {
     members: Members,
     slices: u16,
     keys: BTreeMap<Vec<u8>, Key>,
+    /// Which slots a ballot was asked to be promised for.
+    ranges: BTreeMap<Ballot, Vec<(u16, u16)>>,
     /// Choices made, over all keys.
     pub choices: u64,
 }
@@ -74,7 +78,7 @@ pub struct Ledger {
 impl Ledger {
     /// An empty ledger for a cluster whose hosts have so many cores.
     pub fn new(members: Members, slices: u16) -> Ledger {
-        Ledger { members, slices, keys: BTreeMap::new(), choices: 0 }
+        Ledger { members, slices, keys: BTreeMap::new(), ranges: BTreeMap::new(), choices: 0 }
     }
 
     /// From now on the key is watched. `appended`: see the module's essay.
@@ -101,9 +105,16 @@ impl Ledger {
     }
 
     /// Looks at what is durable on a core: `durable` tells it for each key of its slice.
-    pub fn look(&mut self, member: Member, slice: u16, durable: impl Fn(&[u8]) -> AcceptorState) -> Checked {
+    pub fn look(
+        &mut self,
+        member: Member,
+        slice: u16,
+        durable: impl Fn(&[u8]) -> (AcceptorState, Ballot),
+    ) -> Checked {
         for (name, key) in self.keys.iter_mut().filter(|(_, key)| key.slice == slice) {
-            let state = durable(name);
+            let (state, ranged) = durable(name);
+            let bound = key.note_ranged(member, ranged, name)?;
+            key.heeds_bound(member, bound, state.accepted, name)?;
             let copy = &key.copies[usize::from(member)];
             if state.promised == copy.promised && state.accepted == copy.accepted {
                 continue;
@@ -133,12 +144,20 @@ impl Ledger {
     }
 
     /// Compares with what a core would come back with: `back` tells it for each key of its slice.
-    pub fn survives(&self, member: Member, slice: u16, back: impl Fn(&[u8]) -> AcceptorState) -> Checked {
+    pub fn survives(
+        &self,
+        member: Member,
+        slice: u16,
+        back: impl Fn(&[u8]) -> (AcceptorState, Ballot),
+    ) -> Checked {
         for (name, key) in self.keys.iter().filter(|(_, key)| key.slice == slice) {
-            let (state, copy) = (back(name), &key.copies[usize::from(member)]);
+            let ((state, ranged), copy) = (back(name), &key.copies[usize::from(member)]);
             // A removal may be durable before the host that wrote it knows.
             let dropped = state.accepted.is_zero() && key.is_dead(copy.accepted);
-            if state.promised < copy.promised || state.accepted < copy.accepted && !dropped {
+            if state.promised < copy.promised
+                || state.accepted < copy.accepted && !dropped
+                || Some(ranged) < copy.ranged
+            {
                 let detail = format!(
                     "key {} on host {member}: promised {} accepted {} are durable; after a power failure promised {} accepted {}",
                     show(name), copy.promised, copy.accepted, state.promised, state.accepted
@@ -167,6 +186,13 @@ impl Ledger {
     pub fn on_message(&mut self, from: Member, slice: u16, bytes: &[u8]) -> Checked {
         let message = match PeerMessage::decode(bytes) {
             Ok((_, PeerMessage::Paxos { key, message, .. })) => (key, message),
+            Ok((_, PeerMessage::RangePrepare(asked))) => {
+                self.ranges.insert(asked.ballot, asked.slots);
+                return Ok(());
+            }
+            Ok((_, PeerMessage::RangePromise(promise))) => {
+                return self.has_promised(from, slice, promise.ballot);
+            }
             Ok(_) => return Ok(()),
             Err(error) => {
                 let detail = format!("host {from} sent what cannot be read: {error:?}");
@@ -184,6 +210,26 @@ impl Ledger {
             return Err(Violation::new(invariant::WELL_FORMED, detail));
         }
         self.choices += u64::from(key.on_message(self.members, from, message, name)?);
+        Ok(())
+    }
+
+    /// A host says that it has promised a ballot for all keys of some slots.
+    fn has_promised(&self, from: Member, slice: u16, ballot: Ballot) -> Checked {
+        let Some(slots) = self.ranges.get(&ballot) else {
+            let detail = format!("host {from} says that it has promised {ballot}, which nobody asked for");
+            return Err(Violation::new(invariant::WELL_FORMED, detail));
+        };
+        let asked = |slot: u16| slots.iter().any(|(first, last)| (*first..=*last).contains(&slot));
+        for (name, key) in self.keys.iter().filter(|(_, key)| key.slice == slice) {
+            let Some(durable) = key.copies[usize::from(from)].ranged else { continue };
+            if asked(shard::slot::slot(name)) && durable < ballot {
+                let detail = format!(
+                    "key {}: host {from} says that {ballot} is promised for its slot; durable is {durable}",
+                    show(name)
+                );
+                return Err(Violation::new(invariant::DURABLE_FIRST, detail));
+            }
+        }
         Ok(())
     }
 
@@ -242,6 +288,35 @@ impl Ledger {
 }
 
 impl Key {
+    /// What is promised for the key's slot, now; what was before.
+    fn note_ranged(&mut self, member: Member, ranged: Ballot, name: &[u8]) -> Result<Ballot, Violation> {
+        let copy = &mut self.copies[usize::from(member)];
+        let before = copy.ranged.replace(ranged).unwrap_or(Ballot::ZERO);
+        if ranged < before {
+            let detail = format!(
+                "key {} on host {member}: {before} was promised for its slot, now {ranged}",
+                show(name)
+            );
+            return Err(Violation::new(invariant::PROMISES_RISE, detail));
+        }
+        Ok(before)
+    }
+
+    /// Whether what a host has accepted since it was looked at last is no lower than what was promised for the slot by then, or a copy of what is
+    /// chosen.
+    fn heeds_bound(&self, member: Member, bound: Ballot, accepted: Ballot, name: &[u8]) -> Checked {
+        let known = self.copies[usize::from(member)].accepted == accepted;
+        let chosen = self.entries.get(&accepted).is_some_and(|entry| entry.chosen);
+        if known || chosen || accepted.is_zero() || accepted >= bound {
+            return Ok(());
+        }
+        let detail = format!(
+            "key {}: host {member} accepted {accepted}, and had promised {bound} for its slot",
+            show(name)
+        );
+        Err(Violation::new(invariant::RANGE_BINDS, detail))
+    }
+
     /// Whether the entry at a ballot is a chosen tombstone.
     fn is_dead(&self, ballot: Ballot) -> bool {
         self.entries.get(&ballot).is_some_and(|entry| entry.chosen && entry.record.value.is_none())

@@ -8,6 +8,8 @@ pub mod invariant {
     pub const ONE_ENTRY: &str = "one entry per ballot";
     /// A durable promise or accepted ballot went down, over a crash or not.
     pub const PROMISES_RISE: &str = "promises never go down";
+    /// A host voted below what it had promised for all keys of a slot.
+    pub const RANGE_BINDS: &str = "a promise for a range binds every key of it";
     /// What was durable would be gone, or the slice could not start, had the power failed.
     pub const SURVIVES: &str = "what is durable survives the power";
     /// A message claims what is not durable.

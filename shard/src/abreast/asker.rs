@@ -11,7 +11,7 @@ use paxos::{Ballot, Member};
 use reactor::mutants::planted;
 
 use crate::limits::{NEEDS_MAX, SLOTS};
-use crate::wire::{Confirmed, Counted};
+use crate::wire::{Counted, Told};
 
 /// Slots that a word of bits stands for.
 const WORD: u16 = u64::BITS as u16;
@@ -79,6 +79,8 @@ pub(crate) struct Asker {
     need: HashMap<Fingerprint, Ballot, FingerprintHasher>,
     /// Somebody is to hear of a new subscription, and was not told yet.
     pub wants_look: bool,
+    /// This core and a member have begun, since this was looked at last.
+    pub has_news: bool,
 }
 
 impl Asker {
@@ -91,6 +93,7 @@ impl Asker {
             standing: (0..members).map(|_| Standing::new()).collect(),
             need: HashMap::with_hasher(FingerprintHasher),
             wants_look: false,
+            has_news: false,
         }
     }
 
@@ -102,9 +105,10 @@ impl Asker {
     }
 
     /// The slots that this core is preferred for have changed, perhaps. Runs are in order and apart.
-    pub fn set_named(&mut self, named: Vec<(u16, u16)>) {
+    /// Whether they have.
+    pub fn set_named(&mut self, named: Vec<(u16, u16)>) -> bool {
         if named == self.named {
-            return;
+            return false;
         }
         self.named = named;
         if planted(178) {
@@ -112,9 +116,10 @@ impl Asker {
             for standing in self.standing.iter_mut().filter(|standing| standing.level > 0) {
                 named.iter().for_each(|(first, last)| (*first..=*last).for_each(|slot| standing.set(slot)));
             }
-            return;
+            return true;
         }
         self.begin_anew_with_all();
+        true
     }
 
     /// The slots to be named, under this subscription. None: there is nothing to name, or the member has heard of it.
@@ -179,6 +184,7 @@ impl Asker {
                 standing.begun = Some(Begun { incarnation, from: count, at: count });
                 standing.level = 0;
                 standing.slots.fill(0);
+                self.has_news = true;
                 true
             }
         }
@@ -190,6 +196,11 @@ impl Asker {
         for (from, to) in &self.named {
             (first.max(*from)..=last.min(*to)).for_each(|slot| standing.set(slot));
         }
+    }
+
+    /// The slots that this core is preferred for.
+    pub fn named(&self) -> &[(u16, u16)] {
+        &self.named
     }
 
     /// Whether a slot is among those named.
@@ -210,7 +221,7 @@ impl Asker {
     }
 
     /// Takes note of what a member has counted.
-    pub fn on_told(&mut self, member: Member, incarnation: u32, told: &Confirmed) -> Noted {
+    pub fn on_told(&mut self, member: Member, incarnation: u32, told: &Told) -> Noted {
         let standing = &mut self.standing[usize::from(member)];
         let Some(begun) = &mut standing.begun else { return Noted::Stranger };
         let same = standing.subscription == told.place.subscription
@@ -284,10 +295,10 @@ mod tests {
         Counted { subscription: asker.standing[usize::from(X)].subscription, count }
     }
 
-    fn told(asker: &Asker, from: u64, to: u64, records: Option<&[u64]>) -> Confirmed {
+    fn told(asker: &Asker, from: u64, to: u64, records: Option<&[u64]>) -> Told {
         let record = |number: &u64| (fingerprint(*number), Ballot::new(*number, 1, 1));
         let records = records.map(|records| records.iter().map(record).collect());
-        Confirmed { id: 1, from, place: counted(asker, to), records }
+        Told { from, place: counted(asker, to), records }
     }
 
     #[test]

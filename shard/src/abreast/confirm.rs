@@ -19,13 +19,13 @@ use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
 
-use super::asker::Noted;
+use super::Noted;
 use crate::core::{ballot_of, Shard};
 use crate::entity::{Asked, Queued};
 use crate::error::{self, Fault};
 use crate::limits::{CONFIRMS_MAX, CONFIRM_LISTS_KEPT, READ_PATIENCE_NS_MIN, RESEND_NS};
 use crate::turn::Turn;
-use crate::wire::{Confirm, Confirmed, PeerMessage, Sender};
+use crate::wire::{Confirm, Confirmed, Counted, PeerMessage, Sender, Told};
 
 /// A read that waits.
 #[derive(Debug)]
@@ -231,11 +231,16 @@ impl<D: Disk> Shard<D> {
 
     /// A member asks what was counted for it.
     pub(crate) fn on_confirm(&mut self, turn: &mut Turn<'_, D>, from: Member, asked: &Confirm) {
-        let (place, records) = self.abreast.counters.told(from, self.incarnation, asked);
-        let confirmed = Confirmed { id: asked.id, from: asked.place.count, place, records };
+        let told = self.told_to(from, (asked.place, asked.incarnation));
+        let confirmed = Confirmed { id: asked.id, told };
         let sender = self.sender();
         self.metrics.messages_out += 1;
         turn.effects.message(from, |out| PeerMessage::Confirmed(confirmed).encode(sender, out));
+    }
+
+    /// What was counted for a member since a place.
+    pub(crate) fn told_to(&self, member: Member, place: (Counted, u32)) -> Told {
+        self.abreast.counters.told(member, self.incarnation, place)
     }
 
     /// A member tells what it has counted.
@@ -244,20 +249,26 @@ impl<D: Disk> Shard<D> {
         turn: &mut Turn<'_, D>,
         from: Member,
         theirs: Sender,
-        told: &Confirmed,
+        answer: &Confirmed,
     ) {
+        let noted = self.note_told(from, theirs, &answer.told);
+        // What was asked before is answered by that as well, whomever it asked.
+        for out in self.abreast.confirms.out.iter_mut().filter(|out| out.id <= answer.id || planted(172)) {
+            let set = if noted == Noted::Told { &mut out.answered } else { &mut out.strange };
+            set.insert(from);
+        }
+        self.decide_confirms(turn, from);
+    }
+
+    /// Takes note of what a member has counted.
+    pub(crate) fn note_told(&mut self, from: Member, theirs: Sender, told: &Told) -> Noted {
         let noted = self.abreast.asker.on_told(from, theirs.incarnation, told);
         match noted {
             Noted::Told => self.metrics.votes_told += told.records.as_ref().map_or(0, Vec::len) as u64,
             Noted::Stranger => self.metrics.confirms_strange += 1,
             Noted::Lost => self.metrics.counts_lost += 1,
         }
-        // What was asked before is answered by that as well, whomever it asked.
-        for out in self.abreast.confirms.out.iter_mut().filter(|out| out.id <= told.id || planted(172)) {
-            let set = if noted == Noted::Told { &mut out.answered } else { &mut out.strange };
-            set.insert(from);
-        }
-        self.decide_confirms(turn, from);
+        noted
     }
 
     /// Serves what enough members have answered, in order, and gives up what those who were asked cannot decide any more.

@@ -9,7 +9,7 @@ use bitcask::{Fingerprint, KeyRef};
 use paxos::{Ballot, Member};
 use reactor::mutants::planted;
 
-use crate::wire::{Confirm, Counted};
+use crate::wire::{Counted, Told};
 
 /// Votes, by the fingerprint of their key.
 pub(crate) type Records = Vec<(Fingerprint, Ballot)>;
@@ -99,14 +99,17 @@ impl Counters {
     }
 
     /// Where the counter of a member stands, and what was counted since a place, if the counter is the one that is meant and the ring
-    /// reaches back to there. `start`: this core's own.
-    pub fn told(&self, member: Member, start: u32, asked: &Confirm) -> (Counted, Option<Records>) {
+    /// reaches back to there. `start`: this core's own, `of`: the one that the place is about.
+    pub fn told(&self, member: Member, start: u32, (asked, of): (Counted, u32)) -> Told {
+        let from = asked.count;
         let Some(counter) = self.counters[usize::from(member)].as_ref() else {
-            return if planted(177) { (asked.place, Some(Vec::new())) } else { (Counted::default(), None) };
+            let (place, records) =
+                if planted(177) { (asked, Some(Vec::new())) } else { (Counted::default(), None) };
+            return Told { from, place, records };
         };
         let place = Counted { subscription: counter.subscription, count: counter.count };
-        let same = (counter.subscription, start) == (asked.place.subscription, asked.incarnation);
-        (place, if same { counter.since(asked.place.count) } else { None })
+        let same = (counter.subscription, start) == (asked.subscription, of);
+        Told { from, place, records: if same { counter.since(from) } else { None } }
     }
 }
 
@@ -124,12 +127,12 @@ mod tests {
         (slot, Fingerprint { hi, lo: 0 })
     }
 
-    fn confirm(number: u64, incarnation: u32, count: u64) -> Confirm {
-        Confirm { id: 1, place: Counted { subscription: subscription(number), count }, incarnation }
+    fn place(number: u64, incarnation: u32, count: u64) -> (Counted, u32) {
+        (Counted { subscription: subscription(number), count }, incarnation)
     }
 
-    fn told(counters: &Counters, asked: &Confirm) -> Option<Vec<u64>> {
-        Some(counters.told(1, 9, asked).1?.iter().map(|(fingerprint, _)| fingerprint.hi).collect())
+    fn told(counters: &Counters, asked: (Counted, u32)) -> Option<Vec<u64>> {
+        Some(counters.told(1, 9, asked).records?.iter().map(|(fingerprint, _)| fingerprint.hi).collect())
     }
 
     #[test]
@@ -145,14 +148,15 @@ mod tests {
         }
         assert_eq!(counters.counted(1), Counted { subscription: subscription(1), count: 3 });
         assert_eq!(counters.counted(2), Counted::default());
-        assert_eq!(told(&counters, &confirm(1, 9, 0)), Some(vec![1, 3, 5]));
-        assert_eq!(told(&counters, &confirm(1, 9, 2)), Some(vec![5]));
-        assert_eq!(told(&counters, &confirm(1, 9, 3)), Some(vec![]));
+        assert_eq!(told(&counters, place(1, 9, 0)), Some(vec![1, 3, 5]));
+        assert_eq!(told(&counters, place(1, 9, 2)), Some(vec![5]));
+        assert_eq!(told(&counters, place(1, 9, 3)), Some(vec![]));
         // A place that it never came to, another start, another subscription, another member.
-        for other in [confirm(1, 9, 4), confirm(1, 8, 3), confirm(2, 9, 3)] {
-            assert_eq!(told(&counters, &other), None, "{other:?}");
+        for other in [place(1, 9, 4), place(1, 8, 3), place(2, 9, 3)] {
+            assert_eq!(told(&counters, other), None, "{other:?}");
         }
-        assert_eq!(counters.told(2, 9, &confirm(1, 9, 0)), (Counted::default(), None));
+        let nothing = Told { from: 0, place: Counted::default(), records: None };
+        assert_eq!(counters.told(2, 9, place(1, 9, 0)), nothing);
     }
 
     #[test]
@@ -160,8 +164,8 @@ mod tests {
         let mut counters = Counters::new(3, 4);
         counters.name(1, 100, subscription(1), vec![(0, 9)]);
         (0..6).for_each(|hi| counters.count(key(5, hi), Ballot::new(1, 7, 1)));
-        assert_eq!(told(&counters, &confirm(1, 9, 1)), None);
-        assert_eq!(told(&counters, &confirm(1, 9, 2)), Some(vec![2, 3, 4, 5]));
+        assert_eq!(told(&counters, place(1, 9, 1)), None);
+        assert_eq!(told(&counters, place(1, 9, 2)), Some(vec![2, 3, 4, 5]));
     }
 
     #[test]

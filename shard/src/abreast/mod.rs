@@ -23,6 +23,7 @@ use reactor::mutants::planted;
 use reactor::Disk;
 
 use self::asker::Asker;
+pub(crate) use self::asker::Noted;
 use self::confirm::Confirms;
 use self::counter::Counters;
 use crate::config::node_of;
@@ -35,7 +36,8 @@ use crate::wire::{Counted, Name, PeerMessage, Sender};
 #[derive(Debug)]
 pub(crate) struct Abreast {
     counters: Counters,
-    asker: Asker,
+    /// Where this core stands with each member.
+    pub asker: Asker,
     confirms: Confirms,
     /// When a comparison may be hastened again.
     hasten_at: Nanos,
@@ -126,7 +128,9 @@ impl<D: Disk> Shard<D> {
                 _ => named.push(run),
             }
         }
-        self.abreast.asker.set_named(named);
+        if self.abreast.asker.set_named(named) {
+            self.ranges.void();
+        }
     }
 
     /// Names this core's slots to the voters that have not heard of them, with each comparison: what is lost is said again.
@@ -142,6 +146,7 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_out += 1;
             turn.effects.message(*member, |out| PeerMessage::Name(name).encode(sender, out));
         }
+        self.ask_grant(turn, true);
     }
 
     /// A member names its slots.

@@ -189,6 +189,7 @@ impl<D: Disk> Shard<D> {
         self.forwards = Forwards::default();
         self.repair = Repair::new(self.config.repair);
         self.abreast.begin(incarnation);
+        self.ranges.void();
         self.note_start();
         self.greet(turn);
         self.look_soon(turn.clock.now);

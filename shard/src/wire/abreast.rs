@@ -41,6 +41,13 @@ pub struct Confirm {
 pub struct Confirmed {
     /// The question.
     pub id: u64,
+    /// What was counted.
+    pub told: Told,
+}
+
+/// What a member has counted since a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
     /// The count that was asked about.
     pub from: u64,
     /// Where the counter stands now.
@@ -59,27 +66,64 @@ pub(super) fn take_counted(reader: &mut Reader<'_>) -> Result<Counted, Malformed
     Ok(Counted { subscription: reader.u64()?, count: reader.u64()? })
 }
 
+pub(super) fn put_slots(out: &mut Vec<u8>, slots: &[(u16, u16)]) {
+    slots.iter().for_each(|run| put_run(out, *run));
+}
+
+/// Runs of slots up to the end: in order and apart.
+pub(super) fn take_slots(reader: &mut Reader<'_>) -> Result<Vec<(u16, u16)>, Malformed> {
+    let mut slots: Vec<(u16, u16)> = Vec::new();
+    while !reader.is_empty() {
+        let (first, last) = (take_slot(reader)?, take_slot(reader)?);
+        let rising = slots.last().is_none_or(|(_, before)| *before < first);
+        if !rising || last < first || slots.len() >= NAMED_RANGES_MAX {
+            return Err(reader.malformed());
+        }
+        slots.push((first, last));
+    }
+    if slots.is_empty() {
+        return Err(reader.malformed());
+    }
+    Ok(slots)
+}
+
+pub(super) fn put_told(out: &mut Vec<u8>, told: &Told) {
+    out.extend_from_slice(&told.from.to_le_bytes());
+    put_counted(out, told.place);
+    out.push(u8::from(told.records.is_some()));
+    for (fingerprint, ballot) in told.records.iter().flatten() {
+        put_fingerprint(out, *fingerprint);
+        put_ballot(out, *ballot);
+    }
+}
+
+/// What was counted, up to the end.
+pub(super) fn take_told(reader: &mut Reader<'_>) -> Result<Told, Malformed> {
+    let (from, place) = (reader.u64()?, take_counted(reader)?);
+    if !take_flag(reader)? {
+        let told = Told { from, place, records: None };
+        return if reader.is_empty() { Ok(told) } else { Err(reader.malformed()) };
+    }
+    let mut records = Vec::new();
+    while !reader.is_empty() {
+        let (fingerprint, ballot) = (take_fingerprint(reader)?, reader.ballot()?);
+        if ballot.is_zero() || records.len() >= COUNTED_RING_MAX {
+            return Err(reader.malformed());
+        }
+        records.push((fingerprint, ballot));
+    }
+    Ok(Told { from, place, records: Some(records) })
+}
+
 impl Name {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.subscription.to_le_bytes());
-        self.named.iter().for_each(|run| put_run(out, *run));
+        put_slots(out, &self.named);
     }
 
     pub(super) fn decode(mut reader: Reader<'_>) -> Result<Name, Malformed> {
         let subscription = reader.u64()?;
-        let mut named: Vec<(u16, u16)> = Vec::new();
-        while !reader.is_empty() {
-            let (first, last) = (take_slot(&mut reader)?, take_slot(&mut reader)?);
-            let rising = named.last().is_none_or(|(_, before)| *before < first);
-            if !rising || last < first || named.len() >= NAMED_RANGES_MAX {
-                return Err(reader.malformed());
-            }
-            named.push((first, last));
-        }
-        if named.is_empty() {
-            return Err(reader.malformed());
-        }
-        Ok(Name { subscription, named })
+        Ok(Name { subscription, named: take_slots(&mut reader)? })
     }
 }
 
@@ -101,29 +145,11 @@ impl Confirm {
 impl Confirmed {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.id.to_le_bytes());
-        out.extend_from_slice(&self.from.to_le_bytes());
-        put_counted(out, self.place);
-        out.push(u8::from(self.records.is_some()));
-        for (fingerprint, ballot) in self.records.iter().flatten() {
-            put_fingerprint(out, *fingerprint);
-            put_ballot(out, *ballot);
-        }
+        put_told(out, &self.told);
     }
 
     pub(super) fn decode(mut reader: Reader<'_>) -> Result<Confirmed, Malformed> {
-        let (id, from, place) = (reader.u64()?, reader.u64()?, take_counted(&mut reader)?);
-        if !take_flag(&mut reader)? {
-            reader.end()?;
-            return Ok(Confirmed { id, from, place, records: None });
-        }
-        let mut records = Vec::new();
-        while !reader.is_empty() {
-            let (fingerprint, ballot) = (take_fingerprint(&mut reader)?, reader.ballot()?);
-            if ballot.is_zero() || records.len() >= COUNTED_RING_MAX {
-                return Err(reader.malformed());
-            }
-            records.push((fingerprint, ballot));
-        }
-        Ok(Confirmed { id, from, place, records: Some(records) })
+        let id = reader.u64()?;
+        Ok(Confirmed { id, told: take_told(&mut reader)? })
     }
 }

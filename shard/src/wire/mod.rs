@@ -19,14 +19,17 @@ use crate::limits::SLOTS;
 use crate::record::CommandId;
 
 /// What confirms many reads at once.
-pub use self::abreast::{Confirm, Confirmed, Counted, Name};
+pub use self::abreast::{Confirm, Confirmed, Counted, Name, Told};
 /// What is said about many keys at once.
 pub use self::keyspace::{SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQuery, SlotSaid};
+/// What promises whole ranges of slots.
+pub use self::ranges::{RangePrepare, RangePromise, RangeRefused};
 /// What replicas say to become equal.
 pub use self::repair::{Copied, Listed, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Wanted, Watermark};
 
 mod abreast;
 mod keyspace;
+mod ranges;
 mod repair;
 
 /// A message between the cores of a slice.
@@ -82,6 +85,12 @@ pub enum PeerMessage<'a> {
     Confirm(Confirm),
     /// The answer to a Confirm.
     Confirmed(Confirmed),
+    /// Asks for a promise for all keys of some slots.
+    RangePrepare(RangePrepare),
+    /// It is promised.
+    RangePromise(RangePromise),
+    /// It is not.
+    RangeRefused(RangeRefused),
 }
 
 /// What every message says of its sender.
@@ -131,6 +140,9 @@ const REPAIR_ANSWER: u8 = 25;
 const NAME: u8 = 26;
 const CONFIRM: u8 = 27;
 const CONFIRMED: u8 = 28;
+const RANGE_PREPARE: u8 = 29;
+const RANGE_PROMISE: u8 = 30;
+const RANGE_REFUSED: u8 = 31;
 
 impl<'a> PeerMessage<'a> {
     /// Appends the encoding.
@@ -198,6 +210,18 @@ impl<'a> PeerMessage<'a> {
                 head(out, CONFIRMED);
                 confirmed.encode(out);
             }
+            PeerMessage::RangePrepare(prepare) => {
+                head(out, RANGE_PREPARE);
+                prepare.encode(out);
+            }
+            PeerMessage::RangePromise(promise) => {
+                head(out, RANGE_PROMISE);
+                promise.encode(out);
+            }
+            PeerMessage::RangeRefused(refused) => {
+                head(out, RANGE_REFUSED);
+                refused.encode(out);
+            }
         }
     }
 
@@ -241,6 +265,9 @@ impl<'a> PeerMessage<'a> {
             NAME => PeerMessage::Name(Name::decode(reader)?),
             CONFIRM => PeerMessage::Confirm(Confirm::decode(reader)?),
             CONFIRMED => PeerMessage::Confirmed(Confirmed::decode(reader)?),
+            RANGE_PREPARE => PeerMessage::RangePrepare(RangePrepare::decode(reader)?),
+            RANGE_PROMISE => PeerMessage::RangePromise(RangePromise::decode(reader)?),
+            RANGE_REFUSED => PeerMessage::RangeRefused(RangeRefused::decode(reader)?),
             _ => return Err(Malformed("peer message of an unknown type")),
         };
         Ok((sender, message))

@@ -1,12 +1,15 @@
-//! Bytes of the messages of confirmed reads: there and back, cut short, and hostile.
+//! Bytes of the messages of confirmed reads and range promises: there and back, cut short, and hostile.
 
 use bitcask::Fingerprint;
 use paxos::Ballot;
 use reactor::rng::Rng;
 use shard::limits::{COUNTED_RING_MAX, NAMED_RANGES_MAX};
-use shard::wire::{Confirm, Confirmed, Counted, Name, PeerMessage, Sender};
+use shard::wire::{
+    Confirm, Confirmed, Counted, Name, PeerMessage, RangePrepare, RangePromise, RangeRefused, Sender, Told,
+};
 
 const SENDER: Sender = Sender { epoch: 7, incarnation: 9 };
+const BALLOT: Ballot = Ballot { round: 8, node: 5, incarnation: 9 };
 const PLACE: Counted = Counted { subscription: 9 << 32 | 4, count: u64::MAX };
 
 fn record(hi: u64) -> (Fingerprint, Ballot) {
@@ -14,11 +17,19 @@ fn record(hi: u64) -> (Fingerprint, Ballot) {
 }
 
 fn confirmed(records: Option<Vec<(Fingerprint, Ballot)>>) -> PeerMessage<'static> {
-    PeerMessage::Confirmed(Confirmed { id: 3, from: 2, place: PLACE, records })
+    PeerMessage::Confirmed(Confirmed { id: 3, told: told(records) })
+}
+
+fn told(records: Option<Vec<(Fingerprint, Ballot)>>) -> Told {
+    Told { from: 2, place: PLACE, records }
 }
 
 fn name(named: Vec<(u16, u16)>) -> PeerMessage<'static> {
     PeerMessage::Name(Name { subscription: PLACE.subscription, named })
+}
+
+fn prepare(slots: Vec<(u16, u16)>) -> PeerMessage<'static> {
+    PeerMessage::RangePrepare(RangePrepare { ballot: BALLOT, place: PLACE, incarnation: 77, slots })
 }
 
 fn samples() -> Vec<PeerMessage<'static>> {
@@ -29,6 +40,10 @@ fn samples() -> Vec<PeerMessage<'static>> {
         confirmed(None),
         confirmed(Some(vec![])),
         confirmed(Some(vec![record(1), record(0), record(1)])),
+        prepare(vec![(0, 5), (7, 16_383)]),
+        PeerMessage::RangePromise(RangePromise { ballot: BALLOT, told: told(None) }),
+        PeerMessage::RangePromise(RangePromise { ballot: BALLOT, told: told(Some(vec![record(1)])) }),
+        PeerMessage::RangeRefused(RangeRefused { ballot: BALLOT, promised: record(0).1 }),
     ]
 }
 
@@ -44,7 +59,7 @@ fn messages_come_back() {
         assert_eq!(PeerMessage::decode(&bytes_of(&message)), Ok((SENDER, message)));
     }
     let lengths: Vec<usize> = samples().iter().map(|message| bytes_of(message).len()).collect();
-    assert_eq!(lengths, [21, 29, 37, 42, 42, 120], "as docs/formats/peer-message.md says");
+    assert_eq!(lengths, [21, 29, 37, 42, 42, 120, 53, 50, 76, 41], "as docs/formats/peer-message.md says");
 }
 
 #[test]
@@ -68,6 +83,17 @@ fn what_makes_no_sense_is_refused() {
         name(vec![(3, 4), (4, 5)]),
         name(vec![(7, 8), (1, 2)]),
         name(runs(NAMED_RANGES_MAX + 1)),
+        prepare(vec![]),
+        prepare(vec![(4, 3)]),
+        prepare(runs(NAMED_RANGES_MAX + 1)),
+        PeerMessage::RangePrepare(RangePrepare {
+            ballot: Ballot::ZERO,
+            place: PLACE,
+            incarnation: 1,
+            slots: runs(1),
+        }),
+        PeerMessage::RangePromise(RangePromise { ballot: Ballot::ZERO, told: told(None) }),
+        PeerMessage::RangeRefused(RangeRefused { ballot: Ballot::ZERO, promised: BALLOT }),
         confirmed(Some(vec![(Fingerprint::MIN, Ballot::ZERO)])),
         confirmed(Some(vec![(Fingerprint::MIN, ballot); COUNTED_RING_MAX + 1])),
     ];

@@ -12,7 +12,7 @@ use crate::keyspace::cluster::{Cluster, CONFIRM, CONFIRMED, MS, NAME};
 const QUERY: u8 = 8;
 
 /// A cluster in which each host is preferred for a part of the slots, and abreast with the others.
-fn cluster(hosts: u8, seed: u64) -> Cluster {
+pub fn cluster(hosts: u8, seed: u64) -> Cluster {
     cluster_with(hosts, seed, |_| {})
 }
 
@@ -25,7 +25,7 @@ fn cluster_with(hosts: u8, seed: u64, change: impl Fn(&mut Config)) -> Cluster {
 }
 
 /// Waits until all are abreast with all.
-fn get_abreast(cluster: &mut Cluster) {
+pub fn get_abreast(cluster: &mut Cluster) {
     let from = cluster.now;
     while !is_abreast(cluster) {
         assert!(cluster.now < from + 20_000 * MS, "not abreast");
@@ -43,29 +43,29 @@ fn is_abreast(cluster: &Cluster) -> bool {
 }
 
 /// Keys that a host is preferred for.
-fn keys_of(cluster: &Cluster, host: usize, count: usize) -> Vec<Vec<u8>> {
+pub fn keys_of(cluster: &Cluster, host: usize, count: usize) -> Vec<Vec<u8>> {
     let hosts = cluster.hosts.len();
     let names = (0..).map(|number: u32| format!("k{number}").into_bytes());
     let of = |key: &Vec<u8>| usize::from(shard::slot::slot(key)) * hosts / 16_384 == host;
     names.filter(of).take(count).collect()
 }
 
-fn write(cluster: &mut Cluster, host: usize, keys: &[Vec<u8>], value: &[u8]) {
+pub fn write(cluster: &mut Cluster, host: usize, keys: &[Vec<u8>], value: &[u8]) {
     let commands: Vec<Vec<&[u8]>> = keys.iter().map(|key| vec![&b"SET"[..], key, value]).collect();
     assert!(cluster.ask_all(host, &commands).iter().all(|reply| *reply == Reply::OK));
 }
 
 /// Reads at a host, all in one turn.
-fn read(cluster: &mut Cluster, host: usize, keys: &[Vec<u8>]) -> Vec<Reply> {
+pub fn read(cluster: &mut Cluster, host: usize, keys: &[Vec<u8>]) -> Vec<Reply> {
     let commands: Vec<Vec<&[u8]>> = keys.iter().map(|key| vec![&b"GET"[..], key]).collect();
     cluster.ask_all(host, &commands)
 }
 
-fn assert_all(replies: &[Reply], want: &Reply) {
+pub fn assert_all(replies: &[Reply], want: &Reply) {
     assert!(replies.iter().all(|reply| reply == want), "{replies:?}");
 }
 
-fn sent(cluster: &Cluster, kind: u8) -> u64 {
+pub fn sent(cluster: &Cluster, kind: u8) -> u64 {
     cluster.types.get(&kind).copied().unwrap_or_default()
 }
 

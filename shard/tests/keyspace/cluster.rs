@@ -13,6 +13,7 @@ const WALL_MS: u64 = 1_800_000_000_000;
 const STEPS_MAX: usize = 3_000_000;
 
 /// Message types, as in docs/formats/peer-message.md.
+pub const PREPARE: u8 = 1;
 pub const ACCEPT: u8 = 3;
 pub const SLOT_QUERY: u8 = 20;
 pub const SLOT_ANSWER: u8 = 21;
@@ -22,6 +23,9 @@ pub const REPAIR_ANSWER: u8 = 25;
 pub const NAME: u8 = 26;
 pub const CONFIRM: u8 = 27;
 pub const CONFIRMED: u8 = 28;
+pub const RANGE_PREPARE: u8 = 29;
+pub const RANGE_PROMISE: u8 = 30;
+pub const RANGE_REFUSED: u8 = 31;
 
 pub struct Host {
     pub disk: SimDisk,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use netbatch::Net;
-use paxos::Member;
+use paxos::{AcceptorState, Ballot, Member};
 use reactor::clock::Nanos;
 use reactor::sim::{Faults, SimDisk};
 use shard::command::Command;
@@ -211,6 +211,11 @@ pub(super) fn store_options(core: u16, plan: &Plan) -> bitcask::Options {
     store
 }
 
+/// What a core has made durable of a key, and of its slot.
+pub(super) fn inspect(shard: &Shard<SimDisk>, key: &[u8]) -> (AcceptorState, Ballot) {
+    (shard.inspect(key), shard.range_promise(shard::slot::slot(key)))
+}
+
 impl World {
     /// Something arrives at a core whose process runs.
     pub(super) fn arrive(&mut self, place: Place, input: Input) {
@@ -313,7 +318,7 @@ impl World {
         let World { hosts, ledger, .. } = self;
         let core = &hosts[usize::from(place.host)].cores[usize::from(place.core)];
         let Some(shard) = &core.shard else { return Ok(()) };
-        ledger.look(place.host, place.core, |key| shard.inspect(key))
+        ledger.look(place.host, place.core, |key| inspect(shard, key))
     }
 
     /// The storage of a core failed. Its slice stops until the host is started again, at once or after a while.

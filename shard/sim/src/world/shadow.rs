@@ -8,7 +8,7 @@
 use reactor::sim::{Faults, SimDisk};
 use shard::{Clock, Effects, Shard, Turn};
 
-use super::core::new_shard;
+use super::core::{inspect, new_shard};
 use super::losses::Loss;
 use super::{Place, World};
 use crate::ledger::show;
@@ -37,7 +37,7 @@ impl World {
             let detail = format!("had the power of {place} failed now, it could not start again: {why}");
             Violation::new(invariant::SURVIVES, detail)
         })?;
-        self.ledger.survives(place.host, place.core, |key| back.inspect(key))
+        self.ledger.survives(place.host, place.core, |key| inspect(&back, key))
     }
 }
 
@@ -67,8 +67,8 @@ impl World {
         let back = recover(of, &self.plan, &mut left, clock)
             .map_err(|why| told("the one after a power failure", why))?;
         for key in self.ledger.watched() {
-            let (before, after) = (shown.inspect(&key), back.inspect(&key));
-            if after.promised < before.promised || after.accepted < before.accepted {
+            let ((before, ranged), (after, still)) = (inspect(&shown, &key), inspect(&back, &key));
+            if after.promised < before.promised || after.accepted < before.accepted || still < ranged {
                 let detail = format!(
                     "key {} on {place}: a start after a failed sync shows promised {} accepted {}; after a power failure promised {} accepted {}",
                     show(&key), before.promised, before.accepted, after.promised, after.accepted
@@ -76,7 +76,7 @@ impl World {
                 return Err(Violation::new(invariant::SURVIVES, detail));
             }
         }
-        self.ledger.survives(place.host, place.core, |key| back.inspect(key))
+        self.ledger.survives(place.host, place.core, |key| inspect(&back, key))
     }
 }
 
