@@ -42,10 +42,10 @@ pub(crate) mod meta {
     pub const EPOCH: u8 = 3;
     /// Whether the core votes: one byte, [`LEARNER`] or [`VOTER`]. Without it, what the configuration says.
     pub const ROLE: u8 = 4;
-    /// The promises for whole ranges of slots: twenty bytes for each run.
-    pub const RANGES: u8 = 6;
     /// The round up to which the core votes for nothing, because a life of it before a loss may have promised that: eight bytes.
     pub const BAR: u8 = 5;
+    /// The promises for whole ranges of slots: twenty bytes for each run.
+    pub const RANGES: u8 = 6;
     /// It lost what it had promised, and votes for nothing.
     pub const LEARNER: u8 = 1;
     /// It has taken over what it had lost.
@@ -414,7 +414,9 @@ impl<D: Disk> Shard<D> {
         self.loss = self.store.loss().cloned();
         self.floor = self.store.meta(meta::FLOOR).and_then(floor_of).unwrap_or(Ballot::ZERO);
         self.bar = self.store.meta(meta::BAR).and_then(bar_of).unwrap_or(0);
-        self.ranges.recover(self.store.meta(meta::RANGES));
+        if !self.ranges.recover(self.store.meta(meta::RANGES)) {
+            return self.fail(Fault::unreadable_ranges());
+        }
         self.round = recovered.round_max.max(self.floor.round).max(self.bar).max(self.ranges.round_max());
         self.incarnation = before.checked_add(1).expect("four billion starts");
         if planted(101) {

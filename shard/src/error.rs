@@ -22,6 +22,11 @@ impl Fault {
         Fault { message: message.to_owned() }
     }
 
+    pub(crate) fn unreadable_ranges() -> Fault {
+        let message = "what this core has promised for ranges of slots cannot be read by this version; start the version that wrote it";
+        Fault { message: message.to_owned() }
+    }
+
     pub(crate) fn read(error: &bitcask::ReadError) -> Fault {
         Fault { message: format!("read a record: {error}") }
     }

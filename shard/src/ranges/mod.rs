@@ -73,11 +73,13 @@ impl Ranges {
         }
     }
 
-    /// Takes on what is durable.
-    pub fn recover(&mut self, bytes: Option<&[u8]>) {
+    /// Takes on what is durable. False: it cannot be read by this version.
+    pub fn recover(&mut self, bytes: Option<&[u8]>) -> bool {
         let bytes = bytes.filter(|_| !planted(191)).unwrap_or_default();
-        self.durable = Promised::decode(bytes).expect("the log gives back what was written");
-        self.promised = self.durable.clone();
+        let Some(durable) = Promised::decode(bytes) else { return false };
+        self.promised = durable.clone();
+        self.durable = durable;
+        true
     }
 
     /// The highest round that was promised.
