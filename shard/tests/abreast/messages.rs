@@ -2,11 +2,12 @@
 
 use bitcask::Fingerprint;
 use paxos::Ballot;
-use reactor::rng::Rng;
 use shard::limits::{COUNTED_RING_MAX, NAMED_RANGES_MAX};
 use shard::wire::{
     Confirm, Confirmed, Counted, Name, PeerMessage, RangePrepare, RangePromise, RangeRefused, Sender, Told,
 };
+
+use crate::repair::messages::assert_random_bytes_do_no_harm;
 
 const SENDER: Sender = Sender { epoch: 7, incarnation: 9 };
 const BALLOT: Ballot = Ballot { round: 8, node: 5, incarnation: 9 };
@@ -115,22 +116,7 @@ fn what_makes_no_sense_is_refused() {
     }
 }
 
-/// Whatever arrives, it is decoded or refused, and what is decoded is encoded to the same.
 #[test]
 fn random_bytes_do_no_harm() {
-    let mut rng = Rng::new(1);
-    let samples: Vec<Vec<u8>> = samples().iter().map(bytes_of).collect();
-    for _ in 0..50_000 {
-        let mut bytes = samples[rng.below(samples.len() as u64) as usize].clone();
-        for _ in 0..1 + rng.below(3) {
-            let at = rng.below(bytes.len() as u64) as usize;
-            bytes[at] = rng.next_u64() as u8;
-        }
-        bytes.truncate(1 + rng.below(bytes.len() as u64) as usize);
-        if let Ok((sender, message)) = PeerMessage::decode(&bytes) {
-            let mut again = Vec::new();
-            message.encode(sender, &mut again);
-            assert_eq!(again, bytes, "{message:?}");
-        }
-    }
+    assert_random_bytes_do_no_harm(&samples().iter().map(bytes_of).collect::<Vec<_>>(), 50_000);
 }

@@ -24,6 +24,11 @@ fn cluster_with(hosts: u8, seed: u64, change: impl Fn(&mut Config)) -> Cluster {
     cluster
 }
 
+/// Has a host believe that it is preferred for everything.
+pub fn takes_all_for_its_own(cluster: &mut Cluster, host: usize) {
+    cluster.hosts[host].shard.set_routes(vec![host as u8]);
+}
+
 /// Waits until all are abreast with all.
 pub fn get_abreast(cluster: &mut Cluster) {
     let from = cluster.now;

@@ -4,15 +4,10 @@ use shard::reply::Reply;
 use shard::wire::{PeerMessage, RepairSaid};
 
 use super::{
-    assert_all, cluster, cluster_with, confirmed, get_abreast, keys_of, read, sent, write, CONFIRM,
-    CONFIRMED, MS, NAME, QUERY,
+    assert_all, cluster, cluster_with, confirmed, get_abreast, keys_of, read, sent, takes_all_for_its_own,
+    write, CONFIRM, CONFIRMED, MS, NAME, QUERY,
 };
 use crate::keyspace::cluster::Cluster;
-
-/// Has a host believe that it is preferred for everything.
-fn takes_all_for_its_own(cluster: &mut Cluster, host: usize) {
-    cluster.hosts[host].shard.set_routes(vec![host as u8]);
-}
 
 #[test]
 fn what_another_host_writes_is_noticed() {

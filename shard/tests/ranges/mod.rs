@@ -3,7 +3,7 @@
 use shard::metrics::Metrics;
 use shard::reply::Reply;
 
-use crate::abreast::{assert_all, cluster, get_abreast, keys_of, read, sent, write};
+use crate::abreast::{assert_all, cluster, get_abreast, keys_of, read, sent, takes_all_for_its_own, write};
 use crate::keyspace::cluster::{Cluster, MS, PREPARE, RANGE_PREPARE, RANGE_PROMISE, RANGE_REFUSED};
 
 /// A cluster in which each host is preferred for a part of the slots, and has a ballot for them.
@@ -15,11 +15,6 @@ fn granted(hosts: u8, seed: u64) -> Cluster {
 
 fn metrics(cluster: &Cluster, host: usize) -> Metrics {
     *cluster.hosts[host].shard.metrics()
-}
-
-/// Has a host believe that it is preferred for everything.
-fn takes_all_for_its_own(cluster: &mut Cluster, host: usize) {
-    cluster.hosts[host].shard.set_routes(vec![host as u8]);
 }
 
 #[test]

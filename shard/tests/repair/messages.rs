@@ -177,12 +177,15 @@ fn what_makes_no_sense_is_refused() {
     }
 }
 
-/// Whatever arrives, it is decoded or refused, and what is decoded is encoded to the same.
 #[test]
 fn random_bytes_do_no_harm() {
+    assert_random_bytes_do_no_harm(&samples().iter().map(bytes_of).collect::<Vec<_>>(), 200_000);
+}
+
+/// Whatever arrives, it is decoded or refused, and what is decoded is encoded to the same.
+pub fn assert_random_bytes_do_no_harm(samples: &[Vec<u8>], tries: usize) {
     let mut rng = Rng::new(1);
-    let samples: Vec<Vec<u8>> = samples().iter().map(bytes_of).collect();
-    for _ in 0..200_000 {
+    for _ in 0..tries {
         let mut bytes = samples[rng.below(samples.len() as u64) as usize].clone();
         for _ in 0..1 + rng.below(3) {
             let at = rng.below(bytes.len() as u64) as usize;

@@ -2,7 +2,7 @@
 
 mod damage;
 mod dropping;
-mod messages;
+pub mod messages;
 mod rejoin;
 mod tail;
 
