@@ -56,6 +56,7 @@ pub const WANTED: &[&str] = &[
     "a walk by SCAN came to its end",
     "a way was clogged",
     "absent keys confirmed",
+    "absent keys written at a ballot for a range",
     "all hosts died at once",
     "an old message was replayed",
     "an epoch was heard with commands under way",
@@ -96,6 +97,7 @@ pub const WANTED: &[&str] = &[
     "unknown by giving up",
     "unknown by reply",
     "votes of others told",
+    "written at a ballot for a range",
 ];
 
 /// The labels that were met too rarely, with how often. None where too few seeds were played to tell.
