@@ -61,6 +61,8 @@ struct Key {
     entries: BTreeMap<Ballot, Entry>,
     copies: Vec<Copy>,
     newest_chosen: Ballot,
+    /// Values that were asked to be written more than once.
+    again: BTreeSet<Vec<u8>>,
 }
 
 /// See the module's essay.
@@ -90,6 +92,7 @@ impl Ledger {
             entries: BTreeMap::new(),
             copies,
             newest_chosen: Ballot::ZERO,
+            again: BTreeSet::new(),
         };
         self.keys.insert(key.to_vec(), new);
     }
@@ -244,15 +247,24 @@ impl Ledger {
         Err(Violation::new(invariant::REPLY_CHOSEN, detail))
     }
 
+    /// A client asks once more for this value to be written: one that may have been written before.
+    pub fn written_again(&mut self, name: &[u8], value: &[u8]) {
+        if let Some(key) = self.keys.get_mut(name) {
+            key.again.insert(value.to_vec());
+        }
+    }
+
     /// A client was shown the value of a key, and had asked when this was the newest chosen ballot of it. Commands of one batch see what the ones
-    /// before them leave, which is chosen with all of it or not at all; so a value that is in no entry says nothing, unless it is appended to.
+    /// before them leave, which is chosen with all of it or not at all; so a value that is in no entry says nothing, unless it is appended to,
+    /// nor does one that may have been written again.
     pub fn shown(&self, name: &[u8], value: &[u8], asked_at: Ballot) -> Checked {
         let Some(key) = self.keys.get(name) else { return Ok(()) };
         let stale = match key.appended {
             true => value.len() < key.entries.get(&asked_at).map_or(0, |entry| entry.text().len()),
             false => {
                 let shows = |entry: &Entry| entry.chosen && entry.text() == value;
-                key.entries.range(..asked_at).any(|(_, entry)| shows(entry))
+                !key.again.contains(value)
+                    && key.entries.range(..asked_at).any(|(_, entry)| shows(entry))
                     && !key.entries.range(asked_at..).any(|(_, entry)| entry.text() == value)
             }
         };

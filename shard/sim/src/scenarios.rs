@@ -85,6 +85,12 @@ pub const ALL: &[Scenario] = &[
         seed: 591,
         change: |plan| *plan = Plan::draw(591),
     },
+    Scenario {
+        name: "a value that was asked for again",
+        story: "a read showed what a command before it in its batch had written, as another entry had before; the simulator took it for that one",
+        seed: 7716,
+        change: |plan| *plan = Plan::draw(7716),
+    },
 ];
 
 impl Scenario {

@@ -343,6 +343,17 @@ impl Ask {
         }
     }
 
+    /// The value that it writes, if it is one that it bears.
+    pub fn value(&self) -> Option<&[u8]> {
+        match &self.command {
+            Command::Set(value)
+            | Command::SetIfAbsent(value)
+            | Command::CompareSet { value, .. }
+            | Command::GetSet(value) => Some(value),
+            _ => None,
+        }
+    }
+
     /// What a reply says to the client that asked.
     pub fn told(&self, reply: &Reply) -> Told {
         let known = |reply: history::Reply| Told::Reply(reply, None);

@@ -331,6 +331,9 @@ impl World {
         let unlike = matches!(self.workload.kind_of(&ask.key), Kind::Appended | Kind::Register);
         if self.plan.classes.has(Class::Retries) && (ask.command.is_read() || !unlike) && self.work.coin() {
             self.label("a client asked again");
+            if let Some(value) = ask.value() {
+                self.ledger.written_again(&ask.key, value);
+            }
             self.clients[client as usize].again = Some(ask.clone());
         }
     }
