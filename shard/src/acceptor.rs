@@ -2,6 +2,7 @@
 
 use bitcask::{KeyRef, Kind};
 use paxos::{Ballot, Member, Message, Report};
+use reactor::mutants::planted;
 use reactor::Disk;
 
 use crate::core::{EntityId, Shard, Status};
@@ -84,6 +85,9 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_refused += 1;
             return;
         }
+        if let Some(ballot) = self.out_of_bounds(reference, &message) {
+            return self.refuse(turn, from, (slot, key), ballot);
+        }
         match &message {
             answer if is_answer(answer) => {
                 if let Some(id) = self.find(reference, key) {
@@ -96,13 +100,6 @@ impl<D: Disk> Shard<D> {
                     }
                 }
             }
-            Message::Prepare { ballot, .. }
-            | Message::Accept { ballot, .. }
-            | Message::Restamp { ballot, .. }
-                if self.is_barred(*ballot) || self.is_out_of_range(reference, *ballot) =>
-            {
-                self.refuse(turn, from, (slot, key), *ballot);
-            }
             Message::Query { id, holds } if !self.places.contains_key(&reference.1) => {
                 self.answer_query(turn, from, reference, key, *id, *holds);
             }
@@ -113,6 +110,17 @@ impl<D: Disk> Shard<D> {
     /// Whether a former life may have promised somebody not to vote for this ballot ([`crate::repair`]).
     pub(crate) fn is_barred(&self, ballot: Ballot) -> bool {
         ballot.round <= self.bar
+    }
+
+    /// The ballot of a request that is barred, or below what is promised for the slot of its key.
+    fn out_of_bounds(&self, reference: KeyRef, message: &Message<Held>) -> Option<Ballot> {
+        let (Message::Prepare { ballot, .. }
+        | Message::Accept { ballot, .. }
+        | Message::Restamp { ballot, .. }) = message
+        else {
+            return None;
+        };
+        (self.is_barred(*ballot) || self.is_out_of_range(reference, *ballot)).then_some(*ballot)
     }
 
     /// Refuses what is barred, or below the promise for the slot, as if all up to there were promised.
@@ -145,15 +153,27 @@ impl<D: Disk> Shard<D> {
         self.receive(turn, id, from, message);
     }
 
-    /// Steps a request, if the log has room for what it may have written. Without room there is no vote; the other replicas may
-    /// still make a majority.
-    pub(crate) fn receive(
+    /// Steps a request that waited for the record of its key. More may have been promised for the slot meanwhile.
+    pub(crate) fn receive_late(
         &mut self,
         turn: &mut Turn<'_, D>,
         id: EntityId,
         from: Member,
         message: Message<Held>,
     ) {
+        let reference = self.peek(id).reference;
+        match self.out_of_bounds(reference, &message) {
+            Some(ballot) if !planted(192) => {
+                let key = self.peek(id).key.clone();
+                self.refuse(turn, from, (reference.0, &key), ballot);
+            }
+            _ => self.receive(turn, id, from, message),
+        }
+    }
+
+    /// Steps a request, if the log has room for what it may have written. Without room there is no vote; the other replicas may
+    /// still make a majority.
+    fn receive(&mut self, turn: &mut Turn<'_, D>, id: EntityId, from: Member, message: Message<Held>) {
         let own = self.peek(id).instance.entry().and_then(Held::bytes);
         let room = match &message {
             Message::Prepare { .. } => self.admit(id, Kind::Promise, 0),

@@ -597,7 +597,7 @@ impl<D: Disk> Shard<D> {
             self.send(turn, id, to, message);
         }
         for (from, message) in steps {
-            self.receive(turn, id, from, message);
+            self.receive_late(turn, id, from, message);
         }
         if self.entities[id].stage == Stage::Loading {
             self.entities[id].stage = Stage::Idle;

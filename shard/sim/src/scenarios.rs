@@ -86,6 +86,12 @@ pub const ALL: &[Scenario] = &[
         change: |plan| *plan = Plan::draw(591),
     },
     Scenario {
+        name: "a Restamp that waits for the disk",
+        story: "the record was read only after a higher ballot had been promised for its slot, and then it was accepted, below that",
+        seed: 12571,
+        change: |plan| *plan = Plan::draw(12571),
+    },
+    Scenario {
         name: "a value that was asked for again",
         story: "a read showed what a command before it in its batch had written, as another entry had before; the simulator took it for that one",
         seed: 7716,

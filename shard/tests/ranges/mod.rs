@@ -1,7 +1,9 @@
 //! Ballots that are promised for whole ranges of slots: what they cost, and that they are right whatever others write, lose or leave unsaid.
 
+use paxos::{Ballot, Message};
 use shard::metrics::Metrics;
 use shard::reply::Reply;
+use shard::wire::{Counted, PeerMessage, RangePrepare, Sender};
 
 use crate::abreast::{assert_all, cluster, get_abreast, keys_of, read, sent, takes_all_for_its_own, write};
 use crate::keyspace::cluster::{Cluster, MS, PREPARE, RANGE_PREPARE, RANGE_PROMISE, RANGE_REFUSED};
@@ -147,6 +149,47 @@ fn a_ballot_that_the_floor_has_passed_is_renewed() {
     let now = metrics(&cluster, 0);
     assert_eq!((now.granted_absent - before, now.range_ballots - taken), (19, 1));
     assert_all(&read(&mut cluster, 1, &keys), &Reply::bulk("again"));
+}
+
+/// A Restamp that waits for the record of its key to be read is judged when that is there: a range promise that was given meanwhile binds it.
+#[test]
+fn what_waits_for_the_disk_is_bound_by_what_is_promised_meanwhile() {
+    let mut cluster = granted(3, 80);
+    let key = keys_of(&cluster, 0, 1).remove(0);
+    write(&mut cluster, 0, std::slice::from_ref(&key), b"v");
+    let slot = shard::slot::slot(&key);
+    // A restart leaves nothing in memory.
+    cluster.restart_after(2, |_| ());
+    cluster.pass(50);
+    let of = cluster.hosts[2].shard.inspect(&key).accepted;
+    let sender = Sender { epoch: 1, incarnation: cluster.hosts[1].shard.incarnation() };
+    let node = shard::config::node_of(2, 0);
+    let [restamped, promised] = [100, 200].map(|round| Ballot::new(round, node, sender.incarnation));
+    let place = Counted { subscription: 0, count: 0 };
+    let incarnation = cluster.hosts[2].shard.incarnation();
+    let messages = [
+        PeerMessage::Paxos { slot, key: &key, message: Message::Restamp { ballot: restamped, of } },
+        PeerMessage::RangePrepare(RangePrepare {
+            ballot: promised,
+            place,
+            incarnation,
+            slots: vec![(0, 16_383)],
+        }),
+    ];
+    for message in messages {
+        let mut bytes = Vec::new();
+        message.encode(sender, &mut bytes);
+        cluster.with_turn(2, |shard, turn| shard.on_message(turn, 1, &bytes));
+    }
+    let reads = metrics(&cluster, 2).disk_reads;
+    cluster.pass(5);
+    let host = &cluster.hosts[2].shard;
+    assert_eq!(
+        (host.range_promise(slot), reads),
+        (promised, 1),
+        "the record was read, and the promise is durable"
+    );
+    assert_eq!(host.inspect(&key).accepted, of, "and nothing below it was accepted since");
 }
 
 /// A slice that lost its log comes back: what was promised before binds nobody, and nothing that rests on it goes on.
