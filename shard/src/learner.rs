@@ -13,7 +13,6 @@ use std::rc::Rc;
 
 use paxos::Member;
 use reactor::clock::Nanos;
-use reactor::mutants::planted;
 use reactor::Disk;
 
 use crate::command::Command;
@@ -90,10 +89,10 @@ impl<D: Disk> Shard<D> {
             | PeerMessage::SlotAnswer(_)
             | PeerMessage::RangePrepare(_)
             | PeerMessage::RangePromise(_)
-            | PeerMessage::RangeRefused(_) => !self.config.learner && !theirs,
-            PeerMessage::Name(_) | PeerMessage::Confirm(_) | PeerMessage::Confirmed(_) => {
-                !self.config.learner && !theirs || planted(181)
-            }
+            | PeerMessage::RangeRefused(_)
+            | PeerMessage::Name(_)
+            | PeerMessage::Confirm(_)
+            | PeerMessage::Confirmed(_) => !self.config.learner && !theirs,
             PeerMessage::RepairAsk(_) => !self.config.learner,
             PeerMessage::RepairAnswer(_) => !theirs,
             PeerMessage::Forward(forward) | PeerMessage::HandOver(forward) if self.config.learner => {

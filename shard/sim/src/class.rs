@@ -26,7 +26,7 @@ pub enum Class {
     Blackouts,
     /// Two hosts are cut off from each other, or one from all, or one direction.
     Cuts,
-    /// Cuts of every shape: bridges, and any set of directions.
+    /// Cuts of every shape: two groups, bridges, and any set of directions.
     Shapes,
     /// Cuts that come and go.
     Flaps,

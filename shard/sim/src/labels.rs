@@ -70,6 +70,7 @@ pub const WANTED: &[&str] = &[
     "disk reads",
     "failed",
     "fast proposals",
+    "hosts fell apart into two groups",
     "keys expired",
     "keys were flushed",
     "more counted than is remembered",

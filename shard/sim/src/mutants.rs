@@ -106,7 +106,6 @@ pub const ALL: &[Mutant] = &[
     mutant(170, "what a peer has counted is not noted"),
     mutant(171, "a confirmed read shows the own record, chosen or not"),
     mutant(172, "an answer to an earlier Confirm serves later reads"),
-    mutant(173, "subscriptions of a start do not bear its number"),
     mutant(174, "what a core proposes itself is not counted"),
     mutant(175, "one member fewer than a majority confirms"),
     mutant(176, "what was counted and is not remembered is passed over"),
@@ -114,7 +113,6 @@ pub const ALL: &[Mutant] = &[
     mutant(178, "slots that a core is newly preferred for count as abreast"),
     mutant(179, "what was read before the two began to be abreast makes slots abreast"),
     mutant(180, "votes are counted before they are durable"),
-    mutant(181, "a learner confirms"),
     mutant(182, "what a peer lists as newer is not noted, and the slot counts as abreast"),
     mutant(183, "a promise for a range is told before it is durable"),
     mutant(

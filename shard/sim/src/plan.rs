@@ -125,6 +125,11 @@ const OWN_ONE_IN: u64 = 4;
 const CROWD_MIN: u32 = 5;
 const CROWD_OPERATIONS: u32 = 400;
 
+/// In half of the others so many clients ask so much about so few keys, at leisure.
+const RESTING_KEYS: usize = 4;
+const RESTING_CLIENTS: u32 = 5;
+const RESTING_OPERATIONS: u32 = 800;
+
 /// Messages that are lost there at least, per million, where there are faults.
 const OWN_LOSS_MIN: u32 = 50_000;
 
@@ -287,6 +292,29 @@ impl Plan {
             (self.keys, self.think, self.reads) = (keys, 0, reads);
             self.clients = self.clients.max(CROWD_MIN);
             self.operations = CROWD_OPERATIONS / self.clients;
+        } else if rng.coin() {
+            // Messages that are quick, or lost, and keys that are at rest now and then: reads of them are confirmed, from records that
+            // others have gone past.
+            (self.keys, self.think) = (RESTING_KEYS, 5 * MILLISECOND);
+            (self.clients, self.operations) = (RESTING_CLIENTS, RESTING_OPERATIONS / RESTING_CLIENTS);
+            (self.weather.delay.1, self.reads) = (MILLISECOND, rng.coin());
+            if self.has_faults() {
+                self.weather.loss = rng.between(100_000, 300_000) as u32;
+            }
+            if rng.below(3) > 0 {
+                self.be_five();
+            }
+        }
+    }
+
+    /// Five hosts in the place of three: what is wrong with who makes a majority shows only there.
+    fn be_five(&mut self) {
+        self.hosts = 5;
+        let first = self.victims.first().copied().unwrap_or(0);
+        self.victims = vec![first, (first + 1) % self.hosts];
+        self.drift_ppm.resize(usize::from(self.hosts), 0);
+        if self.has_faults() {
+            self.classes.draw(Class::Shapes, true);
         }
     }
 

@@ -133,9 +133,8 @@ impl Asker {
     /// not fit together with that.
     pub fn begin_anew(&mut self, member: Member) {
         self.number = self.number.wrapping_add(1);
-        let start = if planted(173) { 0 } else { self.start };
         let standing = &mut self.standing[usize::from(member)];
-        standing.subscription = u64::from(start) << 32 | u64::from(self.number);
+        standing.subscription = u64::from(self.start) << 32 | u64::from(self.number);
         (standing.begun, standing.level) = (None, 0);
         standing.slots.fill(0);
         self.wants_look = true;

@@ -151,7 +151,7 @@ impl<D: Disk> Shard<D> {
 
     /// A member names its slots.
     pub(crate) fn on_name(&mut self, from: Member, theirs: Sender, name: Name) {
-        if (name.subscription >> 32) as u32 != theirs.incarnation && !planted(173) {
+        if (name.subscription >> 32) as u32 != theirs.incarnation {
             self.metrics.messages_refused += 1;
             return;
         }

@@ -36,6 +36,17 @@ impl World {
         self.cut(&ways);
     }
 
+    /// Hosts fall apart into two groups, which see each other no more.
+    pub(super) fn split(&mut self) {
+        self.label("hosts fell apart into two groups");
+        let hosts = u64::from(self.plan.hosts);
+        let (first, size) = (self.nemesis.below(hosts), self.nemesis.between(1, hosts / 2));
+        let is_one = |host: Member| (u64::from(host) + hosts - first) % hosts < size;
+        let pairs = (0..self.plan.hosts).flat_map(|from| (0..self.plan.hosts).map(move |to| (from, to)));
+        let ways: Vec<Way> = pairs.filter(|(from, to)| is_one(*from) != is_one(*to)).collect();
+        self.cut(&ways);
+    }
+
     /// Any set of directions.
     pub(super) fn scatter(&mut self) {
         self.label("any set of directions was cut");
