@@ -442,7 +442,8 @@ impl<D: Disk> Shard<D> {
         replies.clear();
         replies.reserve_exact(batch.len());
         for queued in &batch {
-            replies.push(run_one(queued, &mut state, &mut applied, wall_ms, &limits, &mut self.scratch));
+            let mut context = command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng };
+            replies.push(run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch));
         }
         let entity = self.entity(id);
         entity.batch = batch;
@@ -477,7 +478,8 @@ impl<D: Disk> Shard<D> {
         let hit = value.is_some();
         let mut state = State { version, value, expires_at_ms, ..State::default() };
         let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
-        let reply = run_one(queued, &mut state, &mut applied, wall_ms, &limits, &mut self.scratch);
+        let mut context = command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng };
+        let reply = run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch);
         if state.changed {
             return None;
         }
@@ -771,8 +773,7 @@ fn run_one(
     queued: &Queued,
     state: &mut State,
     applied: &mut Applied,
-    wall_ms: u64,
-    limits: &command::Limits,
+    context: &mut command::Context<'_>,
     scratch: &mut Vec<u8>,
 ) -> Option<Reply> {
     if (queued.sent || queued.id.travels()) && !planted(103) {
@@ -790,7 +791,7 @@ fn run_one(
         }
     }
     let before = mem::replace(&mut state.changed, false);
-    let reply = command::execute(&queued.command, state, wall_ms, limits);
+    let reply = command::execute(&queued.command, state, context);
     // A write that may be applied elsewhere too is answered only by a chosen entry that bears its id, even if it changes
     // nothing (amendment 6): or else a late copy of it could still change something.
     state.changed |= queued.sent && queued.command.is_write() && !planted(114);

@@ -4,7 +4,7 @@
 //!
 //! [`Shard`] is everything one core does with its slice of the keys: it takes commands ([`Request`]) and messages of the other
 //! replicas, drives one `paxos` instance per entity, appends to the core's log through `bitcask`, and hands out replies
-//! and messages ([`Effects`]). Its modules, in the order of a command's life: [`command`] (parse and run, pure),
+//! and messages ([`Effects`]). Its modules, in the order of a command's life: [`command`] (parse and run, pure), [`object`] (what is more than a string),
 //! `forward` (to the preferred core, or here), `learner` (to a voter, or not at all), `coordinator` (queue, batch, propose, read), `acceptor` (what peers ask),
 //! `votes` (what they ask most, in short), `abreast` (reads confirmed many at a time), `ranges` (phase 1 for many keys at once), `entities`, `core` (store, steps, timers), `epoch` (voter or learner), `repair` (what this replica lacks), [`wire`] and [`record`] (bytes).
 //!
@@ -27,6 +27,7 @@ pub mod config;
 pub mod error;
 pub mod limits;
 pub mod metrics;
+pub mod object;
 pub mod record;
 pub mod reply;
 pub mod slot;

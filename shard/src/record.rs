@@ -3,7 +3,7 @@
 //! ```text
 //! format u8 = 1 | bodies u8 | version u64 | bodies × body | origins u8 | origins × origin
 //! body:   key_len u32, key (empty: the entity's own) | kind u8 (1 full, 2 delta, 3 tombstone)
-//!         | type u8 (1 string) | expires_at_ms u64 | len u32, bytes
+//!         | type u8 (1 string, 2 hash, 3 list, 4 set, 5 sorted set) | expires_at_ms u64 | len u32, bytes
 //! origin: node u32 | incarnation u32 | settled_below u64 | ids u16 × { seq u64, result u16 len, bytes }
 //! ```
 //!
@@ -15,7 +15,8 @@ use std::rc::Rc;
 use reactor::mutants::planted;
 
 use crate::limits::{BATCH_COMMANDS_MAX, ORIGINS_MAX, RESULT_BYTES_MAX};
-use crate::state::{State, Value};
+use crate::object::{Hash, List, Set, SortedSet};
+use crate::state::{State, Type, Value};
 use crate::wire::bytes::{put_bytes, Malformed, Reader};
 
 const FORMAT: u8 = 1;
@@ -23,6 +24,22 @@ const KIND_FULL: u8 = 1;
 const KIND_TOMBSTONE: u8 = 3;
 const TYPE_NONE: u8 = 0;
 const TYPE_STRING: u8 = 1;
+
+/// The tag of a type in records and messages.
+pub(crate) fn tag_of(kind: Type) -> u8 {
+    match kind {
+        Type::String => TYPE_STRING,
+        Type::Hash => 2,
+        Type::List => 3,
+        Type::Set => 4,
+        Type::SortedSet => 5,
+    }
+}
+
+/// The type that has a tag.
+pub(crate) fn type_of(tag: u8) -> Option<Type> {
+    Type::ALL.into_iter().find(|kind| tag_of(*kind) == tag)
+}
 
 /// Names a command across hosts: the core that coordinates it, that core's incarnation, and a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -173,18 +190,36 @@ impl Record {
         out.push(1);
         out.extend_from_slice(&self.version.to_le_bytes());
         put_bytes(out, b"");
-        let (kind, kind_of_value, bytes): (u8, u8, &[u8]) = match &self.value {
-            Some(Value::Str(bytes)) => (KIND_FULL, TYPE_STRING, bytes),
-            None => (KIND_TOMBSTONE, TYPE_NONE, &[]),
+        let kinds = match &self.value {
+            Some(value) => [KIND_FULL, tag_of(value.kind())],
+            None => [KIND_TOMBSTONE, TYPE_NONE],
         };
-        out.extend_from_slice(&[kind, kind_of_value]);
+        out.extend_from_slice(&kinds);
         out.extend_from_slice(&self.expires_at_ms.to_le_bytes());
-        put_bytes(out, bytes);
+        self.encode_body(out);
         assert!(self.applied.origins.len() <= ORIGINS_MAX, "one origin for each core of the slice");
         out.push(self.applied.origins.len() as u8);
         for origin in &self.applied.origins {
             origin.encode(out);
         }
+    }
+
+    fn encode_body(&self, out: &mut Vec<u8>) {
+        if let Some(Value::Str(bytes)) = &self.value {
+            return put_bytes(out, bytes);
+        }
+        let at = out.len();
+        put_bytes(out, b"");
+        match &self.value {
+            None | Some(Value::Str(_)) => return,
+            Some(Value::Hash(hash)) => hash.encode(out),
+            Some(Value::List(list)) => list.encode(out),
+            Some(Value::Set(set)) => set.encode(out),
+            Some(Value::SortedSet(set)) => set.encode(out),
+        }
+        let body = at + LEN_BYTES;
+        let len = u32::try_from(out.len() - body).expect("objects are bounded far below that");
+        out[at..body].copy_from_slice(&len.to_le_bytes());
     }
 
     /// Whether encoded bytes hold a tombstone, by their head alone. An error where no encoder of this version wrote them.
@@ -200,15 +235,17 @@ impl Record {
         }
     }
 
-    /// When the value in encoded bytes ends (wall clock milliseconds, 0 = never), by their head alone. None: a tombstone.
-    pub fn value_ends_at(bytes: &[u8]) -> Result<Option<u64>, Malformed> {
+    /// The type of the value in encoded bytes, and when it ends (wall clock milliseconds, 0 = never), by their head alone. None: a tombstone.
+    pub fn head(bytes: &[u8]) -> Result<Option<(Type, u64)>, Malformed> {
         if Record::is_tombstone(bytes)? {
             return Ok(None);
         }
         let mut reader = Reader::new(bytes, "record");
-        // Format, bodies, version, the empty key, kind, type.
-        reader.take(1 + 1 + 8 + 4 + 1 + 1)?;
-        reader.u64().map(Some)
+        // Format, bodies, version, the empty key, kind.
+        reader.take(1 + 1 + 8 + 4 + 1)?;
+        let tag = reader.u8()?;
+        let kind = type_of(tag).ok_or(reader.malformed())?;
+        Ok(Some((kind, reader.u64()?)))
     }
 
     /// Whether bytes are an encoding that [`Record::decode`] reads, without making copies of what is in it.
@@ -220,9 +257,13 @@ impl Record {
         let kind_of_value = reader.u8()?;
         reader.u64()?;
         let body = reader.bytes()?;
-        let wanted = if dead { TYPE_NONE } else { TYPE_STRING };
+        let is_valid = if dead {
+            kind_of_value == TYPE_NONE && body.is_empty()
+        } else {
+            check_body(kind_of_value, body)
+        };
         let count = usize::from(reader.u8()?);
-        if kind_of_value != wanted || dead && !body.is_empty() || count > ORIGINS_MAX {
+        if !is_valid || count > ORIGINS_MAX {
             return Err(reader.malformed());
         }
         let mut nodes = [0; ORIGINS_MAX];
@@ -262,9 +303,9 @@ impl Record {
         let expires_at_ms = reader.u64()?;
         let body = reader.bytes()?;
         let value = match (kind, kind_of_value) {
-            (KIND_FULL, TYPE_STRING) => Some(Value::Str(body.to_vec())),
+            (KIND_FULL, tag) => Some(decode_body(tag, body)?),
             (KIND_TOMBSTONE, TYPE_NONE) if body.is_empty() => None,
-            _ => return Err(Malformed("record: a kind of body that this version does not read")),
+            _ => return Err(UNKNOWN_BODY),
         };
         let count = usize::from(reader.u8()?);
         if count > ORIGINS_MAX {
@@ -281,6 +322,33 @@ impl Record {
         reader.end()?;
         Ok(Record { version, value, expires_at_ms, applied })
     }
+}
+
+const UNKNOWN_BODY: Malformed = Malformed("record: a kind of body that this version does not read");
+
+/// Bytes of a length in front of a body.
+const LEN_BYTES: usize = 4;
+
+fn decode_body(tag: u8, body: &[u8]) -> Result<Value, Malformed> {
+    let value = match type_of(tag).ok_or(UNKNOWN_BODY)? {
+        Type::String => Ok(Value::Str(body.to_vec())),
+        Type::Hash => Hash::decode(body).map(Value::Hash),
+        Type::List => List::decode(body).map(Value::List),
+        Type::Set => Set::decode(body).map(Value::Set),
+        Type::SortedSet => SortedSet::decode(body).map(Value::SortedSet),
+    };
+    value.map_err(|_| Malformed("record: the bytes of an object make no sense"))
+}
+
+/// Whether [`decode_body`] reads a body, without making copies of what is in it.
+fn check_body(tag: u8, body: &[u8]) -> bool {
+    type_of(tag).is_some_and(|kind| match kind {
+        Type::String => true,
+        Type::Hash => Hash::check(body).is_ok(),
+        Type::List => List::check(body).is_ok(),
+        Type::Set => Set::check(body).is_ok(),
+        Type::SortedSet => SortedSet::check(body).is_ok(),
+    })
 }
 
 impl Origin {

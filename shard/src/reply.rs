@@ -30,6 +30,8 @@ pub enum Reply {
     Array(Vec<Reply>),
     /// Pairs, in order: a flat list in RESP2.
     Map(Vec<(Reply, Reply)>),
+    /// Pairs, in order: a list of lists of two in RESP3, a flat list in RESP2.
+    Pairs(Vec<(Reply, Reply)>),
     /// Distinct members, in order: a list in RESP2.
     Set(Vec<Reply>),
     /// An out-of-band message: RESP3 alone.
@@ -56,6 +58,26 @@ impl Reply {
     }
 }
 
+/// A double as text: the shortest digits that read back the same, with an exponent where plain digits would
+/// be long.
+pub fn format_double(value: f64) -> String {
+    if value.is_nan() {
+        return "nan".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
+    }
+    let size = value.abs();
+    if value == 0.0 || (1e-5..1e17).contains(&size) {
+        return format!("{value}");
+    }
+    let text = format!("{value:e}");
+    match text.split_once('e') {
+        Some((digits, power)) if !power.starts_with('-') => format!("{digits}e+{power}"),
+        _ => text,
+    }
+}
+
 /// Tags of the compact form. They are part of the peer protocol: numbers are never used anew.
 mod tag {
     pub const SIMPLE: u8 = 0;
@@ -73,6 +95,7 @@ mod tag {
     pub const PUSH: u8 = 12;
     /// `+OK`, the most frequent reply of all, is its tag alone.
     pub const OK: u8 = 13;
+    pub const PAIRS: u8 = 14;
 }
 
 impl Reply {
@@ -99,14 +122,8 @@ impl Reply {
             Reply::Array(items) => put_list(out, tag::ARRAY, items),
             Reply::Set(items) => put_list(out, tag::SET, items),
             Reply::Push(items) => put_list(out, tag::PUSH, items),
-            Reply::Map(pairs) => {
-                out.push(tag::MAP);
-                put_varint(out, pairs.len() as u64);
-                for (key, value) in pairs {
-                    key.encode(out);
-                    value.encode(out);
-                }
-            }
+            Reply::Map(pairs) => put_pairs(out, tag::MAP, pairs),
+            Reply::Pairs(pairs) => put_pairs(out, tag::PAIRS, pairs),
         }
     }
 
@@ -129,6 +146,15 @@ fn put_list(out: &mut Vec<u8>, tag: u8, items: &[Reply]) {
     put_varint(out, items.len() as u64);
     for item in items {
         item.encode(out);
+    }
+}
+
+fn put_pairs(out: &mut Vec<u8>, tag: u8, pairs: &[(Reply, Reply)]) {
+    out.push(tag);
+    put_varint(out, pairs.len() as u64);
+    for (one, other) in pairs {
+        one.encode(out);
+        other.encode(out);
     }
 }
 
@@ -163,18 +189,21 @@ fn take(reader: &mut Reader<'_>, depth: usize) -> Result<Reply, DecodeError> {
         tag::ARRAY => Reply::Array(list(reader, depth)?),
         tag::SET => Reply::Set(list(reader, depth)?),
         tag::PUSH => Reply::Push(list(reader, depth)?),
-        tag::MAP => {
-            let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep)?;
-            let count = reader.count()?;
-            // Nothing is reserved ahead: the vector grows with what is really there.
-            let mut pairs = Vec::new();
-            for _ in 0..count {
-                pairs.push((take(reader, depth)?, take(reader, depth)?));
-            }
-            Reply::Map(pairs)
-        }
+        tag::MAP => Reply::Map(pairs(reader, depth)?),
+        tag::PAIRS => Reply::Pairs(pairs(reader, depth)?),
         _ => return Err(DecodeError::Malformed),
     })
+}
+
+/// Nothing is reserved ahead: the vector grows with what is really there.
+fn pairs(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<(Reply, Reply)>, DecodeError> {
+    let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep)?;
+    let count = reader.count()?;
+    let mut pairs = Vec::new();
+    for _ in 0..count {
+        pairs.push((take(reader, depth)?, take(reader, depth)?));
+    }
+    Ok(pairs)
 }
 
 fn list(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<Reply>, DecodeError> {
@@ -223,13 +252,14 @@ mod tests {
             Reply::Bool(true),
             Reply::Bool(false),
         ];
-        let pairs = flat.iter().cloned().zip(flat.iter().rev().cloned()).collect();
+        let pairs: Vec<_> = flat.iter().cloned().zip(flat.iter().rev().cloned()).collect();
         let mut all = flat.clone();
         all.extend([
             Reply::Array(flat.clone()),
             Reply::Set(flat.clone()),
             Reply::Push(vec![]),
-            Reply::Map(pairs),
+            Reply::Map(pairs.clone()),
+            Reply::Pairs(pairs),
         ]);
         all.push(Reply::Array(all.clone()));
         all
@@ -269,6 +299,22 @@ mod tests {
         ];
         for (bytes, want) in table {
             assert_eq!(Reply::decode(bytes), Err(want));
+        }
+    }
+
+    #[test]
+    fn doubles_read_back_and_stay_short() {
+        let table = [
+            (0.0, "0"),
+            (3.0, "3"),
+            (-2.25, "-2.25"),
+            (0.1, "0.1"),
+            (1e300, "1e+300"),
+            (1.5e-9, "1.5e-9"),
+            (f64::NAN, "nan"),
+        ];
+        for (value, want) in table {
+            assert_eq!(format_double(value), want);
         }
     }
 

@@ -1,10 +1,75 @@
 //! The state of one entity as commands see it.
 
-/// A typed value. Strings alone so far; the tag is part of the record format (docs/formats/record.md).
+use crate::object::{Hash, List, Set, SortedSet};
+
+/// A typed value. The tags of the types are part of the record format (docs/formats/record.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// A Redis string.
     Str(Vec<u8>),
+    /// A hash.
+    Hash(Hash),
+    /// A list.
+    List(List),
+    /// A set.
+    Set(Set),
+    /// A sorted set.
+    SortedSet(SortedSet),
+}
+
+/// What a value can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Bytes.
+    String,
+    /// Values by field.
+    Hash,
+    /// Elements in an order of their own.
+    List,
+    /// Members.
+    Set,
+    /// Members by score.
+    SortedSet,
+}
+
+impl Type {
+    /// All types.
+    pub const ALL: [Type; 5] = [Type::String, Type::Hash, Type::List, Type::Set, Type::SortedSet];
+
+    /// As TYPE answers it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::String => "string",
+            Type::Hash => "hash",
+            Type::List => "list",
+            Type::Set => "set",
+            Type::SortedSet => "zset",
+        }
+    }
+}
+
+impl Value {
+    /// The bytes that a bound on values counts: of a string, of the encoding of anything else.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Value::Str(bytes) => bytes.len(),
+            Value::Hash(hash) => hash.encoded_bytes(),
+            Value::List(list) => list.encoded_bytes(),
+            Value::Set(set) => set.encoded_bytes(),
+            Value::SortedSet(set) => set.encoded_bytes(),
+        }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Type {
+        match self {
+            Value::Str(_) => Type::String,
+            Value::Hash(_) => Type::Hash,
+            Value::List(_) => Type::List,
+            Value::Set(_) => Type::Set,
+            Value::SortedSet(_) => Type::SortedSet,
+        }
+    }
 }
 
 /// What commands of one batch read and change, in order. A batch that leaves `changed` false is a read.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use shard::command::{execute, Command, Limits, Op};
+use reactor::rng::Rng;
+use shard::command::{execute, Command, Context, Limits, Op};
 use shard::reply::Reply;
 use shard::state::{State, Value};
 use synod_bench::check::model;
@@ -32,11 +33,12 @@ fn one(command: &Command, store: &mut BTreeMap<Vec<u8>, State>, limits: &Limits)
     let Command::Key(key_command) = command else { return };
     let state = store.entry(key_command.key.to_vec()).or_default();
     let before = state.clone();
-    let reply = execute(command, state, NOW_MS, limits);
+    let mut context = Context { now_wall_ms: NOW_MS, limits, rng: &mut Rng::new(1) };
+    let reply = execute(command, state, &mut context);
     assert!(command.is_write() || state.value == before.value, "a read leaves the value");
-    let length = bytes_of(state).map_or(0, <[u8]>::len);
+    let length = state.value.as_ref().map_or(0, Value::bytes);
     assert!(
-        length <= limits.value_bytes_max.max(bytes_of(&before).map_or(0, <[u8]>::len)),
+        length <= limits.value_bytes_max.max(before.value.as_ref().map_or(0, Value::bytes)),
         "a value has a bound"
     );
     if before.expires_at_ms == 0 {
@@ -49,7 +51,10 @@ fn one(command: &Command, store: &mut BTreeMap<Vec<u8>, State>, limits: &Limits)
 }
 
 fn bytes_of(state: &State) -> Option<&[u8]> {
-    state.value.as_ref().map(|Value::Str(bytes)| bytes.as_slice())
+    match &state.value {
+        Some(Value::Str(bytes)) => Some(bytes),
+        _ => None,
+    }
 }
 
 /// The model's command for an operation, where it has one.
@@ -92,6 +97,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "SETRANGE k 5 abc\nGETRANGE k -3 -1\nSUBSTR k 0 2\nDIGEST k\nDELEX k IFNE v",
         "MSET a 1 b 2\nMGET a b c\nUNLINK a b\nTOUCH a\nTYPE a\nOBJECT ENCODING a",
         "SETV k 0 v\nGETV k\nSETV k 1 w\nSETEX k 10 v\nPSETEX k 10 v\nSETNX k v\nGETSET k v\nEXPIRE k 10 NX",
+        "HSET h a 1 b 2\nHGETALL h\nHINCRBY h a 5\nHINCRBYFLOAT h b 0.5\nHDEL h a\nHRANDFIELD h -3 WITHVALUES\nHSCAN h 0 MATCH * NOVALUES",
+        "RPUSH l a b c\nLPOP l 2\nLINSERT l AFTER c d\nLRANGE l 0 -1\nLREM l -1 c\nLTRIM l 1 -1\nLPOS l d RANK -1 COUNT 0 MAXLEN 5\nLSET l 0 e",
+        "SADD s a b c\nSPOP s 1\nSREM s a\nSMISMEMBER s a b\nSRANDMEMBER s -2\nSMEMBERS s\nSSCAN s 0 COUNT 5",
+        "ZADD z 1 a 2 b\nZADD z XX GT CH 3 a\nZINCRBY z inf a\nZRANGE z (1 +inf BYSCORE LIMIT 0 5 WITHSCORES\nZPOPMIN z 1\nZRANK z a WITHSCORE\nZREMRANGEBYRANK z 0 -1",
+        "ZADD y 0 a 0 b\nZRANGE y - (b BYLEX REV\nZREMRANGEBYLEX y [a +\nZRANGEBYLEX y - +\nZLEXCOUNT y [a [b\nZSCAN y 0\nGET y\nMGET y k",
         "SCAN 0 MATCH * COUNT 5 TYPE string\nKEYS h[^a-c]?*\\*\nDBSIZE\nRANDOMKEY\nFLUSHALL ASYNC",
     ];
     lines.iter().map(|line| line.as_bytes().to_vec()).collect()

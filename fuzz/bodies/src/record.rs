@@ -1,5 +1,6 @@
 //! Entries, as the log keeps them and Accept carries them: what is decoded is encoded as it was.
 
+use shard::object::{Hash, List, Score, Set, SortedSet};
 use shard::record::{Applied, CommandId, Record};
 use shard::state::Value;
 
@@ -9,13 +10,16 @@ use crate::meter;
 /// The bytes of an entry.
 pub fn run(data: &[u8]) {
     let allowed = data.len() * DECODED_BYTES_PER_BYTE + ANY_BYTES;
-    let (tombstone, ends_at) = (Record::is_tombstone(data), Record::value_ends_at(data));
+    let (tombstone, head) = (Record::is_tombstone(data), Record::head(data));
+    let check = meter::bounded(ANY_BYTES, || Record::check(data));
     let Ok(record) = meter::bounded(allowed, || Record::decode(data)) else { return };
+    assert_eq!(check, Ok(()), "what can be decoded passes the check");
     let mut again = Vec::new();
     record.encode(&mut again);
     assert_eq!(again, data, "{record:?}");
     assert_eq!(tombstone, Ok(record.value.is_none()), "the head alone says the same");
-    assert_eq!(ends_at, Ok(record.value.is_some().then_some(record.expires_at_ms)), "so does its end");
+    let kind = record.value.as_ref().map(Value::kind);
+    assert_eq!(head, Ok(kind.map(|kind| (kind, record.expires_at_ms))), "so do its type and its end");
     for origin in record.applied.origins() {
         let known = |seq| CommandId { node: origin.node, incarnation: origin.incarnation, seq };
         origin.applied.iter().for_each(|(seq, _)| drop(record.applied.find(known(*seq))));
@@ -33,10 +37,24 @@ pub fn sample() -> Record {
     Record { version: 1025, value: Some(Value::Str(b"value".to_vec())), expires_at_ms: 99, applied }
 }
 
-/// A value, a tombstone, and an entry with ids.
+/// A value of each type.
+fn values() -> Vec<Value> {
+    let (mut hash, mut list, mut set, mut sorted) =
+        (Hash::default(), List::default(), Set::default(), SortedSet::default());
+    for (place, name) in [&b"a"[..], b"", b"bc", &[b'x'; 200]].into_iter().enumerate() {
+        hash.set(name, b"value");
+        list.insert(0, name);
+        set.insert(name);
+        sorted.set(name, Score::new(1.5 - place as f64).expect("is no NaN"));
+    }
+    vec![Value::Str(vec![]), Value::Hash(hash), Value::List(list), Value::Set(set), Value::SortedSet(sorted)]
+}
+
+/// Values of all types, a tombstone, and an entry with ids.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let records =
-        [Record::default(), sample(), Record { value: Some(Value::Str(vec![])), ..Record::default() }];
+    let of = |value| Record { value: Some(value), expires_at_ms: 7, ..Record::default() };
+    let records: Vec<Record> =
+        [Record::default(), sample()].into_iter().chain(values().into_iter().map(of)).collect();
     let encode = |record: &Record| {
         let mut out = Vec::new();
         record.encode(&mut out);

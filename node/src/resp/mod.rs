@@ -19,5 +19,5 @@ mod inline;
 pub mod limits;
 mod parser;
 
-pub use encoder::{encode, format_double, Protocol};
+pub use encoder::{encode, Protocol};
 pub use parser::{Args, Limits, Parser, ProtocolError, Step};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use shard::command::{execute, glob, Command, Keyspace, Limits};
+use reactor::rng::Rng;
+use shard::command::{execute, glob, Command, Context, Keyspace, Limits};
 use shard::reply::Reply;
 use shard::slot::slot;
 use shard::state::State;
@@ -169,7 +170,9 @@ impl World {
             Command::Key(one) => {
                 assert_eq!(self.map.slice(slot(&one.key)), slice, "a key goes to its slice");
                 let state = self.store.entry(one.key.to_vec()).or_default();
-                let reply = execute(command, state, self.now.wall_us / 1000, &self.limits);
+                let (now_wall_ms, limits) = (self.now.wall_us / 1000, &self.limits);
+                let mut context = Context { now_wall_ms, limits, rng: &mut Rng::new(1) };
+                let reply = execute(command, state, &mut context);
                 if state.value.is_none() {
                     self.store.remove(&*one.key);
                 }

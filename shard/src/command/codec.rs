@@ -11,23 +11,28 @@ use super::strings::{Condition, Given, Set};
 use super::{Command, ExpireIf, Expiry, Gather, KeyCommand, Keyspace, Limits, Moment, Op, Split};
 
 /// Collects arguments.
-struct Arguments<'a> {
+pub(super) struct Arguments<'a> {
     out: &'a mut Vec<u8>,
     count: u64,
 }
 
 impl Arguments<'_> {
-    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+    /// Each of these.
+    pub(super) fn all(&mut self, list: &[Box<[u8]>]) -> &mut Self {
+        list.iter().fold(self, |to, bytes| to.bytes(bytes))
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         put_bytes(self.out, bytes);
         self.count += 1;
         self
     }
 
-    fn text(&mut self, text: &str) -> &mut Self {
+    pub(super) fn text(&mut self, text: &str) -> &mut Self {
         self.bytes(text.as_bytes())
     }
 
-    fn number(&mut self, number: impl ToString) -> &mut Self {
+    pub(super) fn number(&mut self, number: impl ToString) -> &mut Self {
         self.text(&number.to_string())
     }
 }
@@ -104,6 +109,10 @@ fn one_key(command: &KeyCommand, to: &mut Arguments<'_>) {
         Op::Frequency => to.text("OBJECT").text("FREQ").bytes(key),
         Op::IdleTime => to.text("OBJECT").text("IDLETIME").bytes(key),
         Op::ReferenceCount => to.text("OBJECT").text("REFCOUNT").bytes(key),
+        Op::OnHash(op) => op.spell(key, to),
+        Op::OnList(op) => op.spell(key, to),
+        Op::OnSet(op) => op.spell(key, to),
+        Op::OnSortedSet(op) => op.spell(key, to),
     };
 }
 

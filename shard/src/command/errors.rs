@@ -1,8 +1,53 @@
 //! The exact texts of Redis 7.4, which clients compare with, and the few of our own.
 
-use super::limits::{Limits, ERROR_ARGUMENT_BYTES_MAX};
+use super::limits::{Limits, ERROR_ARGUMENT_BYTES_MAX, OBJECT_ENTRIES_MAX};
 use crate::reply::Reply;
 
+/// A value of another type than the command is for.
+pub const WRONG_TYPE: Reply =
+    Reply::error("WRONGTYPE Operation against a key holding the wrong kind of value");
+/// A value of a hash that should be an integer and is not.
+pub const HASH_NOT_AN_INTEGER: Reply = Reply::error("ERR hash value is not an integer");
+/// A value of a hash that should be a float and is not.
+pub const HASH_NOT_A_FLOAT: Reply = Reply::error("ERR hash value is not a float");
+/// A number that is an integer, and too large or too small.
+pub const OUT_OF_RANGE: Reply = Reply::error("ERR value is out of range");
+/// A number that must not be negative.
+pub const NOT_POSITIVE: Reply = Reply::error("ERR value is out of range, must be positive");
+/// LINSERT and LSET, of a place that is not there.
+pub const INDEX_OUT_OF_RANGE: Reply = Reply::error("ERR index out of range");
+/// LSET of an absent key.
+pub const NO_SUCH_KEY: Reply = Reply::error("ERR no such key");
+/// HINCRBYFLOAT by an infinity.
+pub const NAN_OR_INFINITY: Reply = Reply::error("ERR value is NaN or Infinity");
+/// LPOS with RANK 0.
+pub const RANK_ZERO: Reply = Reply::error(
+    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start \
+     from the end of the list",
+);
+/// LPOS with a negative COUNT.
+pub const NEGATIVE_COUNT: Reply = Reply::error("ERR COUNT can't be negative");
+/// LPOS with a negative MAXLEN.
+pub const NEGATIVE_MAXLEN: Reply = Reply::error("ERR MAXLEN can't be negative");
+/// ZADD with both NX and XX.
+pub const ZADD_NX_XX: Reply = Reply::error("ERR XX and NX options at the same time are not compatible");
+/// ZADD with two of GT, LT and NX.
+pub const ZADD_GT_LT_NX: Reply =
+    Reply::error("ERR GT, LT, and/or NX options at the same time are not compatible");
+/// ZADD with INCR and several members.
+pub const ZADD_INCR: Reply = Reply::error("ERR INCR option supports a single increment-element pair");
+/// An increment that infinities make no number of.
+pub const SCORE_NOT_A_NUMBER: Reply = Reply::error("ERR resulting score is not a number (NaN)");
+/// An end of a range of scores that is none.
+pub const SCORE_RANGE: Reply = Reply::error("ERR min or max is not a float");
+/// An end of a range of bytes that is none.
+pub const LEX_RANGE: Reply = Reply::error("ERR min or max not valid string range item");
+/// ZRANGE by rank with LIMIT.
+pub const LIMIT_ALONE: Reply =
+    Reply::error("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX");
+/// ZRANGE by bytes with WITHSCORES.
+pub const WITHSCORES_BYLEX: Reply =
+    Reply::error("ERR syntax error, WITHSCORES not supported in combination with BYLEX");
 /// Options that do not go together, or an option without its argument.
 pub const SYNTAX: Reply = Reply::error("ERR syntax error");
 /// An argument or a value that should be a 64-bit integer and is not.
@@ -90,6 +135,21 @@ pub fn value_too_long(limits: &Limits) -> Reply {
     let bytes = limits.value_bytes_max;
     Reply::Error(format!("ERR string exceeds maximum allowed size (value_bytes_max {bytes})").into())
 }
+
+/// An object whose bytes would be more than the limit.
+pub fn object_too_long(limits: &Limits) -> Reply {
+    let bytes = limits.value_bytes_max;
+    Reply::Error(format!("ERR object exceeds maximum allowed size (value_bytes_max {bytes})").into())
+}
+
+/// An object that would have more entries than the limit.
+pub fn too_many_entries() -> Reply {
+    Reply::Error(format!("ERR object exceeds maximum allowed size ({OBJECT_ENTRIES_MAX} entries)").into())
+}
+
+/// More to answer at once than fits.
+pub const REPLY_TOO_LONG: Reply =
+    Reply::error("ERR the reply would exceed the maximum allowed size; ask for fewer");
 
 /// A key that is longer than the limit.
 pub fn key_too_long(limits: &Limits) -> Reply {

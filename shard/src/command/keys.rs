@@ -2,10 +2,10 @@
 
 use super::numbers;
 use super::parse::Args;
-use super::strings::{string, Condition};
+use super::strings::Condition;
 use super::{Command, Op};
 use crate::reply::Reply;
-use crate::state::State;
+use crate::state::{State, Value};
 
 /// Longest string that Redis keeps in one allocation with its header (`embstr`).
 const EMBEDDED_BYTES_MAX: usize = 44;
@@ -16,17 +16,20 @@ pub(super) fn delete(state: &mut State, condition: Option<&Condition>) -> Reply 
 }
 
 pub(super) fn type_of(state: &State) -> Reply {
-    Reply::Simple(if state.value.is_some() { "string" } else { "none" }.into())
+    Reply::Simple(state.value.as_ref().map_or("none", |value| value.kind().name()).into())
 }
 
-/// What Redis would say of a value freshly set.
+/// What Redis would say of a value freshly made.
 pub(super) fn encoding(state: &State) -> Reply {
-    string(state).map_or(Reply::Nil, |value| {
-        Reply::bulk(match value {
-            value if numbers::integer(value).is_some() => "int",
-            value if value.len() <= EMBEDDED_BYTES_MAX => "embstr",
-            _ => "raw",
-        })
+    let Some(value) = &state.value else { return Reply::Nil };
+    Reply::bulk(match value {
+        Value::Str(bytes) if numbers::integer(bytes).is_some() => "int",
+        Value::Str(bytes) if bytes.len() <= EMBEDDED_BYTES_MAX => "embstr",
+        Value::Str(_) => "raw",
+        Value::Hash(hash) => super::hash::encoding(hash),
+        Value::List(list) => super::list::encoding(list),
+        Value::Set(set) => super::set::encoding(set),
+        Value::SortedSet(set) => super::sorted_set::encoding(set),
     })
 }
 

@@ -19,6 +19,12 @@ pub const KEY_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of the longest peer message (netbatch): the ceiling for whatever an operator sets.
 pub const MESSAGE_BYTES_MAX: usize = 24 * 1024 * 1024;
 
+/// Entries of one object: fields, elements or members. Decoded, each takes about 100 bytes beside its own.
+pub const OBJECT_ENTRIES_MAX: usize = 1_000_000;
+
+/// Bytes of a reply that repeats members by chance, and so could be of any length.
+pub const RANDOM_REPLY_BYTES_MAX: usize = VALUE_BYTES_MAX;
+
 /// Arguments of one command: as Redis' default of `proto-max-multibulk-len` for clients, and far above what fits
 /// usefully into a peer message.
 pub const ARGUMENTS_MAX: usize = 1024 * 1024;
@@ -36,6 +42,10 @@ pub const REPLY_DEPTH_MAX: usize = 8;
 pub const ERROR_ARGUMENT_BYTES_MAX: usize = 128;
 
 const _: () = assert!(VALUE_BYTES_MAX + KEY_BYTES_MAX < MESSAGE_BYTES_MAX, "a record fits one message");
+const _: () = assert!(
+    VALUE_BYTES_MAX + 4 * OBJECT_ENTRIES_MAX < MESSAGE_BYTES_MAX,
+    "all of an object fits one message, as a reply too: one byte more for each field and value, two for each pair"
+);
 const _: () = assert!(KEY_BYTES_MAX < VALUE_BYTES_MAX, "a key is no longer than a value");
 const _: () = assert!(RELATIVE_MS_MAX > 0 && REPLY_DEPTH_MAX >= 2, "room for what Redis clients send");
 

@@ -12,6 +12,11 @@
 //!
 //! What differs from Redis, and why:
 //! * MGET, MSET, DEL, EXISTS, UNLINK and TOUCH of many keys are split and not atomic across them.
+//! * HGETALL, HKEYS, HVALS and SMEMBERS answer in the order of the fields' and members' bytes. SPOP, SRANDMEMBER, HRANDFIELD and ZRANDMEMBER
+//!   choose by the core's own generator; different ones come in the order of the bytes.
+//! * Arguments are checked before the key is looked at, where some commands of Redis look first.
+//! * A score of -0 is 0. Pages of HSCAN, SSCAN and ZSCAN have cursors of 48 bits.
+//! * Commands on several objects (SINTER, LMOVE, ZUNIONSTORE and their like), blocking ones and SORT are absent.
 //! * MSETNX, RENAME, RENAMENX and COPY are absent (unknown command): over two entities they cannot be atomic yet.
 //! * DUMP and RESTORE are absent: they carry Redis' own file format.
 //! * OBJECT ENCODING is derived from the value alone, so a short value after APPEND is `embstr` or `int`, not `raw`.
@@ -29,13 +34,25 @@ mod codec;
 mod errors;
 mod expiry;
 mod glob;
+mod hash;
 mod keys;
 mod keyspace;
 pub mod limits;
+mod list;
 mod numbers;
+mod objects;
 mod parse;
+mod parse_sorted_set;
 mod rows_data;
+mod rows_hash;
 mod rows_host;
+mod rows_list;
+mod rows_set;
+mod rows_sorted_set;
+mod scan;
+mod set;
+mod sorted_set;
+mod span;
 mod split;
 mod strings;
 pub mod table;
@@ -44,13 +61,22 @@ pub use bytes::DecodeError;
 pub(crate) use bytes::{put_bytes, put_varint, Reader};
 pub use expiry::{ExpireIf, Expiry, Moment};
 pub use glob::glob;
+pub use hash::HashOp;
 pub use keyspace::Keyspace;
 pub use limits::Limits;
+pub use list::{End, ListOp, Search};
+pub use objects::Chosen;
+pub use scan::Scan;
+pub use set::SetOp;
+pub use sorted_set::{Add, Range, SortedSetOp};
+pub use span::{LexEnd, ScoreEnd, Span};
 pub use split::{Gather, Split};
 pub use strings::{Condition, Given, Set};
 
+use reactor::rng::Rng;
+
 use crate::reply::Reply;
-use crate::state::State;
+use crate::state::{State, Type, Value};
 
 /// One command, owned and sendable between cores.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +150,25 @@ pub enum Op {
     IdleTime,
     /// OBJECT REFCOUNT: a constant.
     ReferenceCount,
+    /// What is done with a hash.
+    OnHash(HashOp),
+    /// What is done with a list.
+    OnList(ListOp),
+    /// What is done with a set.
+    OnSet(SetOp),
+    /// What is done with a sorted set.
+    OnSortedSet(SortedSetOp),
+}
+
+/// What a command runs with, beside the state of its key.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// Wall clock: milliseconds since 1970.
+    pub now_wall_ms: u64,
+    /// Bounds.
+    pub limits: &'a Limits,
+    /// For commands that choose by chance.
+    pub rng: &'a mut Rng,
 }
 
 impl Command {
@@ -179,12 +224,53 @@ impl Op {
             Op::Set(set) => set.value.len() + set.condition.as_ref().map_or(0, Condition::bytes),
             Op::Delete(condition) => condition.as_ref().map_or(0, Condition::bytes),
             Op::AddFloat(bytes) | Op::Append(bytes) | Op::SetRange(_, bytes) => bytes.len(),
+            Op::OnHash(op) => op.bytes(),
+            Op::OnList(op) => op.bytes(),
+            Op::OnSet(op) => op.bytes(),
+            Op::OnSortedSet(op) => op.bytes(),
             _ => 0,
+        }
+    }
+
+    /// The type that a value must have for it, if it must have one.
+    fn wants(&self) -> Option<Type> {
+        match self {
+            Op::Delete(condition) => condition.as_ref().and_then(Condition::wants),
+            Op::Set(set) if set.given == Given::Old => Some(Type::String),
+            Op::Set(set) => set.condition.as_ref().and_then(Condition::wants),
+            Op::Exists
+            | Op::Type
+            | Op::ExpiresAt { .. }
+            | Op::Expire(..)
+            | Op::Persist
+            | Op::Encoding
+            | Op::Frequency
+            | Op::IdleTime
+            | Op::ReferenceCount => None,
+            Op::OnHash(_) => Some(Type::Hash),
+            Op::OnList(_) => Some(Type::List),
+            Op::OnSet(_) => Some(Type::Set),
+            Op::OnSortedSet(_) => Some(Type::SortedSet),
+            Op::Get
+            | Op::GetVersioned
+            | Op::GetDelete
+            | Op::GetExpire(_)
+            | Op::Length
+            | Op::GetRange(..)
+            | Op::Digest
+            | Op::Add(_)
+            | Op::AddFloat(_)
+            | Op::Append(_)
+            | Op::SetRange(..) => Some(Type::String),
         }
     }
 
     fn is_read(&self) -> bool {
         match self {
+            Op::OnHash(op) => op.is_read(),
+            Op::OnList(op) => op.is_read(),
+            Op::OnSet(op) => op.is_read(),
+            Op::OnSortedSet(op) => op.is_read(),
             Op::Get
             | Op::GetVersioned
             | Op::GetExpire(Expiry::Keep)
@@ -212,10 +298,10 @@ impl Op {
     }
 }
 
-/// Runs a command on the state of its key at a wall-clock time in milliseconds since 1970. What has expired is dropped
+/// Runs a command on the state of its key. What has expired is dropped
 /// first, which counts as a change: expiry is a write. [`State::changed`] is set if anything changed, and is never
 /// cleared. A command that does not concern one key gets an error and changes nothing.
-pub fn execute(command: &Command, state: &mut State, now_wall_ms: u64, limits: &Limits) -> Reply {
+pub fn execute(command: &Command, state: &mut State, context: &mut Context<'_>) -> Reply {
     let Command::Key(command) = command else {
         return errors::NOT_ONE_KEY;
     };
@@ -224,9 +310,9 @@ pub fn execute(command: &Command, state: &mut State, now_wall_ms: u64, limits: &
         state.expires_at_ms = 0;
     }
     let (before, read) = (state.version, command.op.is_read());
-    let expired = state.expire(now_wall_ms);
+    let expired = state.expire(context.now_wall_ms);
     let changed_before = std::mem::replace(&mut state.changed, expired);
-    let reply = run(&command.op, state, now_wall_ms, limits);
+    let reply = run(&command.op, state, context);
     assert!(!read || state.changed == expired, "a read changed the state: {:?}", command.op);
     assert!(
         state.version > before || (!state.changed && state.version == before),
@@ -237,8 +323,17 @@ pub fn execute(command: &Command, state: &mut State, now_wall_ms: u64, limits: &
     reply
 }
 
-fn run(op: &Op, state: &mut State, now_ms: u64, limits: &Limits) -> Reply {
+fn run(op: &Op, state: &mut State, context: &mut Context<'_>) -> Reply {
+    let is = state.value.as_ref().map(Value::kind);
+    if is.zip(op.wants()).is_some_and(|(is, wanted)| is != wanted) {
+        return errors::WRONG_TYPE;
+    }
+    let (now_ms, limits) = (context.now_wall_ms, context.limits);
     match op {
+        Op::OnHash(op) => hash::run(op, state, context),
+        Op::OnList(op) => list::run(op, state, context),
+        Op::OnSet(op) => set::run(op, state, context),
+        Op::OnSortedSet(op) => sorted_set::run(op, state, context),
         Op::Get => strings::get(state),
         Op::GetVersioned => strings::get_versioned(state),
         Op::GetDelete => strings::get_delete(state),

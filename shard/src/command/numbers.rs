@@ -6,6 +6,8 @@
 //! 1000.09999999999999998), the decimal sum is exact and so differs from Redis, for the better. Larger numbers are
 //! added as 64-bit floats, where Redis has 64 bits of mantissa and we have 53. Hexadecimal floats are refused.
 
+use crate::object::Score;
+
 /// Digits after the point that INCRBYFLOAT keeps, as Redis' `%.17Lf`.
 const SCALE_DIGITS: i32 = 17;
 /// 10^17: one, as a scaled decimal.
@@ -47,6 +49,11 @@ pub fn unsigned(bytes: &[u8]) -> Option<u64> {
     })
 }
 
+/// A score: decimal or exponent notation, `inf`; never NaN.
+pub fn score(bytes: &[u8]) -> Option<Score> {
+    Score::new(std::str::from_utf8(bytes).ok()?.parse().ok()?)
+}
+
 /// A float as INCRBYFLOAT takes it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Float {
@@ -68,6 +75,11 @@ impl Float {
             return None;
         }
         Some(decimal(bytes).map_or(Float::Binary(binary), Float::Decimal))
+    }
+
+    /// Whether it is no infinity.
+    pub fn is_finite(self) -> bool {
+        matches!(self, Float::Decimal(_)) || self.binary().is_finite()
     }
 
     /// The sum; None if it is not finite.

@@ -3,7 +3,7 @@
 use super::table::{row, Keys, Row};
 use super::{expiry, keys, keyspace, parse};
 
-const ONE: Keys = Keys { first: 1, last: 1, step: 1 };
+pub(super) const ONE: Keys = Keys { first: 1, last: 1, step: 1 };
 const SUB: Keys = Keys { first: 2, last: 2, step: 1 };
 const ALL: Keys = Keys { first: 1, last: -1, step: 1 };
 const PAIRS: Keys = Keys { first: 1, last: -1, step: 2 };

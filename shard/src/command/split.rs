@@ -3,7 +3,7 @@
 //! Not atomic: each part is decided on its own, and others may come in between. Where a part fails, the whole answers
 //! with the first error, though other parts may have been applied.
 
-use super::{Command, KeyCommand, Op};
+use super::{errors, Command, KeyCommand, Op};
 use crate::reply::Reply;
 
 /// The parts of a command, in the order of its keys, and how their replies make one.
@@ -20,7 +20,7 @@ pub struct Split {
 pub enum Gather {
     /// There is one part, and its reply is the reply.
     One,
-    /// MGET: a list in the order of the keys.
+    /// MGET: a list in the order of the keys, with nil for what is no string.
     List,
     /// DEL, EXISTS, UNLINK, TOUCH: the sum of integers.
     Sum,
@@ -61,7 +61,13 @@ impl Split {
 
 impl Gather {
     /// Puts replies together, one per part and in their order.
-    pub fn join(self, replies: Vec<Reply>) -> Reply {
+    pub fn join(self, mut replies: Vec<Reply>) -> Reply {
+        if self == Gather::List {
+            replies
+                .iter_mut()
+                .filter(|reply| **reply == errors::WRONG_TYPE)
+                .for_each(|reply| *reply = Reply::Nil);
+        }
         if self != Gather::One {
             if let Some(error) = replies.iter().find(|reply| reply.is_error()) {
                 return error.clone();

@@ -6,7 +6,7 @@ use super::errors;
 use super::numbers::{self, Float};
 use super::{Expiry, Limits};
 use crate::reply::Reply;
-use crate::state::{State, Value};
+use crate::state::{State, Type, Value};
 
 /// A SET, in all its variants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,17 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// The type that a value must have to be compared, if it must have one.
+    pub(super) fn wants(&self) -> Option<Type> {
+        match self {
+            Condition::Absent | Condition::Present | Condition::Version(_) => None,
+            Condition::Equals(_)
+            | Condition::Differs(_)
+            | Condition::DigestEquals(_)
+            | Condition::DigestDiffers(_) => Some(Type::String),
+        }
+    }
+
     /// Bytes of the value to compare with.
     pub(super) fn bytes(&self) -> usize {
         match self {
@@ -68,8 +79,8 @@ impl Condition {
     pub(super) fn holds(&self, state: &State) -> bool {
         let value = string(state);
         match self {
-            Condition::Absent => value.is_none(),
-            Condition::Present => value.is_some(),
+            Condition::Absent => state.value.is_none(),
+            Condition::Present => state.value.is_some(),
             Condition::Equals(want) => value == Some(&**want),
             Condition::Differs(other) => value != Some(&**other),
             Condition::DigestEquals(want) => value.map(xxh3_64) == Some(*want),
@@ -79,9 +90,12 @@ impl Condition {
     }
 }
 
-/// The value, if it is a string: so far all are.
+/// The value, if it is a string.
 pub(super) fn string(state: &State) -> Option<&[u8]> {
-    state.value.as_ref().map(|Value::Str(bytes)| bytes.as_slice())
+    match &state.value {
+        Some(Value::Str(bytes)) => Some(bytes),
+        _ => None,
+    }
 }
 
 /// The version that clients see. An absent key has none, whether its tombstone is still kept or not.
@@ -237,7 +251,9 @@ pub(super) fn set_range(state: &mut State, offset: u64, bytes: &[u8], limits: &L
 /// Writes bytes over a value from an offset on, with zeros up to there, and grows it as needed. The caller has checked
 /// the limit.
 fn splice(state: &mut State, offset: usize, bytes: &[u8]) {
-    let Value::Str(value) = state.value.get_or_insert_with(|| Value::Str(Vec::new()));
+    let Value::Str(value) = state.value.get_or_insert_with(|| Value::Str(Vec::new())) else {
+        unreachable!("the type was checked")
+    };
     let end = offset + bytes.len();
     if value.len() < end {
         value.resize(end, 0);

@@ -1,10 +1,10 @@
 //! The table of all commands: what COMMAND answers, what routing and ACL go by, and where parsing starts.
 //!
 //! A name that is not here is an unknown command, to the shard and to the host alike. The rows themselves are data:
-//! rows_data.rs has what concerns keys, rows_host.rs what a host answers by itself.
+//! rows_data.rs has what concerns keys of any type and strings, rows_host.rs what a host answers by itself, and each other type has a file of its own.
 
 use super::parse::Args;
-use super::{errors, rows_data, rows_host, Command};
+use super::{errors, rows_data, rows_hash, rows_host, rows_list, rows_set, rows_sorted_set, Command};
 use crate::reply::Reply;
 
 /// Reads the arguments of one command; opaque outside this module.
@@ -133,9 +133,19 @@ impl Row {
     }
 }
 
+/// All rows, in parts.
+const PARTS: [&[Row]; 6] = [
+    rows_data::ROWS,
+    rows_hash::ROWS,
+    rows_list::ROWS,
+    rows_set::ROWS,
+    rows_sorted_set::ROWS,
+    rows_host::ROWS,
+];
+
 /// All commands, those on data first. Subcommands are inside their containers.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    rows_data::ROWS.iter().chain(rows_host::ROWS)
+    PARTS.iter().copied().flatten()
 }
 
 /// The row of a command's name, in any case.
@@ -176,33 +186,38 @@ pub fn subcommand(container: &Row, name: &[u8]) -> Option<&'static Row> {
 }
 
 /// Places of the index: sparse, so that most names are found at the first look.
-const INDEX_LEN: usize = 512;
+const INDEX_LEN: usize = 1024;
 
 /// An open-addressed index by name: 0 = free, else the number of the row plus one.
-static INDEX: [u8; INDEX_LEN] = {
+static INDEX: [u16; INDEX_LEN] = {
     let mut index = [0; INDEX_LEN];
-    let count = rows_data::ROWS.len() + rows_host::ROWS.len();
-    assert!(count < 255 && count * 3 < INDEX_LEN, "the index is sparse and its entries are bytes");
-    let mut number = 0;
-    while number < count {
-        let name = if number < rows_data::ROWS.len() {
-            rows_data::ROWS[number].name
-        } else {
-            rows_host::ROWS[number - rows_data::ROWS.len()].name
-        };
-        let mut at = hash(name.as_bytes()) % INDEX_LEN;
-        while index[at] != 0 {
-            at = (at + 1) % INDEX_LEN;
+    let (mut part, mut number) = (0, 0);
+    while part < PARTS.len() {
+        let mut place = 0;
+        while place < PARTS[part].len() {
+            let mut at = hash(PARTS[part][place].name.as_bytes()) % INDEX_LEN;
+            while index[at] != 0 {
+                at = (at + 1) % INDEX_LEN;
+            }
+            number += 1;
+            index[at] = number;
+            place += 1;
         }
-        index[at] = number as u8 + 1;
-        number += 1;
+        part += 1;
     }
+    assert!((number as usize) * 3 < INDEX_LEN, "the index is sparse");
     index
 };
 
-fn nth(number: u8) -> Option<&'static Row> {
-    let number = usize::from(number);
-    rows_data::ROWS.get(number).or_else(|| rows_host::ROWS.get(number.checked_sub(rows_data::ROWS.len())?))
+fn nth(number: u16) -> Option<&'static Row> {
+    let mut number = usize::from(number);
+    for part in PARTS {
+        match part.get(number) {
+            Some(row) => return Some(row),
+            None => number -= part.len(),
+        }
+    }
+    None
 }
 
 /// FNV-1a over the lower-case name, cut at 32 bytes: no name is longer, and a client's may be.

@@ -31,8 +31,8 @@ pub(super) struct Answering {
 impl Answering {
     /// Takes what a read found.
     pub fn take_found(&mut self, fingerprint: Fingerprint, bytes: u32, found: Option<&Found>) {
-        let live = found.and_then(live).map(|(key, expires_at_ms)| (key.to_vec(), expires_at_ms));
-        let taken = live.as_ref().map_or(0, |(key, _)| key.len()) + KEY_HEAD_BYTES;
+        let live = found.and_then(live);
+        let taken = live.as_ref().map_or(0, |live| live.key.len()) + KEY_HEAD_BYTES;
         self.room = (self.room + most_bytes(bytes)).saturating_sub(taken);
         self.keys.push(SlotKey { fingerprint, live });
     }

@@ -147,13 +147,13 @@ impl<D: Disk> Shard<D> {
             let Some(place) = wanted.iter().position(|one| *one == fingerprint) else { continue };
             let is_right =
                 |key: &[u8]| crate::slot::slot(key) == slot && self.store.fingerprint(key) == fingerprint;
-            if live.as_ref().is_some_and(|(key, _)| !is_right(key)) {
+            if live.as_ref().is_some_and(|live| !is_right(&live.key)) {
                 continue;
             }
             wanted.swap_remove(place);
             known = true;
-            if let Some((key, expires_at_ms)) = live {
-                batch.take_key(key.into(), expires_at_ms, wall_ms);
+            if let Some(live) = live {
+                batch.take_key(live, wall_ms);
             }
         }
         batch.remote.retain(|(_, wanted)| !wanted.is_empty());

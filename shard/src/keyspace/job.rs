@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::command::{glob, Keyspace};
 use crate::limits::{ASK_KEYS_MAX, LIST_ENTRIES_MAX, LIST_ENTRIES_MIN, SCAN_COUNT_MAX};
 use crate::reply::Reply;
+use crate::state::Type;
 
 use super::place::Place;
 
@@ -14,15 +15,18 @@ const SCAN_BYTES_MAX: usize = 1 << 20;
 /// What a gathered key takes in memory beside its bytes.
 const KEY_EXTRA_BYTES: usize = size_of::<Reply>() + 16;
 
-/// The only type that there is.
-const STRING: &[u8] = b"string";
-
 /// What is wanted.
 #[derive(Debug)]
 enum Want {
     Count,
     Matching(Box<[u8]>),
-    Page { pattern: Option<Box<[u8]>>, count: u64, none: bool },
+    /// `none`: of a type that there is not.
+    Page {
+        pattern: Option<Box<[u8]>>,
+        count: u64,
+        kind: Option<Type>,
+        none: bool,
+    },
     Any,
     Some(u64),
     Sweep,
@@ -48,11 +52,11 @@ impl Job {
         let want = match command {
             Keyspace::Size | Keyspace::CountInSlot(_) => Want::Count,
             Keyspace::Keys(pattern) => Want::Matching(pattern.clone()),
-            Keyspace::Scan { pattern, count, kind, .. } => Want::Page {
-                pattern: pattern.clone(),
-                count: (*count).clamp(1, SCAN_COUNT_MAX),
-                none: kind.as_deref().is_some_and(|kind| kind != STRING),
-            },
+            Keyspace::Scan { pattern, count, kind: name, .. } => {
+                let kind = Type::ALL.into_iter().find(|kind| name.as_deref() == Some(kind.name().as_bytes()));
+                let (pattern, count) = (pattern.clone(), (*count).clamp(1, SCAN_COUNT_MAX));
+                Want::Page { pattern, count, kind, none: name.is_some() && kind.is_none() }
+            }
             Keyspace::Random => Want::Any,
             Keyspace::KeysInSlot { count, .. } => Want::Some(*count),
             Keyspace::Flush => Want::Sweep,
@@ -78,6 +82,14 @@ impl Job {
     /// Whether records past their end count as there: for a sweep, which makes them tombstones.
     pub fn wants_expired(&self) -> bool {
         self.is_sweep()
+    }
+
+    /// Of which type the values of keys are to be; None: of any.
+    pub fn kind(&self) -> Option<Type> {
+        match self.want {
+            Want::Page { kind, .. } => kind,
+            _ => None,
+        }
     }
 
     /// Bytes gathered.

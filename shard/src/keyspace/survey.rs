@@ -10,8 +10,9 @@ use super::job::Job;
 use super::place::Place;
 use crate::limits::{RESEND_NS, RESEND_NS_MAX, SLOTS, SURVEY_READS_MAX, SURVEY_READ_BYTES_MAX};
 use crate::record::Record;
+use crate::state::Type;
 use crate::turn::RequestId;
-use crate::wire::{SlotAsk, SlotEntry};
+use crate::wire::{LiveKey, SlotAsk, SlotEntry};
 
 /// A command about the keyspace on its way through the slots.
 #[derive(Debug)]
@@ -92,6 +93,8 @@ pub(super) struct Batch {
     pub remote: Vec<(Member, Vec<Fingerprint>)>,
     pub keys: Vec<Box<[u8]>>,
     pub keep_expired: bool,
+    /// Of which type they are to be; None: of any.
+    pub kind: Option<Type>,
     /// Deletions under way.
     pub deleting: usize,
 }
@@ -230,16 +233,17 @@ impl Walk {
 impl Batch {
     /// Takes a record that was read here.
     pub fn take_found(&mut self, found: Option<&Found>, wall_ms: u64) {
-        if let Some((key, expires_at_ms)) = found.and_then(live) {
-            self.take_key(key.into(), expires_at_ms, wall_ms);
+        if let Some(live) = found.and_then(live) {
+            self.take_key(live, wall_ms);
         }
     }
 
-    /// Takes a key, unless it has ended.
-    pub fn take_key(&mut self, key: Box<[u8]>, expires_at_ms: u64, wall_ms: u64) {
-        let expired = expires_at_ms != 0 && expires_at_ms <= wall_ms;
-        if !expired || self.keep_expired {
-            self.keys.push(key);
+    /// Takes a key, unless it has ended or its value is of another type than the one that is wanted.
+    pub fn take_key(&mut self, live: LiveKey, wall_ms: u64) {
+        let expired = live.expires_at_ms != 0 && live.expires_at_ms <= wall_ms;
+        let fits = self.kind.is_none() || self.kind == live.kind;
+        if fits && (!expired || self.keep_expired) {
+            self.keys.push(live.key.into());
         }
     }
 
@@ -249,14 +253,17 @@ impl Batch {
     }
 }
 
-/// The key of a record and when it ends, if it has a value.
-pub(super) fn live(found: &Found) -> Option<(&[u8], u64)> {
+/// The key of a record, if it has a value, with what its head says.
+pub(super) fn live(found: &Found) -> Option<LiveKey> {
     if found.kind == Kind::Tombstone {
         return None;
     }
-    // A record of a later version is there, whatever it says of its end.
-    let ends = Record::value_ends_at(&found.body).unwrap_or(Some(0))?;
-    Some((&found.key, ends))
+    let (kind, expires_at_ms) = match Record::head(&found.body) {
+        Ok(head) => head.map(|(kind, ends)| (Some(kind), ends))?,
+        // A record of a later version is there, whatever it says of its end.
+        Err(_) => (None, 0),
+    };
+    Some(LiveKey { key: found.key.to_vec(), expires_at_ms, kind })
 }
 
 impl Reads {

@@ -170,7 +170,7 @@ impl<D: Disk> Shard<D> {
             survey.job.add_count(living);
             survey.at = page.until;
         } else {
-            walk.batch = Some(batch(at.slot, page, survey.job.wants_expired()));
+            walk.batch = Some(batch(at.slot, page, &survey.job));
         }
         Step::On
     }
@@ -199,7 +199,7 @@ impl<D: Disk> Shard<D> {
 }
 
 /// The keys of a page, to be read where their newest records are.
-fn batch(slot: u16, page: Page, keep_expired: bool) -> Batch {
+fn batch(slot: u16, page: Page, job: &Job) -> Batch {
     let mut queue = VecDeque::new();
     let mut remote: Vec<(Member, Vec<Fingerprint>)> = Vec::new();
     for (fingerprint, item) in page.items.iter().filter(|(_, item)| !item.dead) {
@@ -214,5 +214,6 @@ fn batch(slot: u16, page: Page, keep_expired: bool) -> Batch {
     }
     let seen = page.items.len() as u64;
     let (until, reads) = (page.until, Reads::of(queue));
-    Batch { slot, until, seen, reads, remote, keys: Vec::new(), keep_expired, deleting: 0 }
+    let (keep_expired, kind) = (job.wants_expired(), job.kind());
+    Batch { slot, until, seen, reads, remote, keys: Vec::new(), keep_expired, kind, deleting: 0 }
 }

@@ -8,6 +8,8 @@ use paxos::Ballot;
 
 use super::bytes::{put_ballot, put_bytes, Malformed, Reader};
 use crate::limits::{ASK_KEYS_MAX, LIST_ENTRIES_MAX, RANGE_SLOTS_MAX, SLOTS};
+use crate::record::{tag_of, type_of};
+use crate::state::Type;
 
 /// Asks a replica about its part of the keyspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,9 +95,23 @@ pub struct SlotEntry {
 pub struct SlotKey {
     /// The fingerprint that was asked for.
     pub fingerprint: Fingerprint,
-    /// The key and when it ends (wall clock milliseconds, 0 = never); None: there is no value.
-    pub live: Option<(Vec<u8>, u64)>,
+    /// None: there is no value.
+    pub live: Option<LiveKey>,
 }
+
+/// A key with a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveKey {
+    /// The key.
+    pub key: Vec<u8>,
+    /// When it ends: wall clock milliseconds, 0 = never.
+    pub expires_at_ms: u64,
+    /// What the value is; None: a type of a later version.
+    pub kind: Option<Type>,
+}
+
+/// In the place of a type's tag: there is a value, of a type of a later version.
+const UNKNOWN_TYPE: u8 = 255;
 
 const SUMS: u8 = 1;
 const LIST: u8 = 2;
@@ -181,8 +197,9 @@ impl SlotAnswer {
                 out.push(KEYS);
                 for key in keys {
                     put_fingerprint(out, key.fingerprint);
-                    out.push(u8::from(key.live.is_some()));
-                    if let Some((key, expires_at_ms)) = &key.live {
+                    let tag = |live: &LiveKey| live.kind.map_or(UNKNOWN_TYPE, tag_of);
+                    out.push(key.live.as_ref().map_or(0, tag));
+                    if let Some(LiveKey { key, expires_at_ms, .. }) = &key.live {
                         out.extend_from_slice(&expires_at_ms.to_le_bytes());
                         put_bytes(out, key);
                     }
@@ -247,11 +264,16 @@ fn take_keys(reader: &mut Reader<'_>) -> Result<Vec<SlotKey>, Malformed> {
     let mut keys = Vec::new();
     while !reader.is_empty() {
         let fingerprint = take_fingerprint(reader)?;
-        let live = if take_flag(reader)? {
-            let expires_at_ms = reader.u64()?;
-            Some((reader.bytes()?.to_vec(), expires_at_ms))
-        } else {
-            None
+        let live = match reader.u8()? {
+            0 => None,
+            tag => {
+                let kind = type_of(tag);
+                if kind.is_none() && tag != UNKNOWN_TYPE {
+                    return Err(reader.malformed());
+                }
+                let expires_at_ms = reader.u64()?;
+                Some(LiveKey { key: reader.bytes()?.to_vec(), expires_at_ms, kind })
+            }
         };
         keys.push(SlotKey { fingerprint, live });
     }

@@ -21,7 +21,7 @@ use crate::record::CommandId;
 /// What confirms many reads at once.
 pub use self::abreast::{Confirm, Confirmed, Counted, Name, Told};
 /// What is said about many keys at once.
-pub use self::keyspace::{SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQuery, SlotSaid};
+pub use self::keyspace::{LiveKey, SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQuery, SlotSaid};
 /// What promises whole ranges of slots.
 pub use self::ranges::{RangePrepare, RangePromise, RangeRefused};
 /// What replicas say to become equal.

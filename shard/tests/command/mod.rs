@@ -6,7 +6,8 @@ mod rules;
 mod scripts;
 mod table;
 
-use shard::command::{execute, Command, Limits};
+use reactor::rng::Rng;
+use shard::command::{execute, Command, Context, Limits};
 use shard::reply::Reply;
 use shard::state::State;
 use std::collections::BTreeMap;
@@ -16,13 +17,20 @@ pub struct Host {
     pub states: BTreeMap<Vec<u8>, State>,
     pub now_ms: u64,
     pub limits: Limits,
+    pub rng: Rng,
     /// Whether the last command changed anything.
     pub changed: bool,
 }
 
 impl Host {
     pub fn new() -> Host {
-        Host { states: BTreeMap::new(), now_ms: 1_000_000, limits: Limits::default(), changed: false }
+        Host {
+            states: BTreeMap::new(),
+            now_ms: 1_000_000,
+            limits: Limits::default(),
+            rng: Rng::new(1),
+            changed: false,
+        }
     }
 
     /// Parses, splits, executes and gathers. Each part goes over the wire first, so that both ways are the same.
@@ -46,7 +54,8 @@ impl Host {
         };
         let state = self.states.entry(key.to_vec()).or_default();
         state.changed = false;
-        let reply = execute(command, state, self.now_ms, &self.limits);
+        let mut context = Context { now_wall_ms: self.now_ms, limits: &self.limits, rng: &mut self.rng };
+        let reply = execute(command, state, &mut context);
         self.changed |= state.changed;
         reply
     }

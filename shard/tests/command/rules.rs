@@ -2,9 +2,15 @@
 
 use super::random::Random;
 use super::{words, Host};
-use shard::command::{execute, Command, Limits};
+use reactor::rng::Rng;
+use shard::command::{Command, Context, Limits};
 use shard::reply::Reply;
-use shard::state::State;
+use shard::state::{State, Value};
+
+fn execute(command: &Command, state: &mut State, now_wall_ms: u64, limits: &Limits) -> Reply {
+    let mut context = Context { now_wall_ms, limits, rng: &mut Rng::new(state.version) };
+    shard::command::execute(command, state, &mut context)
+}
 
 #[test]
 fn every_command_keeps_the_rules() {
@@ -36,8 +42,7 @@ fn every_command_keeps_the_rules() {
                 state.expires_at_ms == 0 || state.expires_at_ms > now_ms,
                 "expired and still there: {what}"
             );
-            let bytes =
-                if let Some(shard::state::Value::Str(value)) = &state.value { value.len() } else { 0 };
+            let bytes = state.value.as_ref().map_or(0, Value::bytes);
             assert!(bytes <= limits.value_bytes_max, "{what}");
             writes += u32::from(state.changed);
             reads += u32::from(command.is_read());

@@ -60,14 +60,31 @@ fn show(reply: &Reply, indent: &str, end: &str, out: &mut String) {
         Reply::Int(number) => format!(":{number}"),
         Reply::Nil => "nil".into(),
         Reply::Bulk(bytes) => format!("\"{}\"", bytes.escape_ascii()),
-        Reply::Array(items) => {
-            writeln!(out, "{indent}*{}{end}", items.len()).expect("a string takes all");
-            for item in items {
-                show(item, "  ", "", out);
-            }
-            return;
-        }
+        Reply::Array(items) => return show_all('*', items.iter(), indent, end, out),
+        Reply::Set(items) => return show_all('~', items.iter(), indent, end, out),
+        Reply::Map(pairs) => return show_all('%', flat(pairs), indent, end, out),
+        Reply::Pairs(pairs) => return show_all('=', flat(pairs), indent, end, out),
+        Reply::Double(number) => format!(",{number}"),
         other => format!("{other:?}"),
     };
     writeln!(out, "{indent}{text}{end}").expect("a string takes all");
+}
+
+/// A reply of many parts: what it is and how many they are, then each.
+fn show_all<'a>(
+    kind: char,
+    items: impl Iterator<Item = &'a Reply>,
+    indent: &str,
+    end: &str,
+    out: &mut String,
+) {
+    let items: Vec<&Reply> = items.collect();
+    writeln!(out, "{indent}{kind}{}{end}", items.len()).expect("a string takes all");
+    for item in items {
+        show(item, &format!("{indent}  "), "", out);
+    }
+}
+
+fn flat(pairs: &[(Reply, Reply)]) -> impl Iterator<Item = &Reply> {
+    pairs.iter().flat_map(|(one, other)| [one, other])
 }

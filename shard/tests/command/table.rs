@@ -14,6 +14,13 @@ fn fewest(row: &Row) -> Vec<Vec<u8>> {
     while args.len() < usize::from(row.arity.unsigned_abs()) {
         args.push(b"1".to_vec());
     }
+    // What cannot be a number.
+    if row.name == "linsert" {
+        args[2] = b"BEFORE".to_vec();
+    }
+    if row.name.starts_with('z') && row.name.contains("lex") {
+        (args[2], args[3]) = (b"-".to_vec(), b"+".to_vec());
+    }
     args
 }
 

@@ -3,7 +3,10 @@
 use bitcask::Fingerprint;
 use paxos::Ballot;
 use shard::limits::{ASK_KEYS_MAX, LIST_ENTRIES_MAX, RANGE_SLOTS_MAX, SLOTS};
-use shard::wire::{PeerMessage, Sender, SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQuery, SlotSaid};
+use shard::state::Type;
+use shard::wire::{
+    LiveKey, PeerMessage, Sender, SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQuery, SlotSaid,
+};
 
 const SENDER: Sender = Sender { epoch: 7, incarnation: 9 };
 
@@ -41,7 +44,7 @@ fn samples() -> Vec<PeerMessage<'static>> {
         answer(SlotSaid::List { entries: vec![entry(3, 9), entry(4, 1), entry(4, 2)], more: true }),
         answer(SlotSaid::Keys(vec![
             SlotKey { fingerprint: fingerprint(1), live: None },
-            SlotKey { fingerprint: fingerprint(2), live: Some((b"key".to_vec(), 99)) },
+            SlotKey { fingerprint: fingerprint(2), live: Some(live()) },
         ])),
     ]
 }
@@ -63,13 +66,13 @@ fn the_bytes_are_as_documented() {
         &[3, 0, 4, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     ];
     assert_eq!(bytes, want.concat());
-    let key = SlotKey { fingerprint: fingerprint(2), live: Some((b"key".to_vec(), 99)) };
+    let key = SlotKey { fingerprint: fingerprint(2), live: Some(live()) };
     let bytes = bytes_of(&answer(SlotSaid::Keys(vec![key])));
     let want = [
         &[21, 7, 0, 0, 0, 9, 0, 0, 0][..],
         &[3, 0, 0, 0, 0, 0, 0, 0, 3],
         &[2, 0, 0, 0, 0, 0, 0, 0, 1, 2],
-        &[1, 99, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, b'k', b'e', b'y'],
+        &[2, 99, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, b'k', b'e', b'y'],
     ];
     assert_eq!(bytes, want.concat());
 }
@@ -132,4 +135,8 @@ fn what_cannot_be_meant_is_refused() {
         assert!(bytes.len() < 1 << 20);
         assert_eq!(PeerMessage::decode(&bytes), Ok((SENDER, message)));
     }
+}
+
+fn live() -> LiveKey {
+    LiveKey { key: b"key".to_vec(), expires_at_ms: 99, kind: Some(Type::Hash) }
 }

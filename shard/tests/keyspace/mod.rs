@@ -101,13 +101,42 @@ fn one_host_alone() {
     assert_eq!(distinct(matching).len(), 111);
     // 400 records, tombstones included: COUNT is about what is looked at, not what is found.
     assert!((18..=21).contains(&pages), "{pages} pages");
-    assert_eq!(scan(&mut cluster, 0, &[b"TYPE", b"hash"]), (vec![], 1));
+    assert_eq!(scan(&mut cluster, 0, &[b"TYPE", b"hash", b"COUNT", b"1000"]).0.len(), 0);
+    assert_eq!(scan(&mut cluster, 0, &[b"TYPE", b"stream"]), (vec![], 1), "there is no such type");
     assert_eq!(scan(&mut cluster, 0, &[b"TYPE", b"string", b"COUNT", b"1000"]).0.len(), 300);
     // A cursor from elsewhere.
     let end = Reply::Array(vec![Reply::bulk("0"), Reply::Array(vec![])]);
     assert_eq!(cluster.ask(0, &[b"SCAN", b"72057594037927936"]), end);
     assert_eq!(cluster.ask(0, &[b"FLUSHALL"]), Reply::OK);
     check(&mut cluster, 0, &Keys::new());
+}
+
+#[test]
+fn keys_of_one_type_are_found_wherever_they_are() {
+    let mut cluster = Cluster::new(3, 3);
+    set(&mut cluster, 0, &name("string", 0..20));
+    let objects: [(&str, &[&[u8]]); 4] = [
+        ("hash", &[b"HSET", b"a hash", b"f", b"v"]),
+        ("list", &[b"RPUSH", b"a list", b"e"]),
+        ("set", &[b"SADD", b"a set", b"m"]),
+        ("zset", &[b"ZADD", b"a zset", b"1", b"m"]),
+    ];
+    // Host 0 has half of them, and learns of the rest when it is asked.
+    for (number, (_, command)) in objects.iter().enumerate() {
+        if number == 2 {
+            cluster.cut_off(0);
+        }
+        assert_eq!(cluster.ask(1, command), Reply::Int(1));
+    }
+    cluster.heal();
+    for host in 0..3 {
+        for (kind, _) in objects {
+            let (found, _) = scan(&mut cluster, host, &[b"TYPE", kind.as_bytes(), b"COUNT", b"1000"]);
+            assert_eq!(found, [format!("a {kind}").into_bytes()], "host {host}");
+        }
+        assert_eq!(scan(&mut cluster, host, &[b"TYPE", b"STRING", b"COUNT", b"1000"]).0.len(), 20);
+        assert_eq!(scan(&mut cluster, host, &[b"COUNT", b"1000"]).0.len(), 24);
+    }
 }
 
 #[test]
