@@ -49,8 +49,44 @@ async function nodeRedisCluster() {
   client.destroy();
 }
 
+async function ioredisObjects() {
+  const client = new Redis(split(cluster.plain[2]));
+  const [h, l, s, z] = ["hash", "list", "set", "zset"].map((kind) => `io:objects:${kind}`);
+  for (const key of [h, l, s, z]) await client.del(key);
+  assert.equal(await client.hset(h, { a: "1", b: "2" }), 2);
+  assert.deepEqual(await client.hgetall(h), { a: "1", b: "2" });
+  assert.equal(await client.rpush(l, "a", "b", "c"), 3);
+  assert.deepEqual(await client.lrange(l, 0, -1), ["a", "b", "c"]);
+  assert.equal(await client.sadd(s, "a", "b"), 2);
+  assert.deepEqual((await client.smembers(s)).sort(), ["a", "b"]);
+  assert.equal(await client.zadd(z, 1, "a", 2.5, "b"), 2);
+  assert.deepEqual(await client.zrange(z, 0, -1, "WITHSCORES"), ["a", "1", "b", "2.5"]);
+  client.disconnect();
+}
+
+async function nodeRedisObjects() {
+  for (const RESP of [2, 3]) {
+    const { host, port } = split(cluster.plain[1]);
+    const client = createClient({ RESP, socket: { host, port } });
+    await client.connect();
+    const [h, l, s, z] = ["hash", "list", "set", "zset"].map((kind) => `nr:objects:${RESP}:${kind}`);
+    for (const key of [h, l, s, z]) await client.del(key);
+    assert.equal(await client.hSet(h, { a: "1", b: "2" }), 2);
+    assert.deepEqual({ ...(await client.hGetAll(h)) }, { a: "1", b: "2" });
+    assert.equal(await client.lPush(l, ["a", "b"]), 2);
+    assert.equal(await client.rPop(l), "a");
+    assert.equal(await client.sAdd(s, ["a", "b"]), 2);
+    assert.equal((await client.sMembers(s)).length, 2);
+    assert.equal(await client.zAdd(z, [{ score: 1, value: "a" }, { score: 2.5, value: "b" }]), 2);
+    assert.deepEqual(await client.zRangeWithScores(z, 0, -1), [{ value: "a", score: 1 }, { value: "b", score: 2.5 }]);
+    client.destroy();
+  }
+}
+
 await ioredisPlain();
 await ioredisCluster();
 await nodeRedisPlain();
 await nodeRedisCluster();
-console.log("ioredis and node-redis: plain and cluster work");
+await ioredisObjects();
+await nodeRedisObjects();
+console.log("ioredis and node-redis: plain and cluster work, with all types");

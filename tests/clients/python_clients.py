@@ -74,6 +74,59 @@ async def asynchronous(cluster):
     await client.aclose()
 
 
+def objects(client, prefix):
+    """All types, through one client: what it makes of the replies is what its users see."""
+    h, l, s, z = (f"{prefix}:{kind}" for kind in ("hash", "list", "set", "zset"))
+    for key in (h, l, s, z):
+        client.delete(key)
+    assert client.hset(h, mapping={"a": "1", "b": "2"}) == 2 and client.hset(h, "b", "3") == 0
+    assert client.hgetall(h) == {"a": "1", "b": "3"} and client.hget(h, "none") is None
+    assert client.hmget(h, "a", "none", "b") == ["1", None, "3"]
+    assert client.hincrby(h, "a", 4) == 5 and client.hincrbyfloat(h, "a", 0.5) == 5.5
+    assert set(client.hkeys(h)) == {"a", "b"} and client.hlen(h) == 2 and client.hexists(h, "a")
+    assert dict(client.hscan_iter(h)) == {"a": "5.5", "b": "3"}
+    assert client.hrandfield(h, 2, withvalues=True) in (["a", "5.5", "b", "3"], [["a", "5.5"], ["b", "3"]])
+    assert client.hdel(h, "a", "b") == 2 and not client.exists(h)
+
+    assert client.rpush(l, "b", "c", "d") == 3 and client.lpush(l, "a") == 4
+    assert client.lrange(l, 0, -1) == ["a", "b", "c", "d"] and client.lindex(l, -1) == "d"
+    assert client.linsert(l, "BEFORE", "c", "x") == 5 and client.lpos(l, "x") == 2 and client.lrem(l, 0, "x") == 1
+    assert client.lpop(l) == "a" and client.rpop(l, 2) == ["d", "c"] and client.llen(l) == 1
+    assert client.ltrim(l, 1, 0) and client.lpop(l) is None and client.lpop(l, 2) in (None, [])
+
+    assert client.sadd(s, "a", "b", "c", "a") == 3 and client.smembers(s) == {"a", "b", "c"}
+    assert client.sismember(s, "a") and not client.sismember(s, "z") and client.smismember(s, ["a", "z"]) == [1, 0]
+    assert client.srandmember(s) in {"a", "b", "c"} and len(client.srandmember(s, -5)) == 5
+    assert set(client.sscan_iter(s)) == {"a", "b", "c"}
+    assert client.srem(s, "a", "z") == 1 and set(client.spop(s, 5)) == {"b", "c"} and client.scard(s) == 0
+
+    assert client.zadd(z, {"a": 1, "b": 2.5, "c": 3}) == 3 and client.zadd(z, {"a": 0}, gt=True) == 0
+    assert client.zrange(z, 0, -1) == ["a", "b", "c"] and client.zscore(z, "b") == 2.5
+    pairs = lambda reply: [tuple(pair) for pair in reply]
+    assert pairs(client.zrange(z, 0, 1, desc=True, withscores=True)) == [("c", 3.0), ("b", 2.5)]
+    assert client.zrangebyscore(z, "(1", "+inf") == ["b", "c"] and client.zcount(z, 1, 2.5) == 2
+    assert client.zrank(z, "c") == 2 and client.zrevrank(z, "c") == 0 and client.zincrby(z, 5, "a") == 6.0
+    assert pairs(client.zpopmax(z)) == [("a", 6.0)] and pairs(client.zpopmin(z, 1)) == [("b", 2.5)]
+    assert pairs(client.zscan_iter(z)) == [("c", 3.0)]
+    assert client.type(z) == "zset"
+    try:
+        client.get(z)
+        raise AssertionError("a sorted set is no string")
+    except redis.ResponseError as error:
+        assert str(error).startswith("WRONGTYPE")
+
+
+def all_types(cluster):
+    host, port = address(cluster["plain"][0])
+    for protocol in (2, 3):
+        with redis.Redis(host=host, port=port, protocol=protocol, decode_responses=True) as client:
+            objects(client, f"py:objects:{protocol}")
+    host, port = address(cluster["cores"][1])
+    client = RedisCluster(startup_nodes=[ClusterNode(host, port)], decode_responses=True)
+    objects(client, "py:objects:cluster")
+    client.close()
+
+
 def resp3(cluster):
     host, port = address(cluster["plain"][0])
     with redis.Redis(host=host, port=port, protocol=3, decode_responses=True) as client:
@@ -90,7 +143,8 @@ def main():
     clustered(cluster)
     asyncio.run(asynchronous(cluster))
     resp3(cluster)
-    print(f"redis-py {redis.__version__}: plain, cluster, asyncio, RESP2 and RESP3 work")
+    all_types(cluster)
+    print(f"redis-py {redis.__version__}: plain, cluster, asyncio, RESP2 and RESP3 work, with all types")
 
 
 main()

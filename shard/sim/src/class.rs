@@ -72,11 +72,13 @@ pub enum Class {
     Surveys,
     /// Clients ask about many keys in one command.
     ManyKeys,
+    /// Some keys hold lists and hashes.
+    Objects,
 }
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Class, &'static str); 32] = [
+    pub const ALL: [(Class, &'static str); 33] = [
         (Class::Loss, "loss"),
         (Class::Repeat, "repeat"),
         (Class::Replay, "replay"),
@@ -109,6 +111,7 @@ impl Class {
         (Class::Disconnects, "disconnects"),
         (Class::Surveys, "surveys"),
         (Class::ManyKeys, "many-keys"),
+        (Class::Objects, "objects"),
     ];
 
     /// Its name.

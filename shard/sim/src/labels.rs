@@ -18,6 +18,7 @@ pub const WANTED: &[&str] = &[
     "a client asked several things at once",
     "a client went away at once",
     "a clock jumped",
+    "a command about an object",
     "a command went to another core",
     "a connection was reset",
     "a core failed",

@@ -13,11 +13,11 @@ use std::ops::Bound;
 use paxos::{AcceptorState, Ballot, Member, MemberSet, Members, Message, Report};
 use shard::record::{CommandId, Record};
 use shard::slot::SLOTS;
-use shard::state::Value;
 use shard::wire::PeerMessage;
 use shard::Held;
 
 use crate::violation::{invariant, Checked, Violation};
+use crate::workload::text_of;
 
 /// Bytes of a token that is appended.
 pub const TOKEN_BYTES: usize = 8;
@@ -31,11 +31,13 @@ struct Entry {
     base: Ballot,
     votes: MemberSet,
     chosen: bool,
+    /// What its value is to the history.
+    text: Vec<u8>,
 }
 
 impl Entry {
     fn text(&self) -> &[u8] {
-        self.record.value.as_ref().map_or(b"", |Value::Str(bytes)| bytes)
+        &self.text
     }
 }
 
@@ -458,7 +460,8 @@ impl Key {
                 format!("key {}: host {from} proposed an entry that cannot be read: {error:?}", show(name));
             Violation::new(invariant::WELL_FORMED, detail)
         })?;
-        let entry = Entry { bytes, record, base, votes: MemberSet::EMPTY, chosen: false };
+        let text = text_of(record.value.as_ref());
+        let entry = Entry { bytes, record, base, votes: MemberSet::EMPTY, chosen: false, text };
         if let Some((below, old)) = self.chosen_below(ballot) {
             self.extends((ballot, &entry), (below, old), name)?;
         }

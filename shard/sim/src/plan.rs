@@ -101,7 +101,7 @@ const NARROW: [Class; 6] =
     [Class::Blackouts, Class::Cuts, Class::Pauses, Class::SlowDisks, Class::FalseSignals, Class::Clocks];
 
 /// Classes that keep no host from working.
-const HARMLESS: [Class; 10] = [
+const HARMLESS: [Class; 11] = [
     Class::Tail,
     Class::Repeat,
     Class::Replay,
@@ -112,6 +112,7 @@ const HARMLESS: [Class; 10] = [
     Class::Retries,
     Class::Surveys,
     Class::ManyKeys,
+    Class::Objects,
 ];
 
 /// One in so many seeds asks about the keyspace, and one in so many about many keys at once.
@@ -129,6 +130,9 @@ const CROWD_OPERATIONS: u32 = 400;
 const RESTING_KEYS: usize = 4;
 const RESTING_CLIENTS: u32 = 5;
 const RESTING_OPERATIONS: u32 = 800;
+
+/// One in so many seeds has keys that hold objects.
+const OBJECTS_ONE_IN: u64 = 4;
 
 /// Messages that are lost there at least, per million, where there are faults.
 const OWN_LOSS_MIN: u32 = 50_000;
@@ -275,6 +279,8 @@ impl Plan {
         if rng.below(OWN_ONE_IN) == 0 {
             self.be_their_own(rng);
         }
+        let objects = rng.below(OBJECTS_ONE_IN) == 0;
+        self.classes.draw(Class::Objects, objects);
     }
 
     /// Has each host take itself for preferred. What it reads is at hand, and it misses some of what the others write: else reads that are

@@ -169,7 +169,12 @@ pub fn judge(query: &Query, reply: &Reply, keys: &BTreeMap<Vec<u8>, Presence>) -
             if (least..=most).contains(count) {
                 return Ok(());
             }
-            wrong(query, &format!("got {count}, where {least} to {most} keys are there"))
+            let there = concerned().filter(|(_, presence)| **presence == Presence::There);
+            let names: Vec<String> = there.map(|(key, _)| show(key)).collect();
+            wrong(
+                query,
+                &format!("got {count}, where {least} to {most} keys are there: {}", names.join(", ")),
+            )
         }
         (Query::Random, Reply::Nil) => all_seen(query, &[], keys),
         (Query::Random, Reply::Bulk(key)) => none_made_up(query, std::slice::from_ref(key), keys),

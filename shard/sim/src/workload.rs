@@ -6,6 +6,7 @@ use reactor::rng::Rng;
 use shard::command::{self, Limits};
 use shard::reply::Reply;
 use shard::slot::slot;
+use shard::state::Value;
 use synod_bench::history::{self, Command};
 
 use crate::ledger::TOKEN_BYTES;
@@ -28,6 +29,24 @@ pub enum Kind {
     Expiring,
     /// SET, DEL, EXISTS and GET, of one key or of many. Only where there are such commands.
     Grouped,
+}
+
+/// The field of a hash that stands for a string.
+const FIELD: &[u8] = b"f";
+
+/// Whether a key holds an object in the place of a string, by its name: a list where tokens are appended, else a hash with one field.
+pub fn holds_object(key: &[u8]) -> bool {
+    key.first().is_some_and(u8::is_ascii_uppercase)
+}
+
+/// What a value of a key is to the history: of a list all elements one behind the other, of a hash the field.
+pub fn text_of(value: Option<&Value>) -> Vec<u8> {
+    match value {
+        Some(Value::Str(bytes)) => bytes.clone(),
+        Some(Value::List(list)) => list.iter_from(0).flat_map(|element| element.iter().copied()).collect(),
+        Some(Value::Hash(hash)) => hash.get(FIELD).map(|value| value.to_vec()).unwrap_or_default(),
+        Some(Value::Set(_) | Value::SortedSet(_)) | None => Vec::new(),
+    }
 }
 
 /// Commands of many keys: their first words, and what they are to each key.
@@ -113,6 +132,8 @@ pub enum Told {
 #[derive(Clone, Debug)]
 struct Place {
     kind: Kind,
+    /// Its keys hold objects.
+    object: bool,
     generation: u32,
     unknown: usize,
     expiring: usize,
@@ -133,8 +154,9 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Keys for a run, and behind them so many for commands of many keys. `reads`: most commands read.
-    pub fn new(mut rng: Rng, keys: usize, grouped: usize, reads: bool) -> Workload {
+    /// Keys for a run, and behind them so many for commands of many keys. `reads`: most commands read. `objects`: some keys hold
+    /// objects.
+    pub fn new(mut rng: Rng, keys: usize, grouped: usize, reads: bool, objects: bool) -> Workload {
         let first = rng.below(KINDS.len() as u64) as usize;
         let kind = |index: usize| match index {
             0 => Kind::Appended,
@@ -143,6 +165,7 @@ impl Workload {
         };
         let place = |index: usize| Place {
             kind: kind(index),
+            object: false,
             generation: 0,
             unknown: 0,
             expiring: 0,
@@ -150,7 +173,12 @@ impl Workload {
             version: 0,
         };
         let hot = rng.coin();
-        Workload { places: (0..keys + grouped).map(place).collect(), hot, reads, unique: 0, rng }
+        let mut places: Vec<Place> = (0..keys + grouped).map(place).collect();
+        for place in places.iter_mut().filter(|_| objects) {
+            let fits = matches!(place.kind, Kind::Appended | Kind::Register | Kind::Counter);
+            place.object = fits && rng.below(3) > 0;
+        }
+        Workload { places, hot, reads, unique: 0, rng }
     }
 
     /// The keys that are there at first, and whether they are appended to only.
@@ -158,14 +186,17 @@ impl Workload {
         (0..self.places.len()).map(|place| (self.key(place), self.is_appended(place))).collect()
     }
 
-    /// The name of the key at a place. The kind is its first letter.
+    /// The name of the key at a place. The kind is its first letter, a capital where it holds an object.
     fn key(&self, place: usize) -> Vec<u8> {
         self.key_of(place, self.places[place].generation)
     }
 
     fn key_of(&self, place: usize, generation: u32) -> Vec<u8> {
-        let kind = self.places[place].kind;
-        let letter = format!("{kind:?}").chars().next().unwrap_or('?').to_ascii_lowercase();
+        let Place { kind, object, .. } = self.places[place];
+        let mut letter = format!("{kind:?}").chars().next().unwrap_or('?');
+        if !object {
+            letter.make_ascii_lowercase();
+        }
         format!("{letter}{place}.{generation}").into_bytes()
     }
 
@@ -175,11 +206,11 @@ impl Workload {
 
     /// The kind of a key, by its name.
     pub fn kind_of(&self, key: &[u8]) -> Kind {
-        let letter = |kind: &Kind| format!("{kind:?}").bytes().next().map(|byte| byte.to_ascii_lowercase());
+        let letter = |kind: &Kind| format!("{kind:?}").bytes().next();
         *KINDS
             .iter()
             .chain([&Kind::Grouped])
-            .find(|kind| letter(kind) == key.first().copied())
+            .find(|kind| letter(kind) == key.first().map(u8::to_ascii_uppercase))
             .expect("keys are named by their kind")
     }
 
@@ -238,7 +269,10 @@ impl Workload {
             Verb::Set => &[Kind::Register, Kind::Grouped],
             Verb::Del | Verb::Exists => &[Kind::Mixed, Kind::Grouped],
         };
-        let fits = |place: &usize| verb == Verb::Get || kinds.contains(&self.places[*place].kind);
+        let fits = |place: &usize| {
+            let place = &self.places[*place];
+            !place.object && (verb == Verb::Get || kinds.contains(&place.kind))
+        };
         let mut places: Vec<usize> = (0..self.places.len()).filter(fits).collect();
         let wanted = self.rng.between(2, GROUP_MAX).min(most) as usize;
         let mut group = Group { words: vec![word.as_bytes().to_vec()], asks: Vec::new() };
@@ -298,8 +332,8 @@ impl Workload {
         if !costly {
             return None;
         }
-        let (kind, generation) = (place.kind, place.generation + 1);
-        *place = Place { kind, generation, unknown: 0, expiring: 0, seen: Vec::new(), version: 0 };
+        let (kind, object, generation) = (place.kind, place.object, place.generation + 1);
+        *place = Place { kind, object, generation, unknown: 0, expiring: 0, seen: Vec::new(), version: 0 };
         Some((self.key(ask.place), self.is_appended(ask.place)))
     }
 }
@@ -310,7 +344,17 @@ impl Ask {
         let key = self.key.as_slice();
         let number = |number: u64| number.to_string().into_bytes();
         let (expiry, version, by);
+        let is_list = self.is_list();
         let args: Vec<&[u8]> = match (&self.command, self.form) {
+            (Command::Append(value), _) if is_list => vec![b"RPUSH", key, value],
+            (Command::Strlen, _) if is_list => vec![b"LLEN", key],
+            (Command::Get, _) if is_list => vec![b"LRANGE", key, b"0", b"-1"],
+            (Command::Set(value), _) if holds_object(key) => vec![b"HSET", key, FIELD, value],
+            (Command::IncrBy(step), _) if holds_object(key) => {
+                by = number(step.unsigned_abs());
+                vec![b"HINCRBY", key, FIELD, &by]
+            }
+            (Command::Get, _) if holds_object(key) => vec![b"HGET", key, FIELD],
             (Command::Get, Form::Versioned(_)) => vec![b"GETV", key],
             (Command::Set(value), Form::Versioned(expected)) => {
                 version = number(expected.unwrap_or(0));
@@ -343,6 +387,15 @@ impl Ask {
         }
     }
 
+    /// The last read of a key.
+    pub fn last_read(key: &[u8]) -> Ask {
+        Ask { place: 0, key: key.to_vec(), command: Command::Get, form: Form::Plain }
+    }
+
+    fn is_list(&self) -> bool {
+        holds_object(&self.key) && self.key.first() == Some(&b'A')
+    }
+
     /// The value that it writes, if it is one that it bears.
     pub fn value(&self) -> Option<&[u8]> {
         match &self.command {
@@ -370,6 +423,17 @@ impl Ask {
                 _ => known(history::Reply::Nil),
             },
             (Reply::Simple(_), _) => known(history::Reply::Ok),
+            (Reply::Int(elements), _) if self.is_list() => {
+                known(history::Reply::Int(elements * TOKEN_BYTES as i64))
+            }
+            (Reply::Array(elements), _) if self.is_list() && !elements.is_empty() => {
+                let bytes = |element: &Reply| match element {
+                    Reply::Bulk(bytes) => bytes.clone(),
+                    _ => Vec::new(),
+                };
+                known(history::Reply::Value(elements.iter().flat_map(bytes).collect()))
+            }
+            (Reply::Int(_), _) if matches!(self.command, Command::Set(_)) => known(history::Reply::Ok),
             (Reply::Int(number), _) => known(history::Reply::Int(*number)),
             (Reply::Bulk(value), _) => known(history::Reply::Value(value.clone())),
             _ => known(history::Reply::Nil),

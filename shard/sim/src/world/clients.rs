@@ -19,7 +19,7 @@ use crate::order::Swap;
 use crate::plan::Plan;
 use crate::survey::Scan;
 use crate::violation::{invariant, Checked, Violation};
-use crate::workload::{Ask, Form, Kind, Told};
+use crate::workload::{holds_object, Ask, Form, Kind, Told};
 
 /// Of the questions of clients that ask about the keyspace, one in so many does.
 const SURVEY_ONE_IN: u64 = 6;
@@ -132,6 +132,9 @@ impl World {
         entry.left -= 1;
         let again = entry.again.take();
         let ask = again.unwrap_or_else(|| self.workload.next(client));
+        if holds_object(&ask.key) {
+            self.label("a command about an object");
+        }
         let command = ask.to_command();
         self.issue_part(client, at, place, ask, command);
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use paxos::{Ballot, Member};
 use reactor::clock::{Nanos, MICROSECOND};
-use shard::command::{Command, Limits};
 use shard::reply::Reply;
 use synod_bench::check;
 use synod_bench::history::{self, History, OperationId};
@@ -20,7 +19,7 @@ use crate::order;
 use crate::plan::Weather;
 use crate::report::Report;
 use crate::violation::{invariant, Checked, Violation};
-use crate::workload::Kind;
+use crate::workload::{Ask, Kind, Told};
 
 /// Clients from here on are the hosts' last reads.
 const LAST_READERS: u32 = 1000;
@@ -130,8 +129,7 @@ impl World {
         let mut at = from;
         for key in self.ledger.watched() {
             for host in self.hosts_left() {
-                let args: [&[u8]; 2] = [b"GET", &key];
-                let command = Command::parse(&args, &Limits::default()).expect("GET has one argument");
+                let command = Ask::last_read(&key).to_command();
                 at += self.work.below(100 * MICROSECOND);
                 let client = LAST_READERS + u32::from(host);
                 let operation = self.history.call(client, &key, history::Command::Get, at);
@@ -159,17 +157,16 @@ impl World {
         (id, chosen): (OperationId, Ballot),
         reply: Reply,
     ) -> Checked {
-        let told = match &reply {
-            Reply::Bulk(value) => history::Reply::Value(value.clone()),
-            Reply::Nil => history::Reply::Nil,
-            other => {
-                let detail = format!("the last read of key {} on host {host} got {other:?}", show(&key));
+        let told = match Ask::last_read(&key).told(&reply) {
+            Told::Reply(told @ (history::Reply::Value(_) | history::Reply::Nil), _) => told,
+            _ => {
+                let detail = format!("the last read of key {} on host {host} got {reply:?}", show(&key));
                 return Err(Violation::new(invariant::CONVERGES, detail));
             }
         };
         self.check_shown(&key, &told, chosen)?;
-        self.history.replied(id, self.now, told, None);
-        self.last_reads.entry(key).or_default().push(reply);
+        self.history.replied(id, self.now, told.clone(), None);
+        self.last_reads.entry(key).or_default().push(told);
         if self.outstanding.is_empty() {
             self.end_pass();
         }
@@ -207,7 +204,7 @@ impl World {
         self.read_everything(self.now + LEVEL_POLL);
     }
 
-    fn disagreement(&self) -> Option<(&Vec<u8>, &Vec<Reply>)> {
+    fn disagreement(&self) -> Option<(&Vec<u8>, &Vec<history::Reply>)> {
         self.last_reads.iter().find(|(_, replies)| replies.windows(2).any(|pair| pair[0] != pair[1]))
     }
 

@@ -25,7 +25,7 @@ use reactor::clock::Nanos;
 use reactor::rng::Rng;
 use shard::reply::Reply;
 use shard::RequestId;
-use synod_bench::history::History;
+use synod_bench::history::{self, History};
 
 use crate::class::Class;
 use crate::ledger::Ledger;
@@ -144,7 +144,7 @@ pub struct World {
     workload: Workload,
     history: History,
     swaps: Vec<Swap>,
-    last_reads: BTreeMap<Vec<u8>, Vec<Reply>>,
+    last_reads: BTreeMap<Vec<u8>, Vec<history::Reply>>,
     ledger: Ledger,
     story: Story,
     net: Rng,
@@ -166,7 +166,8 @@ impl World {
         let members = Members::new(plan.hosts).expect("a plan has 3 or 5 hosts");
         let mut work = Stream::Work.rng(plan.seed);
         let grouped = if plan.classes.is_drawn(Class::ManyKeys) { GROUPED_PLACES } else { 0 };
-        let workload = Workload::new(work.fork(), plan.keys, grouped, plan.reads);
+        let objects = plan.classes.is_drawn(Class::Objects);
+        let workload = Workload::new(work.fork(), plan.keys, grouped, plan.reads, objects);
         let mut ledger = Ledger::new(members, plan.cores);
         workload.keys().iter().for_each(|(key, appended)| ledger.watch(key, *appended));
         let count = usize::from(plan.hosts);

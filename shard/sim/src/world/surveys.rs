@@ -185,10 +185,10 @@ impl World {
     /// They must be those that the last reads found, give or take what ends by itself.
     fn on_last_survey(&mut self, slice: u16, query: &Query, reply: &Reply) -> Checked {
         let level = self.phase == Phase::LastSurveys { level: true };
-        let of = |(key, replies): (&Vec<u8>, &Vec<Reply>)| {
+        let of = |(key, replies): (&Vec<u8>, &Vec<history::Reply>)| {
             let presence = match (replies.first(), self.workload.kind_of(key)) {
-                (Some(Reply::Nil) | None, _) if level => Presence::Absent,
-                (Some(Reply::Nil) | None, _) => Presence::Either,
+                (Some(history::Reply::Nil) | None, _) if level => Presence::Absent,
+                (Some(history::Reply::Nil) | None, _) => Presence::Either,
                 (_, Kind::Expiring) => Presence::Either,
                 _ => Presence::There,
             };
