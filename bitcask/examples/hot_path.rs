@@ -2,39 +2,21 @@
 //!
 //! `cargo run --release -p bitcask --example hot_path`
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use bitcask::{Bitcask, Kind, Options, Read, Record, Stamp};
-use reactor::{Completion, Disk, FileId, Op, OpId, Outcome};
+use reactor::null::NullDisk;
 
-/// Takes every write and forgets it.
-#[derive(Default)]
-struct NoDisk {
-    done: VecDeque<Completion>,
-    next: u64,
-}
-
-impl Disk for NoDisk {
-    fn submit(&mut self, op: Op) -> OpId {
-        self.next += 1;
-        let outcome = match op {
-            Op::Open { .. } => Outcome::Opened { file: FileId(self.next as u32), len: 0 },
-            Op::Write { buf, .. } => Outcome::Written { buf },
-            Op::Read { buf, .. } => Outcome::Read { bytes: buf.len(), buf },
-            Op::List => Outcome::Listed { files: Vec::new() },
-            _ => Outcome::Done,
-        };
-        self.done.push_back(Completion { id: OpId(self.next), result: Ok(outcome) });
-        OpId(self.next)
-    }
-}
-
-fn settle(bitcask: &mut Bitcask, disk: &mut NoDisk) {
+fn settle(bitcask: &mut Bitcask, disk: &mut NullDisk) {
     loop {
         bitcask.flush(disk);
-        let Some(completion) = disk.done.pop_front() else { break };
-        bitcask.on_disk(disk, completion);
+        let completions = disk.take_completions();
+        if completions.is_empty() {
+            break;
+        }
+        for completion in completions {
+            bitcask.on_disk(disk, completion);
+        }
         while bitcask.poll().is_some() {}
     }
 }
@@ -47,7 +29,7 @@ fn report(what: &str, count: u64, start: Instant) {
 fn main() {
     const KEYS: u64 = 1_000_000;
     const PER_TURN: u64 = 32;
-    let mut disk = NoDisk::default();
+    let mut disk = NullDisk::default();
     let options = Options { cache_bytes: 512 << 20, ..Options::new(0, [1; 16]) };
     let mut bitcask = Bitcask::open(options, &mut disk);
     settle(&mut bitcask, &mut disk);

@@ -20,6 +20,7 @@ pub mod clock;
 pub mod disk;
 pub mod frame;
 pub mod mutants;
+pub mod null;
 pub mod rng;
 pub mod sim;
 #[cfg(feature = "uring")]

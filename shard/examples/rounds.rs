@@ -5,11 +5,10 @@
 //!
 //! Under `valgrind --tool=callgrind` it counts instructions, which do not depend on what else the machine does.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
+use reactor::null::NullDisk;
 use reactor::rng::Rng;
-use reactor::{Completion, Disk, FileId, Op, OpId, Outcome};
 use shard::command::{Command, Limits};
 use shard::{Clock, Config, Effects, Request, RequestId, Shard, Turn};
 
@@ -20,31 +19,9 @@ const AHEAD: usize = 16;
 const RESTS: usize = 500;
 const REST_NS: u64 = 20_000_000;
 
-/// Takes every write and forgets it.
-#[derive(Default)]
-struct NoDisk {
-    done: VecDeque<Completion>,
-    next: u64,
-}
-
-impl Disk for NoDisk {
-    fn submit(&mut self, op: Op) -> OpId {
-        self.next += 1;
-        let outcome = match op {
-            Op::Open { .. } => Outcome::Opened { file: FileId(self.next as u32), len: 0 },
-            Op::Write { buf, .. } => Outcome::Written { buf },
-            Op::Read { buf, .. } => Outcome::Read { bytes: buf.len(), buf },
-            Op::List => Outcome::Listed { files: Vec::new() },
-            _ => Outcome::Done,
-        };
-        self.done.push_back(Completion { id: OpId(self.next), result: Ok(outcome) });
-        OpId(self.next)
-    }
-}
-
 struct Host {
-    disk: NoDisk,
-    shard: Shard<NoDisk>,
+    disk: NullDisk,
+    shard: Shard<NullDisk>,
     effects: Effects,
     /// Bytes of messages, by who sent them.
     inbox: Vec<(u8, Vec<u8>)>,
@@ -60,7 +37,7 @@ struct World {
 impl World {
     fn new() -> World {
         let hosts = (0..HOSTS as u8).map(|me| {
-            let mut disk = NoDisk::default();
+            let mut disk = NullDisk::default();
             let mut store = bitcask::Options::new(0, *b"the same for all");
             store.cache_bytes = 512 << 20;
             let shard = Shard::new(Config::new(vec![1, 2, 3], me, 0, 7), store, &mut disk);
@@ -80,7 +57,7 @@ impl World {
         world
     }
 
-    fn step(&mut self, host: usize, step: impl FnOnce(&mut Shard<NoDisk>, &mut Turn<'_, NoDisk>)) {
+    fn step(&mut self, host: usize, step: impl FnOnce(&mut Shard<NullDisk>, &mut Turn<'_, NullDisk>)) {
         let clock = Clock { now: self.now, wall_ms: 1 };
         let Host { disk, shard, effects, .. } = &mut self.hosts[host];
         step(shard, &mut Turn { disk, clock, effects });
@@ -91,7 +68,7 @@ impl World {
         self.now += 1000;
         for me in 0..HOSTS {
             let inbox = std::mem::take(&mut self.hosts[me].inbox);
-            let completions = std::mem::take(&mut self.hosts[me].disk.done);
+            let completions = self.hosts[me].disk.take_completions();
             self.step(me, |shard, turn| {
                 for some in inbox.chunks(AHEAD) {
                     shard.look_ahead(&some.iter().map(|(_, bytes)| &bytes[..]).collect::<Vec<_>>());
