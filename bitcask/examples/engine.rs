@@ -4,14 +4,15 @@
 //!
 //! Fills an empty directory with so many keys of 16 bytes and values of 100; then measures, for so many seconds each, synced puts of 64
 //! writers that wait for their own, and reads of values in memory; starts again, which it times; then measures reads from the disk, and
-//! plain reads of as many blocks at the same depth. Ends with a line of JSON, whose fields `bench/compare` reads.
+//! plain reads of as many blocks at the same depth; and times one more start, without the hints. Ends with a line of JSON, whose fields
+//! `bench/compare` reads.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{channel, Sender};
 use std::time::{Duration, Instant};
 
-use bitcask::{AppendError, Bitcask, Event, KeyRef, Kind, Lsn, Options, Read, Record, Stamp};
+use bitcask::{AppendError, Bitcask, Event, KeyRef, Kind, Lsn, Options, Read, Record, Recovered, Stamp};
 use reactor::rng::Rng;
 use reactor::uring::{run_cores, CoreSpec, Event as RingEvent, Io, Mailboxes, Next, Turn};
 use reactor::{AlignedBuf, Completion, Disk, FileId, Nanos, Op, OpId, Outcome, BLOCK_BYTES};
@@ -84,6 +85,8 @@ enum Phase {
         pending: usize,
     },
     Warm,
+    /// Hints are written, and what else the engine does when it has time.
+    Resting,
     Cold {
         pending: usize,
     },
@@ -95,14 +98,24 @@ enum Phase {
     Over,
 }
 
+/// What a start is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Run {
+    /// To fill an empty directory.
+    Fill,
+    /// To read what is there.
+    Read,
+    /// To be timed without hints.
+    Hintless,
+}
+
 /// A figure of the JSON line.
 type Figure = (&'static str, f64);
 
 struct Core {
     engine: Bitcask,
     phase: Phase,
-    /// Whether this is the second start, over a full directory.
-    second: bool,
+    run: Run,
     keys: u64,
     seconds: f64,
     rng: Rng,
@@ -149,12 +162,8 @@ impl Core {
 
     fn on_engine(&mut self, event: Event) {
         match event {
-            Event::Ready(_) if self.second => {
-                self.tell("start_seconds", self.since.elapsed().as_secs_f64());
-                assert_eq!(self.engine.stats().keys, self.keys, "all keys are there again");
-                self.begin(Phase::Cold { pending: 0 });
-            }
-            Event::Ready(_) => self.begin(Phase::Fill { next: 0 }),
+            Event::Ready(_) if self.run == Run::Fill => self.begin(Phase::Fill { next: 0 }),
+            Event::Ready(recovered) => self.started(&recovered),
             Event::Persisted(lsn) => {
                 while self.puts.front().is_some_and(|first| *first <= lsn) {
                     self.puts.pop_front();
@@ -174,6 +183,23 @@ impl Core {
         }
     }
 
+    fn started(&mut self, recovered: &Recovered) {
+        assert_eq!(self.engine.stats().keys, self.keys, "all keys are there again");
+        let hints = (recovered.hints_used, recovered.segments);
+        println!(
+            "{} of {} segments were read by their hints, {} bytes",
+            hints.0, hints.1, recovered.bytes_read
+        );
+        let seconds = self.since.elapsed().as_secs_f64();
+        if self.run == Run::Hintless {
+            self.tell("start_without_hints_seconds", seconds);
+            self.begin(Phase::Over);
+        } else {
+            self.tell("start_seconds", seconds);
+            self.begin(Phase::Cold { pending: 0 });
+        }
+    }
+
     /// One turn of what is being done. True: the next one is to follow at once.
     fn work(&mut self, io: &mut Io) -> bool {
         let is_time = self.is_time();
@@ -184,6 +210,8 @@ impl Core {
             Phase::Puts => self.put_and_wait(is_time),
             Phase::Warming { .. } => self.warm_up(io),
             Phase::Warm => self.read_warm(io),
+            Phase::Resting if !self.engine.background_wanted() => self.begin(Phase::Over),
+            Phase::Resting => {}
             Phase::Cold { .. } => self.read_cold(io),
             Phase::Raw { .. } => self.read_raw(io),
             Phase::Over => {}
@@ -255,7 +283,7 @@ impl Core {
         }
         if self.is_time() {
             self.tell("warm_gets_per_second", self.rate());
-            self.begin(Phase::Over);
+            self.begin(Phase::Resting);
         }
     }
 
@@ -344,9 +372,9 @@ impl Turn for Core {
     }
 }
 
-fn run(args: &Args, second: bool, figures: &Sender<Figure>) {
-    let options =
-        Options { cache_bytes: if second { 0 } else { 64 << 20 }, ..Options::new(0, *b"a key of a bench") };
+fn start(args: &Args, run: Run, figures: &Sender<Figure>) {
+    let cache_bytes = if run == Run::Fill { 64 << 20 } else { 0 };
+    let options = Options { cache_bytes, ..Options::new(0, *b"a key of a bench") };
     let (keys, seconds) = (args.keys, args.seconds);
     let spec: CoreSpec<()> = CoreSpec::new(&args.directory);
     run_cores(vec![spec], |_, io: &mut Io, _: Mailboxes<()>| {
@@ -354,7 +382,7 @@ fn run(args: &Args, second: bool, figures: &Sender<Figure>) {
         Ok(Core {
             engine: Bitcask::open(options.clone(), io),
             phase: Phase::Starting,
-            second,
+            run,
             keys,
             seconds,
             rng: Rng::new(1),
@@ -369,6 +397,16 @@ fn run(args: &Args, second: bool, figures: &Sender<Figure>) {
     .expect("a core runs here");
 }
 
+fn remove_hints(directory: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("hint-") {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn main() {
     let args = args().unwrap_or_else(|error| {
         eprintln!("{error}");
@@ -376,8 +414,10 @@ fn main() {
     });
     std::fs::create_dir_all(&args.directory).expect("the directory can be made");
     let (figures, told) = channel();
-    run(&args, false, &figures);
-    run(&args, true, &figures);
+    start(&args, Run::Fill, &figures);
+    start(&args, Run::Read, &figures);
+    remove_hints(&args.directory).expect("hints can be removed");
+    start(&args, Run::Hintless, &figures);
     drop(figures);
     let fields: Vec<String> = told.iter().map(|(name, figure)| format!("\"{name}\":{figure:.3}")).collect();
     println!("{{{}}}", fields.join(","));

@@ -201,11 +201,8 @@ impl Core {
         match raw.kind {
             RecordKind::Tombstone if planted(212) => {}
             RecordKind::Value | RecordKind::Tombstone => {
-                if !self.directory.has_room_for(raw.stamp) {
-                    return Err("more origins of stamps than can be kept".to_owned());
-                }
                 let what = (raw.stamp, raw.kind == RecordKind::Tombstone);
-                self.directory.take_entry(segments, &self.keyed, key, what, at);
+                self.directory.find_entry(segments, &self.keyed, key, what, at)?;
             }
             RecordKind::Promise => {
                 self.directory.take_promise(segments, key, raw.stamp, at);

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use reactor::mutants::planted;
 
 use crate::fingerprint::{Fingerprint, Keyed};
-use crate::limits::{PAGE_SLOTS, SLOTS};
+use crate::limits::{GATHERED_MAX, PAGE_SLOTS, SLOTS};
 use crate::origins::Origins;
 use crate::segments::Segments;
 use crate::table::{Cell, Location, Table};
@@ -33,31 +33,35 @@ const _: () = assert!(size_of::<Slot>() == 64);
 /// What a slot is that nothing was ever put into.
 static EMPTY: Slot = Slot { table: Table::EMPTY, keys: 0, records: 0, sum: 0 };
 
-/// Slots side by side, made when one of them is first written: a core that owns few slots, or holds few keys, neither takes
-/// room for all of them nor walks over them.
-#[derive(Default)]
-struct Page(Vec<Slot>);
+/// Something for each slot, in pages that are made when one of theirs is first written: a core that owns few slots, or holds few
+/// keys, neither takes room for all of them nor walks over them.
+struct PerSlot<T>(Box<[Vec<T>]>);
 
-/// All slots.
-struct Slots(Box<[Page]>);
-
-impl Slots {
-    fn new() -> Slots {
-        Slots(std::iter::repeat_with(Page::default).take(SLOTS / PAGE_SLOTS).collect())
+impl<T: Default> PerSlot<T> {
+    fn new() -> PerSlot<T> {
+        PerSlot(std::iter::repeat_with(Vec::new).take(SLOTS / PAGE_SLOTS).collect())
     }
 
-    fn get(&self, slot: u16) -> &Slot {
+    fn get_mut(&mut self, slot: u16) -> &mut T {
         let slot = usize::from(slot);
-        self.0[slot / PAGE_SLOTS].0.get(slot % PAGE_SLOTS).unwrap_or(&EMPTY)
-    }
-
-    fn get_mut(&mut self, slot: u16) -> &mut Slot {
-        let slot = usize::from(slot);
-        let page = &mut self.0[slot / PAGE_SLOTS].0;
+        let page = &mut self.0[slot / PAGE_SLOTS];
         if page.is_empty() {
-            page.resize_with(PAGE_SLOTS, Slot::default);
+            page.resize_with(PAGE_SLOTS, T::default);
         }
         &mut page[slot % PAGE_SLOTS]
+    }
+
+    /// What there is, each with its slot.
+    fn into_slots(self) -> impl Iterator<Item = (u16, T)> {
+        let pages = self.0.into_vec().into_iter().zip((0..SLOTS).step_by(PAGE_SLOTS));
+        pages.flat_map(|(page, first)| page.into_iter().zip(first..).map(|(of, slot)| (slot as u16, of)))
+    }
+}
+
+impl PerSlot<Slot> {
+    fn get(&self, slot: u16) -> &Slot {
+        let slot = usize::from(slot);
+        self.0[slot / PAGE_SLOTS].get(slot % PAGE_SLOTS).unwrap_or(&EMPTY)
     }
 
     /// Those of a range whose page is there, in order.
@@ -71,8 +75,7 @@ impl Slots {
             .take_while(move |(at, _)| at * PAGE_SLOTS <= last);
         pages.flat_map(move |(at, page)| {
             let base = at * PAGE_SLOTS;
-            page.0
-                .iter()
+            page.iter()
                 .enumerate()
                 .filter(move |(index, _)| (first..=last).contains(&(base + index)))
                 .map(|(_, slot)| slot)
@@ -101,14 +104,33 @@ struct Removed {
     promised: Stamp,
 }
 
+/// A value or tombstone that recovery has found.
+struct FoundEntry {
+    fingerprint: Fingerprint,
+    round: u64,
+    /// Interned, and counted once for this.
+    origin: u16,
+    tombstone: bool,
+    location: Location,
+}
+
+/// What recovery needs until its end.
+struct Recovering {
+    /// Removals seen so far.
+    removed: BTreeMap<KeyRef, Removed>,
+    /// Entries not taken yet. Taken one by one as they lie in the log, each would wait for memory several times; of one slot, side by
+    /// side, they find its table in the processor's caches.
+    gathered: PerSlot<Vec<FoundEntry>>,
+}
+
 /// The key directory of one core.
 pub(crate) struct Directory {
-    slots: Slots,
+    slots: PerSlot<Slot>,
     origins: Origins,
     promises: BTreeMap<KeyRef, Promised>,
     metas: BTreeMap<u8, Meta>,
-    /// Removals seen so far, while recovery takes records out of order.
-    removed: Option<BTreeMap<KeyRef, Removed>>,
+    /// While recovery takes records out of order.
+    recovering: Option<Box<Recovering>>,
     entries: u64,
     keys: u64,
     round_max: u64,
@@ -118,11 +140,11 @@ impl Directory {
     /// An empty directory, ready for recovery.
     pub fn new() -> Directory {
         Directory {
-            slots: Slots::new(),
+            slots: PerSlot::new(),
             origins: Origins::default(),
             promises: BTreeMap::new(),
             metas: BTreeMap::new(),
-            removed: Some(BTreeMap::new()),
+            recovering: Some(Box::new(Recovering { removed: BTreeMap::new(), gathered: PerSlot::new() })),
             entries: 0,
             keys: 0,
             round_max: 0,
@@ -131,11 +153,48 @@ impl Directory {
 
     /// Recovery is done: records now come in the order of the log. Only now it is known which removals took effect:
     /// one whose key has a newer entry found that entry in its way, and left the promise alone too.
-    pub fn recovered(&mut self, segments: &mut Segments) {
-        for (key, removed) in self.removed.take().unwrap_or_default() {
+    pub fn recovered(&mut self, segments: &mut Segments, keyed: &Keyed) {
+        let Some(recovering) = &mut self.recovering else { return };
+        let gathered = std::mem::replace(&mut recovering.gathered, PerSlot::new());
+        for (slot, found) in gathered.into_slots() {
+            self.take_entries(segments, keyed, slot, found);
+        }
+        let removed = self.recovering.take().map(|recovering| recovering.removed);
+        for (key, removed) in removed.unwrap_or_default() {
             if !self.contains(key) {
                 self.drop_promise(segments, key, removed.promised.max(removed.entry));
             }
+        }
+    }
+
+    /// Recovery has found a value or tombstone. It is taken with others of its slot, at the end of recovery at the latest.
+    pub fn find_entry(
+        &mut self,
+        segments: &mut Segments,
+        keyed: &Keyed,
+        (slot, fingerprint): KeyRef,
+        (stamp, tombstone): (Stamp, bool),
+        location: Location,
+    ) -> Result<(), String> {
+        let recovering = self.recovering.as_mut().expect("only recovery finds records");
+        let Some(origin) = self.origins.acquire((stamp.node, stamp.incarnation)) else {
+            return Err("more origins of stamps than can be kept".to_owned());
+        };
+        let gathered = recovering.gathered.get_mut(slot);
+        gathered.push(FoundEntry { fingerprint, round: stamp.round, origin, tombstone, location });
+        if gathered.len() == GATHERED_MAX {
+            let found = std::mem::replace(gathered, Vec::with_capacity(GATHERED_MAX));
+            self.take_entries(segments, keyed, slot, found);
+        }
+        Ok(())
+    }
+
+    fn take_entries(&mut self, segments: &mut Segments, keyed: &Keyed, slot: u16, found: Vec<FoundEntry>) {
+        for FoundEntry { fingerprint, round, origin, tombstone, location } in found {
+            let (node, incarnation) = self.origins.pair(origin);
+            let stamp = Stamp { round, node, incarnation };
+            self.take_entry(segments, keyed, (slot, fingerprint), (stamp, tombstone), location);
+            self.origins.release(origin);
         }
     }
 
@@ -320,8 +379,8 @@ impl Directory {
         promised: Stamp,
     ) -> bool {
         self.round_max = self.round_max.max(stamp.round).max(promised.round);
-        if let Some(removed) = &mut self.removed {
-            let removed = removed.entry(key).or_default();
+        if let Some(recovering) = &mut self.recovering {
+            let removed = recovering.removed.entry(key).or_default();
             removed.entry = removed.entry.max(stamp);
             removed.promised = removed.promised.max(promised);
         }
@@ -329,7 +388,7 @@ impl Directory {
         if cell.as_ref().is_some_and(|cell| self.stamp(cell) > stamp) {
             return false;
         }
-        if self.removed.is_none() {
+        if self.recovering.is_none() {
             self.drop_promise(segments, key, promised.max(stamp));
         }
         let Some(cell) = cell else { return false };
@@ -412,14 +471,18 @@ impl Directory {
     }
 
     fn removal(&self, key: KeyRef) -> Option<Removed> {
-        let removed = self.removed.as_ref().filter(|removed| !removed.is_empty())?;
+        let removed = &self.recovering.as_ref()?.removed;
+        if removed.is_empty() {
+            return None;
+        }
         removed.get(&key).copied()
     }
 
     /// Bytes of RAM that the directory takes, the allocator's own overhead left out.
     pub fn ram_bytes(&self) -> usize {
-        let pages = self.slots.0.iter().map(|page| page.0.capacity() * size_of::<Slot>() + size_of::<Page>());
-        let slots = self.slots.0.iter().flat_map(|page| &page.0);
+        let pages =
+            self.slots.0.iter().map(|page| page.capacity() * size_of::<Slot>() + size_of::<Vec<Slot>>());
+        let slots = self.slots.0.iter().flatten();
         pages.sum::<usize>() + slots.map(|slot| slot.table.heap_bytes()).sum::<usize>()
     }
 }

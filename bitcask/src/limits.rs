@@ -95,6 +95,9 @@ pub const LEAF_ENTRIES_MAX: usize = 128;
 /// By how many entries a leaf grows: half of them is what a slot wastes on average.
 pub const LEAF_GROWTH: usize = 8;
 
+/// Entries of one slot that recovery gathers before it takes them: 1.3 KiB for each slot, until it is done.
+pub const GATHERED_MAX: usize = 32;
+
 /// Distinct (node, incarnation) pairs among live stamps.
 pub const ORIGINS_MAX: usize = 1 << 16;
 

@@ -658,7 +658,7 @@ impl Recovery {
     }
 
     fn finish(&mut self, core: &mut Core) {
-        core.directory.recovered(&mut core.segments);
+        core.directory.recovered(&mut core.segments, &core.keyed);
         self.recovered.entries = core.directory.entries();
         self.recovered.promises = core.directory.promises() as u64;
         self.recovered.round_max = core.directory.round_max();
