@@ -154,11 +154,7 @@ impl Directory {
     /// Recovery is done: records now come in the order of the log. Only now it is known which removals took effect:
     /// one whose key has a newer entry found that entry in its way, and left the promise alone too.
     pub fn recovered(&mut self, segments: &mut Segments, keyed: &Keyed) {
-        let Some(recovering) = &mut self.recovering else { return };
-        let gathered = std::mem::replace(&mut recovering.gathered, PerSlot::new());
-        for (slot, found) in gathered.into_slots() {
-            self.take_entries(segments, keyed, slot, found);
-        }
+        self.take_all(segments, keyed);
         let removed = self.recovering.take().map(|recovering| recovering.removed);
         for (key, removed) in removed.unwrap_or_default() {
             if !self.contains(key) {
@@ -176,10 +172,15 @@ impl Directory {
         (stamp, tombstone): (Stamp, bool),
         location: Location,
     ) -> Result<(), String> {
-        let recovering = self.recovering.as_mut().expect("only recovery finds records");
-        let Some(origin) = self.origins.acquire((stamp.node, stamp.incarnation)) else {
+        let pair = (stamp.node, stamp.incarnation);
+        if !self.origins.has_room(pair) {
+            // Some belong to what is gathered and will not be kept.
+            self.take_all(segments, keyed);
+        }
+        let Some(origin) = self.origins.acquire(pair) else {
             return Err("more origins of stamps than can be kept".to_owned());
         };
+        let recovering = self.recovering.as_mut().expect("only recovery finds records");
         let gathered = recovering.gathered.get_mut(slot);
         gathered.push(FoundEntry { fingerprint, round: stamp.round, origin, tombstone, location });
         if gathered.len() == GATHERED_MAX {
@@ -187,6 +188,14 @@ impl Directory {
             self.take_entries(segments, keyed, slot, found);
         }
         Ok(())
+    }
+
+    fn take_all(&mut self, segments: &mut Segments, keyed: &Keyed) {
+        let Some(recovering) = &mut self.recovering else { return };
+        let gathered = std::mem::replace(&mut recovering.gathered, PerSlot::new());
+        for (slot, found) in gathered.into_slots() {
+            self.take_entries(segments, keyed, slot, found);
+        }
     }
 
     fn take_entries(&mut self, segments: &mut Segments, keyed: &Keyed, slot: u16, found: Vec<FoundEntry>) {
