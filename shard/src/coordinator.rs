@@ -14,7 +14,7 @@ use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
 
-use crate::command::{self, Command};
+use crate::command;
 use crate::core::{EntityId, Shard, Status};
 use crate::entity::{Asked, Queued, Stage, Waiter};
 use crate::error::{self, Fault};
@@ -764,8 +764,7 @@ impl<D: Disk> Shard<D> {
 
 /// Whether a command may add bytes to the disk: deletes go into the reserve.
 fn needs_room(queued: &Queued) -> bool {
-    let deletes = matches!(&*queued.command, Command::Key(key) if matches!(key.op, command::Op::Delete(_) | command::Op::GetDelete));
-    queued.command.is_write() && !deletes
+    queued.command.is_write() && !queued.command.only_deletes()
 }
 
 /// Runs one command. None: nobody waits for it any more.

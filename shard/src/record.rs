@@ -179,8 +179,7 @@ impl Record {
             value: self.value.clone(),
             expires_at_ms: self.expires_at_ms,
             version: self.version,
-            version_floor: 0,
-            changed: false,
+            ..State::default()
         }
     }
 

@@ -52,6 +52,25 @@ impl Reply {
         Reply::Bulk(bytes.as_ref().to_vec())
     }
 
+    /// How many bytes [`Reply::encode`] appends, or one or two more.
+    pub fn encoded_bytes(&self) -> usize {
+        let list = |items: &[Reply]| items.iter().map(Reply::encoded_bytes).sum();
+        let inside: usize = match self {
+            Reply::Simple(text) | Reply::Error(text) => text.len(),
+            Reply::Bulk(bytes) => bytes.len(),
+            Reply::Verbatim(text) => text.len(),
+            Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => list(items),
+            Reply::Map(pairs) | Reply::Pairs(pairs) => {
+                pairs.iter().map(|(one, other)| one.encoded_bytes() + other.encoded_bytes()).sum()
+            }
+            Reply::Int(_) => 9,
+            Reply::Double(_) => 8,
+            Reply::Nil | Reply::NilArray | Reply::Bool(_) => 1,
+        };
+        // The tag, and how long it is.
+        1 + (usize::BITS - inside.leading_zeros()).div_ceil(7).max(1) as usize + inside
+    }
+
     /// Whether this is an error.
     pub fn is_error(&self) -> bool {
         matches!(self, Reply::Error(_))

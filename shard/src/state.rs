@@ -88,11 +88,16 @@ pub struct State {
     pub version_floor: u64,
     /// Whether a command changed anything, so that a new entry must be chosen before its reply may leave.
     pub changed: bool,
+    /// A command is being run: all of its changes have one version.
+    pub is_one_step: bool,
 }
 
 impl State {
     /// Notes a change, and gives it a version above all before.
     pub(crate) fn touch(&mut self) {
+        if self.is_one_step && self.changed {
+            return;
+        }
         let next = self.version.checked_add(1).expect("versions derive from rounds, whose jumps are capped");
         self.version = next.max(self.version_floor);
         self.changed = true;

@@ -83,10 +83,40 @@ async function nodeRedisObjects() {
   }
 }
 
+async function ioredisTransactions() {
+  const client = new Redis(split(cluster.plain[1]));
+  await client.del("io:multi");
+  assert.deepEqual(await client.multi().incr("io:multi").incrby("io:multi", 5).get("io:multi").exec(), [
+    [null, 1],
+    [null, 6],
+    [null, "6"],
+  ]);
+  await client.watch("io:multi");
+  const other = new Redis(split(cluster.plain[2]));
+  await other.set("io:multi", "7");
+  assert.equal(await client.multi().incr("io:multi").exec(), null);
+  assert.equal(await client.get("io:multi"), "7");
+  client.disconnect();
+  other.disconnect();
+}
+
+async function nodeRedisTransactions() {
+  const { host, port } = split(cluster.plain[0]);
+  const client = createClient({ RESP: 3, socket: { host, port } });
+  await client.connect();
+  await client.del("nr:multi");
+  assert.deepEqual(await client.multi().hSet("nr:multi", "a", "1").hLen("nr:multi").exec(), [1, 1]);
+  await client.watch("nr:multi");
+  assert.deepEqual(await client.multi().hDel("nr:multi", "a").exec(), [1]);
+  client.destroy();
+}
+
 await ioredisPlain();
 await ioredisCluster();
 await nodeRedisPlain();
 await nodeRedisCluster();
 await ioredisObjects();
 await nodeRedisObjects();
-console.log("ioredis and node-redis: plain and cluster work, with all types");
+await ioredisTransactions();
+await nodeRedisTransactions();
+console.log("ioredis and node-redis: plain and cluster work, with all types and transactions");

@@ -7,6 +7,7 @@ Every check is an assertion; the script ends with 0 when all held.
 import asyncio
 import json
 import sys
+import threading
 
 import redis
 import redis.asyncio as aredis
@@ -127,6 +128,34 @@ def all_types(cluster):
     client.close()
 
 
+def transactions(cluster):
+    """Counters that are read, raised and written under WATCH by threads on all hosts: no raise is lost, and none is done twice."""
+    hosts = [address(text) for text in cluster["plain"]]
+    raises, key = 25, "py:watched"
+
+    def raise_it(host, port):
+        with redis.Redis(host=host, port=port, decode_responses=True) as client:
+            for _ in range(raises):
+                client.transaction(
+                    lambda pipe: (count := int(pipe.get(key) or 0), pipe.multi(), pipe.set(key, count + 1)), key
+                )
+
+    with redis.Redis(host=hosts[0][0], port=hosts[0][1], decode_responses=True) as client:
+        client.delete(key)
+        threads = [threading.Thread(target=raise_it, args=host) for host in hosts]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert client.get(key) == str(raises * len(hosts))
+        pipe = client.pipeline()  # MULTI ... EXEC
+        pipe.delete("py:multi").rpush("py:multi", "a", "b").expire("py:multi", 100).lrange("py:multi", 0, -1)
+        assert pipe.execute() == [0, 2, True, ["a", "b"]]
+        try:
+            client.pipeline().get("py:one").get("py:other").execute()
+            raise AssertionError("a transaction is on one key")
+        except redis.ResponseError as error:
+            assert "CROSSSLOT" in str(error) or "slot" in str(error), error
+
+
 def resp3(cluster):
     host, port = address(cluster["plain"][0])
     with redis.Redis(host=host, port=port, protocol=3, decode_responses=True) as client:
@@ -144,7 +173,8 @@ def main():
     asyncio.run(asynchronous(cluster))
     resp3(cluster)
     all_types(cluster)
-    print(f"redis-py {redis.__version__}: plain, cluster, asyncio, RESP2 and RESP3 work, with all types")
+    transactions(cluster)
+    print(f"redis-py {redis.__version__}: plain, cluster, asyncio, RESP2 and RESP3 work, with all types and transactions")
 
 
 main()

@@ -55,6 +55,12 @@ pub struct Client {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH, remembered for CLIENT LIST.
     pub no_touch: bool,
+    /// Commands queued since MULTI; None without one.
+    pub queued: Option<usize>,
+    /// Keys that it watches.
+    pub watched: usize,
+    /// Bytes of what is queued and watched.
+    pub transaction_bytes: usize,
     /// When it came.
     pub since: Now,
     /// When its last request was read.
@@ -94,6 +100,9 @@ impl Client {
             replies: Replies::On,
             no_evict: false,
             no_touch: false,
+            queued: None,
+            watched: 0,
+            transaction_bytes: 0,
             since: now,
             last: now,
             last_command: "NULL",
@@ -114,6 +123,7 @@ impl Client {
     /// Its line of CLIENT LIST and INFO, without a line break. `input` and `output`: bytes waiting.
     pub fn line(&self, now: Now, input: usize, output: usize) -> String {
         let mut flags = String::new();
+        flags.extend(self.queued.map(|_| 'x'));
         flags.extend(self.no_evict.then_some('e'));
         flags.extend(self.no_touch.then_some('T'));
         if flags.is_empty() {
@@ -123,7 +133,7 @@ impl Client {
         let _ = write!(
             line,
             "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db=0 sub=0 psub=0 ssub=0 \
-             multi=-1 watch=0 qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} \
+             multi={} watch={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl={output} \
              oll=0 omem=0 tot-mem={} events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={} \
              tot-net-in={} tot-net-out={} tot-cmds={}",
             self.id,
@@ -132,6 +142,9 @@ impl Client {
             self.name,
             now.seconds_since(self.since),
             now.seconds_since(self.last),
+            self.queued.map_or(-1, |queued| i64::try_from(queued).unwrap_or(i64::MAX)),
+            self.watched,
+            self.transaction_bytes,
             input + output,
             self.last_command,
             self.protocol.number(),

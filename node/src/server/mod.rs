@@ -143,11 +143,11 @@ impl Server {
         over
     }
 
-    /// Whether a command of this row has to wait now.
-    pub(crate) fn holds(&self, row: &Row, now: Now) -> bool {
+    /// Whether a command of this row has to wait now. `writes`: it writes, whatever its row says.
+    pub(crate) fn holds(&self, row: &Row, writes: bool, now: Now) -> bool {
         let Some(pause) = self.pause else { return false };
         pause.until_us > now.mono_us
-            && (!pause.writes_only || row.is_write())
+            && (!pause.writes_only || writes || row.is_write())
             // So that a pause can be ended, and looked at, by those it holds.
             && !matches!(row.name, "client|unpause" | "client|list" | "hello" | "auth")
     }
@@ -438,4 +438,6 @@ const OBJECT_HELP: &[&str] = &[
     "    Return the idle time of the <key>: not tracked, always 0.",
     "REFCOUNT <key>",
     "    Return the number of references of the value: always 1.",
+    "VERSION <key>",
+    "    Return the version of the <key>, 0 if there is none: another one after each change.",
 ];

@@ -15,6 +15,8 @@ pub(crate) const HELLO_NOAUTH: &str =
      <user> <pass> option can be used to authenticate the client and select the RESP protocol version at \
      the same time";
 pub(crate) const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+pub(crate) const ONE_KEY: &str =
+    "ERR a transaction, with what it watches, is on one key; commands on several keys cannot be in it";
 pub(crate) const BAD_CLIENT_NAME: &str =
     "ERR Client names cannot contain spaces, newlines or special characters.";
 

@@ -10,6 +10,18 @@ pub const PIPELINE_DEPTH_MAX: usize = 1024;
 /// Parts (keys, or cores) that one command may be split into.
 pub const PARTS_MAX: usize = 65_536;
 
+/// Commands that one transaction may have.
+pub const QUEUED_MAX: usize = shard::command::limits::TRANSACTION_OPS_MAX;
+
+/// Bytes that the commands of one transaction may have in any case; else those of the longest value.
+pub const QUEUED_BYTES_MIN: usize = 1 << 20;
+
+/// Keys that one connection may watch.
+pub const WATCHED_MAX: usize = 1024;
+
+/// Bytes of those keys.
+pub const WATCHED_BYTES_MAX: usize = 1 << 20;
+
 /// Bytes of replies that one connection may leave unread, in the session and in its socket's queue. A slow
 /// reader is closed above it.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;

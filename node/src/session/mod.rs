@@ -23,6 +23,7 @@
 pub mod limits;
 mod order;
 mod request;
+mod transaction;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use crate::gather::Scope;
 use crate::resp::{encode, Limits, Parser, Protocol, Step};
 use crate::server::{text, Client, Connection, CoreAsk, Now, Server, Shutdown};
 use order::Order;
+use transaction::Transactions;
 
 /// Which request of a session a reply belongs to, and which part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,6 +125,7 @@ pub struct Session {
     input: Vec<u8>,
     read: usize,
     order: Order,
+    transactions: Transactions,
     out: Vec<u8>,
     closing: Option<Closing>,
     /// Why nothing is read at the moment.
@@ -163,6 +166,7 @@ impl Session {
             input: Vec::new(),
             read: 0,
             order: Order::default(),
+            transactions: Transactions::default(),
             out: Vec::new(),
             closing: None,
             held: None,
@@ -291,10 +295,17 @@ impl Session {
 
     /// Counts a request that is answered, and its reply leaves when its turn comes.
     fn finish(&mut self, seq: u64, reply: Reply, server: &mut Server, now: Now) {
+        let reply = self.transactions.take_reply(seq, reply);
+        self.note_transaction();
         if let Some((brief, started)) = self.order.take_brief(seq) {
             self.count(brief, started, &reply, server, now);
         }
         self.settle(Ticket { seq, part: 0 }, reply);
+    }
+
+    fn note_transaction(&mut self) {
+        let client = &mut self.client;
+        (client.queued, client.watched, client.transaction_bytes) = self.transactions.counts();
     }
 
     fn settle(&mut self, ticket: Ticket, reply: Reply) {

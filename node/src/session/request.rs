@@ -5,6 +5,7 @@ use shard::command::{Command, KeyCommand, Split};
 use shard::reply::Reply;
 use shard::slot::slot;
 
+use super::transaction::Transactions;
 use super::{limits, Action, Closing, Held, Session, Ticket};
 use crate::cluster::{Port, Route};
 use crate::gather::{self, Join, SlicePart};
@@ -22,7 +23,9 @@ impl Session {
         actions: &mut Vec<Action>,
     ) -> bool {
         let row = match catalog::resolve(args) {
-            Ok(row) if server.holds(row, now) => return false,
+            Ok(row) if server.holds(row, row.name == "exec" && self.transactions.writes(), now) => {
+                return false;
+            }
             Ok(row) => Ok(row),
             Err(_) if is_http(args) => {
                 let peer = self.client.peer;
@@ -37,7 +40,10 @@ impl Session {
         self.client.commands += 1;
         let silent = self.is_silent();
         match row {
-            Err(error) => self.refuse(None, silent, error, server),
+            Err(error) => {
+                self.transactions.spoil();
+                self.refuse(None, silent, error, server);
+            }
             Ok(row) if !self.client.authenticated && !row.has_flag("no_auth") => {
                 self.refuse(Some(row), silent, Reply::error(text::NOAUTH), server);
             }
@@ -46,12 +52,19 @@ impl Session {
                 let brief = Some((Brief::new(row.name, args), now));
                 let seq = self.order.open(self.client.protocol, silent, brief);
                 match row.level {
+                    _ if row.group == "transactions" => {
+                        self.transaction_command(row, args, (seq, asking), server, now, actions);
+                    }
+                    _ if self.transactions.is_open() && !matches!(row.name, "quit" | "reset") => {
+                        self.queue_command(row, args, (seq, asking), server, now);
+                    }
                     Level::Host => self.host_command(row, args, (seq, behind), server, now, actions),
                     _ => match Command::parse_row(row, args, &server.command_limits) {
                         Ok(command) => self.data_command(seq, command, asking, server, now, actions),
                         Err(error) => self.finish(seq, error, server, now),
                     },
                 }
+                self.note_transaction();
             }
         }
         true
@@ -86,6 +99,9 @@ impl Session {
     ) {
         let pending = (behind, self.out.len() + self.order.held_bytes());
         let outcome = execute(row, args, &mut self.client, server, pending, now);
+        if row.name == "reset" {
+            self.transactions = Transactions::default();
+        }
         let ticket = Ticket { seq, part: 0 };
         match outcome {
             Outcome::Reply(reply) => {
@@ -167,7 +183,7 @@ impl Session {
         }
     }
 
-    fn one_key(
+    pub(super) fn one_key(
         &mut self,
         seq: u64,
         command: KeyCommand,
@@ -188,7 +204,7 @@ impl Session {
 
     /// On the plain port the keys may be anywhere; on a core port they must be of one slot, as in Redis
     /// Cluster.
-    fn many_keys(
+    pub(super) fn many_keys(
         &mut self,
         seq: u64,
         split: Split,

@@ -74,11 +74,13 @@ pub enum Class {
     ManyKeys,
     /// Some keys hold lists and hashes.
     Objects,
+    /// Some writes are transactions of several steps.
+    Transactions,
 }
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Class, &'static str); 33] = [
+    pub const ALL: [(Class, &'static str); 34] = [
         (Class::Loss, "loss"),
         (Class::Repeat, "repeat"),
         (Class::Replay, "replay"),
@@ -112,6 +114,7 @@ impl Class {
         (Class::Surveys, "surveys"),
         (Class::ManyKeys, "many-keys"),
         (Class::Objects, "objects"),
+        (Class::Transactions, "transactions"),
     ];
 
     /// Its name.

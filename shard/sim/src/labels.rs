@@ -54,6 +54,7 @@ pub const WANTED: &[&str] = &[
     "a survey was answered",
     "a sync failed in a copy's recovery",
     "a tombstone was dropped",
+    "a transaction",
     "a walk by SCAN came to its end",
     "a way was clogged",
     "absent keys confirmed",

@@ -127,6 +127,8 @@ pub const ALL: &[Mutant] = &[
     mutant(190, "who is not abreast of a slot has promised it"),
     mutant(191, "promises for ranges are forgotten at a restart"),
     mutant(192, "a Restamp that waited for the disk is not bound by newer range promises"),
+    mutant(193, "EXEC passes over the version that is watched"),
+    mutant(194, "EXEC runs its first command before it looks at the version that is watched"),
     mutant(201, "the log reports a frame as durable when its write starts"),
     mutant(202, "the log does not sync its writes"),
     mutant(203, "a failed write of the log is taken for done"),

@@ -101,7 +101,7 @@ const NARROW: [Class; 6] =
     [Class::Blackouts, Class::Cuts, Class::Pauses, Class::SlowDisks, Class::FalseSignals, Class::Clocks];
 
 /// Classes that keep no host from working.
-const HARMLESS: [Class; 11] = [
+const HARMLESS: [Class; 12] = [
     Class::Tail,
     Class::Repeat,
     Class::Replay,
@@ -113,6 +113,7 @@ const HARMLESS: [Class; 11] = [
     Class::Surveys,
     Class::ManyKeys,
     Class::Objects,
+    Class::Transactions,
 ];
 
 /// One in so many seeds asks about the keyspace, and one in so many about many keys at once.
@@ -133,6 +134,9 @@ const RESTING_OPERATIONS: u32 = 800;
 
 /// One in so many seeds has keys that hold objects.
 const OBJECTS_ONE_IN: u64 = 4;
+
+/// One in so many seeds has transactions.
+const TRANSACTIONS_ONE_IN: u64 = 4;
 
 /// Messages that are lost there at least, per million, where there are faults.
 const OWN_LOSS_MIN: u32 = 50_000;
@@ -281,6 +285,8 @@ impl Plan {
         }
         let objects = rng.below(OBJECTS_ONE_IN) == 0;
         self.classes.draw(Class::Objects, objects);
+        let transactions = rng.below(TRANSACTIONS_ONE_IN) == 0;
+        self.classes.draw(Class::Transactions, transactions);
     }
 
     /// Has each host take itself for preferred. What it reads is at hand, and it misses some of what the others write: else reads that are

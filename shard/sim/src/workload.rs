@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use reactor::rng::Rng;
-use shard::command::{self, Limits};
+use shard::command::{self, KeyCommand, Limits, Op, Transaction};
 use shard::reply::Reply;
 use shard::slot::slot;
 use shard::state::Value;
@@ -115,6 +115,8 @@ pub struct Ask {
     pub command: Command,
     /// How it is said.
     pub form: Form,
+    /// Whether it is said as a transaction of two steps, neither of which is it alone.
+    pub in_steps: bool,
 }
 
 /// What a client learns from a reply.
@@ -150,13 +152,21 @@ pub struct Workload {
     hot: bool,
     /// Three commands of four, and a share of the others, only read.
     reads: bool,
+    /// Half of the writes that can be are transactions.
+    transactions: bool,
     unique: u64,
 }
 
 impl Workload {
     /// Keys for a run, and behind them so many for commands of many keys. `reads`: most commands read. `objects`: some keys hold
-    /// objects.
-    pub fn new(mut rng: Rng, keys: usize, grouped: usize, reads: bool, objects: bool) -> Workload {
+    /// objects. `transactions`: some writes are such.
+    pub fn new(
+        mut rng: Rng,
+        keys: usize,
+        grouped: usize,
+        reads: bool,
+        (objects, transactions): (bool, bool),
+    ) -> Workload {
         let first = rng.below(KINDS.len() as u64) as usize;
         let kind = |index: usize| match index {
             0 => Kind::Appended,
@@ -178,7 +188,7 @@ impl Workload {
             let fits = matches!(place.kind, Kind::Appended | Kind::Register | Kind::Counter);
             place.object = fits && rng.below(3) > 0;
         }
-        Workload { places, hot, reads, unique: 0, rng }
+        Workload { places, hot, reads, transactions, unique: 0, rng }
     }
 
     /// The keys that are there at first, and whether they are appended to only.
@@ -219,7 +229,14 @@ impl Workload {
         let count = self.places.len() as u64;
         let place = if self.hot && self.rng.below(3) > 0 { 0 } else { self.rng.below(count) as usize };
         let (command, form) = self.draw(client, place);
-        Ask { place, key: self.key(place), command, form }
+        let key = self.key(place);
+        let can = match (&command, form) {
+            (Command::Append(_) | Command::IncrBy(_), _) => !holds_object(&key),
+            (Command::Set(_), Form::Versioned(_)) => true,
+            _ => false,
+        };
+        let in_steps = self.transactions && can && self.rng.coin();
+        Ask { place, key, command, form, in_steps }
     }
 
     /// A value that no other command has.
@@ -289,7 +306,7 @@ impl Workload {
                 Verb::Del => Command::Del,
                 Verb::Exists => Command::Exists,
             };
-            group.asks.push(Ask { place, key, command, form: Form::Plain });
+            group.asks.push(Ask { place, key, command, form: Form::Plain, in_steps: false });
         }
         Some(group).filter(|group| group.asks.len() > 1)
     }
@@ -341,6 +358,9 @@ impl Workload {
 impl Ask {
     /// The command as the product takes it.
     pub fn to_command(&self) -> command::Command {
+        if self.in_steps {
+            return self.to_transaction();
+        }
         let key = self.key.as_slice();
         let number = |number: u64| number.to_string().into_bytes();
         let (expiry, version, by);
@@ -379,17 +399,41 @@ impl Ask {
             (Command::Exists, _) => vec![b"EXISTS", key],
             (Command::Strlen, _) => vec![b"STRLEN", key],
         };
-        let parsed =
-            command::Command::parse(&args, &Limits::default()).expect("the workload asks what can be parsed");
-        match parsed {
+        match parse(&args) {
             command::Command::Many(split) if split.parts.len() == 1 => split.parts[0].clone(),
             parsed => parsed,
         }
     }
 
+    /// The same, in two steps: what is between them is a value that no other command makes.
+    fn to_transaction(&self) -> command::Command {
+        let key = self.key.as_slice();
+        let by;
+        let (version, steps): (Option<u64>, [Vec<&[u8]>; 2]) = match (&self.command, self.form) {
+            (Command::Append(token), _) => {
+                let (one, other) = token.split_at(token.len() / 2);
+                (None, [vec![b"APPEND", key, one], vec![b"APPEND", key, other]])
+            }
+            (Command::IncrBy(step), _) => {
+                by = (step + 1).to_string().into_bytes();
+                (None, [vec![b"INCRBY", key, &by], vec![b"DECR", key]])
+            }
+            (Command::Set(value), Form::Versioned(expected)) => {
+                (expected.or(Some(0)), [vec![b"SET", key, value], vec![b"OBJECT", b"VERSION", key]])
+            }
+            other => unreachable!("not said in steps: {other:?}"),
+        };
+        let mut transaction = Transaction { version, ..Transaction::default() };
+        for step in steps {
+            assert!(transaction.push(key, parse(&step)), "a step is on the key");
+        }
+        let op = Op::Transaction(Box::new(transaction));
+        command::Command::Key(KeyCommand { key: key.into(), op })
+    }
+
     /// The last read of a key.
     pub fn last_read(key: &[u8]) -> Ask {
-        Ask { place: 0, key: key.to_vec(), command: Command::Get, form: Form::Plain }
+        Ask { place: 0, key: key.to_vec(), command: Command::Get, form: Form::Plain, in_steps: false }
     }
 
     fn is_list(&self) -> bool {
@@ -409,10 +453,15 @@ impl Ask {
 
     /// What a reply says to the client that asked.
     pub fn told(&self, reply: &Reply) -> Told {
+        if let (true, Reply::Array(steps)) = (self.in_steps, reply) {
+            // The second step answers what the whole would have answered.
+            return steps.last().map_or(Told::Failed, |last| self.told(last));
+        }
         let known = |reply: history::Reply| Told::Reply(reply, None);
         match (reply, self.form) {
             (Reply::Error(text), _) if text.starts_with("UNCERTAIN") => Told::Unknown,
-            (Reply::Error(_), _) => Told::Failed,
+            // A transaction that is not run: the key is at another version.
+            (Reply::Error(_) | Reply::NilArray, _) => Told::Failed,
             (Reply::Int(version), Form::Versioned(Some(_))) => {
                 Told::Reply(history::Reply::Ok, u64::try_from(*version).ok())
             }
@@ -439,4 +488,8 @@ impl Ask {
             _ => known(history::Reply::Nil),
         }
     }
+}
+
+fn parse(args: &[&[u8]]) -> command::Command {
+    command::Command::parse(args, &Limits::default()).expect("the workload asks what can be parsed")
 }

@@ -8,7 +8,7 @@
 use super::bytes::{put_bytes, put_varint, DecodeError, Reader};
 use super::limits::ARGUMENTS_MAX;
 use super::strings::{Condition, Given, Set};
-use super::{Command, ExpireIf, Expiry, Gather, KeyCommand, Keyspace, Limits, Moment, Op, Split};
+use super::{Command, ExpireIf, Expiry, Gather, Keyspace, Limits, Moment, Op, Split, Transaction};
 
 /// Collects arguments.
 pub(super) struct Arguments<'a> {
@@ -41,36 +41,52 @@ impl Command {
     /// Appends the command; [`Command::decode`] reads it. The caller frames it and versions the frame.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut list = Vec::new();
-        let mut arguments = Arguments { out: &mut list, count: 0 };
-        match self {
-            Command::Key(command) => one_key(command, &mut arguments),
-            Command::Many(split) => many(split, &mut arguments),
-            Command::Keyspace(command) => keyspace(command, &mut arguments),
-        }
-        put_varint(out, arguments.count);
+        let count = spelt(&mut list, |to| match self {
+            Command::Key(command) => on_key(&command.key, &command.op, to),
+            Command::Many(split) => many(split, to),
+            Command::Keyspace(command) => keyspace(command, to),
+        });
+        put_varint(out, count);
         out.extend_from_slice(&list);
     }
 
     /// Reads what [`Command::encode`] wrote, and nothing else: all bytes must belong to the command. The lengths are
     /// bounded by the bytes; the limits were checked where the client's bytes were parsed.
     pub fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        let count = reader.count()?;
-        if count > ARGUMENTS_MAX {
-            return Err(DecodeError::Malformed);
-        }
-        let mut arguments = Vec::new();
-        for _ in 0..count {
-            arguments.push(reader.bytes()?);
-        }
-        reader.end()?;
-        Command::parse(&arguments, &Limits::WIRE).map_err(|_| DecodeError::Malformed)
+        let arguments = arguments(bytes)?;
+        Transaction::read(&arguments).unwrap_or_else(|| plain(&arguments))
     }
 }
 
-fn one_key(command: &KeyCommand, to: &mut Arguments<'_>) {
-    let key = &command.key;
-    match &command.op {
+/// Appends the arguments that `spell` gives; says how many.
+pub(super) fn spelt(out: &mut Vec<u8>, spell: impl FnOnce(&mut Arguments<'_>)) -> u64 {
+    let mut arguments = Arguments { out, count: 0 };
+    spell(&mut arguments);
+    arguments.count
+}
+
+/// Reads a counted list of arguments, and nothing else.
+pub(super) fn arguments(bytes: &[u8]) -> Result<Vec<&[u8]>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let count = reader.count()?;
+    if count > ARGUMENTS_MAX {
+        return Err(DecodeError::Malformed);
+    }
+    let mut arguments = Vec::new();
+    for _ in 0..count {
+        arguments.push(reader.bytes()?);
+    }
+    reader.end()?;
+    Ok(arguments)
+}
+
+/// A command that is spelt as a client spells it.
+pub(super) fn plain(arguments: &[&[u8]]) -> Result<Command, DecodeError> {
+    Command::parse(arguments, &Limits::WIRE).map_err(|_| DecodeError::Malformed)
+}
+
+pub(super) fn on_key(key: &[u8], op: &Op, to: &mut Arguments<'_>) {
+    match op {
         Op::Get => to.text("GET").bytes(key),
         Op::GetVersioned => to.text("GETV").bytes(key),
         Op::GetDelete => to.text("GETDEL").bytes(key),
@@ -113,6 +129,11 @@ fn one_key(command: &KeyCommand, to: &mut Arguments<'_>) {
         Op::OnList(op) => op.spell(key, to),
         Op::OnSet(op) => op.spell(key, to),
         Op::OnSortedSet(op) => op.spell(key, to),
+        Op::Version => to.text("OBJECT").text("VERSION").bytes(key),
+        Op::Transaction(transaction) => {
+            transaction.spell(key, to);
+            to
+        }
     };
 }
 

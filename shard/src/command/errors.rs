@@ -151,6 +151,15 @@ pub fn too_many_entries() -> Reply {
 pub const REPLY_TOO_LONG: Reply =
     Reply::error("ERR the reply would exceed the maximum allowed size; ask for fewer");
 
+/// A write in a transaction whose replies are too long together.
+pub const TRANSACTION_REPLY_LEFT_OUT: Reply = Reply::error(
+    "ERR the replies of this transaction would exceed the maximum allowed size: this one is left out, its command was run",
+);
+/// A read behind one of those.
+pub const TRANSACTION_READ_LEFT_OUT: Reply = Reply::error(
+    "ERR the replies of this transaction would exceed the maximum allowed size: this read was not run",
+);
+
 /// A key that is longer than the limit.
 pub fn key_too_long(limits: &Limits) -> Reply {
     let bytes = limits.key_bytes_max;

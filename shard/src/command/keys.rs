@@ -66,3 +66,8 @@ pub(super) fn parse_idle_time(args: &Args<'_>) -> Result<Command, Reply> {
 pub(super) fn parse_reference_count(args: &Args<'_>) -> Result<Command, Reply> {
     args.on_key(Op::ReferenceCount)
 }
+
+/// OBJECT VERSION key.
+pub(super) fn parse_version(args: &Args<'_>) -> Result<Command, Reply> {
+    args.on_key(Op::Version)
+}

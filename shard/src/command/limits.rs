@@ -25,6 +25,12 @@ pub const OBJECT_ENTRIES_MAX: usize = 1_000_000;
 /// Bytes of a reply that repeats members by chance, and so could be of any length.
 pub const RANDOM_REPLY_BYTES_MAX: usize = VALUE_BYTES_MAX;
 
+/// Commands of one transaction: each is run on the core before anything else is.
+pub const TRANSACTION_OPS_MAX: usize = 4096;
+
+/// Bytes that the replies of one transaction may have together in any case; else those of the longest value.
+pub const TRANSACTION_REPLY_BYTES_MIN: usize = 1 << 20;
+
 /// Arguments of one command: as Redis' default of `proto-max-multibulk-len` for clients, and far above what fits
 /// usefully into a peer message.
 pub const ARGUMENTS_MAX: usize = 1024 * 1024;

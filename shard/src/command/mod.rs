@@ -18,6 +18,8 @@
 //! * A score of -0 is 0. Pages of HSCAN, SSCAN and ZSCAN have cursors of 48 bits.
 //! * Commands on several objects (SINTER, LMOVE, ZUNIONSTORE and their like), blocking ones and SORT are absent.
 //! * MSETNX, RENAME, RENAMENX and COPY are absent (unknown command): over two entities they cannot be atomic yet.
+//! * A transaction (MULTI, EXEC) is on one key; its arguments are checked when they are queued, where Redis checks them at EXEC
+//!   (docs/design/transactions.md).
 //! * DUMP and RESTORE are absent: they carry Redis' own file format.
 //! * OBJECT ENCODING is derived from the value alone, so a short value after APPEND is `embstr` or `int`, not `raw`.
 //!   OBJECT IDLETIME is 0 and OBJECT REFCOUNT 1: neither is tracked.
@@ -56,6 +58,7 @@ mod span;
 mod split;
 mod strings;
 pub mod table;
+mod transaction;
 
 pub use bytes::DecodeError;
 pub(crate) use bytes::{put_bytes, put_varint, Reader};
@@ -72,6 +75,7 @@ pub use sorted_set::{Add, Range, SortedSetOp};
 pub use span::{LexEnd, ScoreEnd, Span};
 pub use split::{Gather, Split};
 pub use strings::{Condition, Given, Set};
+pub use transaction::Transaction;
 
 use reactor::rng::Rng;
 
@@ -150,6 +154,10 @@ pub enum Op {
     IdleTime,
     /// OBJECT REFCOUNT: a constant.
     ReferenceCount,
+    /// OBJECT VERSION: what SETV and WATCH go by.
+    Version,
+    /// What was queued between MULTI and EXEC.
+    Transaction(Box<Transaction>),
     /// What is done with a hash.
     OnHash(HashOp),
     /// What is done with a list.
@@ -211,6 +219,11 @@ impl Command {
         }
     }
 
+    /// Whether it can change no more than to remove values: what a full disk still takes.
+    pub fn only_deletes(&self) -> bool {
+        matches!(self, Command::Key(command) if command.op.only_deletes())
+    }
+
     /// The opposite of [`Command::is_read`].
     pub fn is_write(&self) -> bool {
         !self.is_read()
@@ -228,7 +241,21 @@ impl Op {
             Op::OnList(op) => op.bytes(),
             Op::OnSet(op) => op.bytes(),
             Op::OnSortedSet(op) => op.bytes(),
+            Op::Transaction(transaction) => transaction.bytes(),
             _ => 0,
+        }
+    }
+
+    fn is_transaction(&self) -> bool {
+        matches!(self, Op::Transaction(_))
+    }
+
+    /// Whether it can change no more than to remove the value: what a full disk still takes.
+    fn only_deletes(&self) -> bool {
+        match self {
+            Op::Delete(_) | Op::GetDelete => true,
+            Op::Transaction(transaction) => transaction.only_deletes(),
+            _ => false,
         }
     }
 
@@ -246,7 +273,9 @@ impl Op {
             | Op::Encoding
             | Op::Frequency
             | Op::IdleTime
-            | Op::ReferenceCount => None,
+            | Op::ReferenceCount
+            | Op::Version
+            | Op::Transaction(_) => None,
             Op::OnHash(_) => Some(Type::Hash),
             Op::OnList(_) => Some(Type::List),
             Op::OnSet(_) => Some(Type::Set),
@@ -271,6 +300,7 @@ impl Op {
             Op::OnList(op) => op.is_read(),
             Op::OnSet(op) => op.is_read(),
             Op::OnSortedSet(op) => op.is_read(),
+            Op::Transaction(transaction) => transaction.is_read(),
             Op::Get
             | Op::GetVersioned
             | Op::GetExpire(Expiry::Keep)
@@ -283,7 +313,8 @@ impl Op {
             | Op::Encoding
             | Op::Frequency
             | Op::IdleTime
-            | Op::ReferenceCount => true,
+            | Op::ReferenceCount
+            | Op::Version => true,
             Op::GetDelete
             | Op::GetExpire(_)
             | Op::Set(_)
@@ -312,7 +343,9 @@ pub fn execute(command: &Command, state: &mut State, context: &mut Context<'_>) 
     let (before, read) = (state.version, command.op.is_read());
     let expired = state.expire(context.now_wall_ms);
     let changed_before = std::mem::replace(&mut state.changed, expired);
+    state.is_one_step = true;
     let reply = run(&command.op, state, context);
+    state.is_one_step = false;
     assert!(!read || state.changed == expired, "a read changed the state: {:?}", command.op);
     assert!(
         state.version > before || (!state.changed && state.version == before),
@@ -356,5 +389,7 @@ fn run(op: &Op, state: &mut State, context: &mut Context<'_>) -> Reply {
         Op::Frequency => keys::of_present(state, errors::NO_LFU),
         Op::IdleTime => keys::of_present(state, Reply::Int(0)),
         Op::ReferenceCount => keys::of_present(state, Reply::Int(1)),
+        Op::Version => strings::version_of(state),
+        Op::Transaction(transaction) => transaction::run(transaction, state, context),
     }
 }

@@ -25,6 +25,10 @@ const OBJECT: &[Row] = &[
         .flags(&["readonly"], &["keyspace", "read", "slow"])
         .on_key(keys::parse_reference_count)
         .keys(SUB),
+    row("object|version", 3, "generic", "synod", "The version of a key: another one after each change.")
+        .flags(&["readonly"], &["keyspace", "read", "slow"])
+        .on_key(keys::parse_version)
+        .keys(SUB),
     row("object|help", 2, "generic", "6.2.0", "Lists the subcommands.")
         .flags(&["loading", "stale"], &["keyspace", "slow"]),
 ];

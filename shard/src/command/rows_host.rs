@@ -1,7 +1,7 @@
 //! Rows of the table: commands that a host answers by itself. CLUSTER is here with its two keyspace subcommands.
 
 use super::keyspace;
-use super::table::{row, Row};
+use super::table::{row, Keys, Row};
 
 const CLUSTER: &[Row] = &[
     row("cluster|countkeysinslot", 3, "cluster", "3.0.0", "The number of keys in a slot.")
@@ -137,6 +137,17 @@ pub(super) const ROWS: &[Row] = &[
         .flags(&["noscript", "loading", "stale", "fast", "no_auth", "allow_busy"], &["fast", "connection"]),
     row("select", 2, "connection", "1.0.0", "Chooses a database: there is one, 0.")
         .flags(&["loading", "stale", "fast"], &["fast", "connection"]),
+    row("multi", 1, "transactions", "1.2.0", "Begins a transaction, on one key.")
+        .flags(&["noscript", "loading", "stale", "fast", "allow_busy"], &["fast", "transaction"]),
+    row("exec", 1, "transactions", "1.2.0", "Runs what was queued since MULTI, as one step.")
+        .flags(&["noscript", "loading", "stale", "skip_slowlog"], &["slow", "transaction"]),
+    row("discard", 1, "transactions", "2.0.0", "Forgets what was queued since MULTI.")
+        .flags(&["noscript", "loading", "stale", "fast", "allow_busy"], &["fast", "transaction"]),
+    row("watch", -2, "transactions", "2.2.0", "EXEC does nothing if a watched key has changed by then.")
+        .flags(&["noscript", "loading", "stale", "fast", "allow_busy"], &["fast", "transaction"])
+        .keys(Keys { first: 1, last: -1, step: 1 }),
+    row("unwatch", 1, "transactions", "2.2.0", "Watches no key any more.")
+        .flags(&["noscript", "loading", "stale", "fast", "allow_busy"], &["fast", "transaction"]),
     row("time", 1, "server", "2.6.0", "The time of the host.")
         .flags(&["loading", "stale", "fast"], &["fast"]),
     row("command", -1, "server", "2.8.13", "All commands.")

@@ -99,7 +99,8 @@ pub(super) fn string(state: &State) -> Option<&[u8]> {
 }
 
 /// The version that clients see. An absent key has none, whether its tombstone is still kept or not.
-fn version(state: &State) -> u64 {
+/// The version of a key as commands see it: 0 for an absent one.
+pub(super) fn version(state: &State) -> u64 {
     if state.value.is_some() {
         state.version
     } else {
@@ -125,6 +126,10 @@ pub(super) fn get(state: &State) -> Reply {
 
 pub(super) fn get_versioned(state: &State) -> Reply {
     Reply::Array(vec![version_reply(version(state)), bulk_or_nil(state)])
+}
+
+pub(super) fn version_of(state: &State) -> Reply {
+    version_reply(version(state))
 }
 
 pub(super) fn get_delete(state: &mut State) -> Reply {

@@ -5,6 +5,7 @@ mod random;
 mod rules;
 mod scripts;
 mod table;
+mod transactions;
 
 use reactor::rng::Rng;
 use shard::command::{execute, Command, Context, Limits};

@@ -135,6 +135,9 @@ impl World {
         if holds_object(&ask.key) {
             self.label("a command about an object");
         }
+        if ask.in_steps {
+            self.label("a transaction");
+        }
         let command = ask.to_command();
         self.issue_part(client, at, place, ask, command);
     }

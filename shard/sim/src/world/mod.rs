@@ -167,7 +167,8 @@ impl World {
         let mut work = Stream::Work.rng(plan.seed);
         let grouped = if plan.classes.is_drawn(Class::ManyKeys) { GROUPED_PLACES } else { 0 };
         let objects = plan.classes.is_drawn(Class::Objects);
-        let workload = Workload::new(work.fork(), plan.keys, grouped, plan.reads, objects);
+        let transactions = plan.classes.is_drawn(Class::Transactions);
+        let workload = Workload::new(work.fork(), plan.keys, grouped, plan.reads, (objects, transactions));
         let mut ledger = Ledger::new(members, plan.cores);
         workload.keys().iter().for_each(|(key, appended)| ledger.watch(key, *appended));
         let count = usize::from(plan.hosts);
