@@ -342,7 +342,7 @@ pub(super) fn parse_add_float(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, HashOp::AddFloat(args.owned(2), args.owned(3)))
 }
 
-/// HRANDFIELD key [count [WITHVALUES]].
+/// `HRANDFIELD key [count [WITHVALUES]]`.
 pub(super) fn parse_random(args: &Args<'_>) -> Result<Command, Reply> {
     if args.all.len() == 2 {
         return on_key(args, HashOp::Random);
@@ -356,7 +356,7 @@ pub(super) fn parse_random(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, HashOp::RandomMany(chosen, with_values))
 }
 
-/// HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES].
+/// `HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]`.
 pub(super) fn parse_scan(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, HashOp::Scan(Scan::read(args, true)?))
 }

@@ -369,7 +369,7 @@ pub(super) fn count_behind_key(args: &Args<'_>) -> Result<Option<u64>, Reply> {
     }
 }
 
-/// LPOP key [count].
+/// `LPOP key [count]`.
 pub(super) fn parse_pop_left(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, ListOp::Pop(End::Left, count_behind_key(args)?))
 }
@@ -418,7 +418,7 @@ pub(super) fn parse_trim(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, ListOp::Trim(args.integer(2)?, args.integer(3)?))
 }
 
-/// LPOS key element [RANK rank] [COUNT count] [MAXLEN length].
+/// `LPOS key element [RANK rank] [COUNT count] [MAXLEN length]`.
 pub(super) fn parse_find(args: &Args<'_>) -> Result<Command, Reply> {
     let mut search = Search { element: args.owned(2), rank: 1, count: None, looks_max: 0 };
     let mut from = args.from(3);

@@ -13,7 +13,7 @@ fn on_key(args: &Args<'_>, op: SortedSetOp) -> Result<Command, Reply> {
     args.on_key(Op::OnSortedSet(op))
 }
 
-/// ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member …
+/// `ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member …`
 pub(super) fn add(args: &Args<'_>) -> Result<Command, Reply> {
     let mut what = Add::default();
     let mut at = 2;
@@ -81,12 +81,12 @@ pub(super) fn remove_lex(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, SortedSetOp::RemoveSpan(Span::lex(args.at(2), args.at(3))?))
 }
 
-/// ZPOPMIN key [count].
+/// `ZPOPMIN key [count]`.
 pub(super) fn pop_lowest(args: &Args<'_>) -> Result<Command, Reply> {
     pop(args, false)
 }
 
-/// ZPOPMAX key [count].
+/// `ZPOPMAX key [count]`.
 pub(super) fn pop_highest(args: &Args<'_>) -> Result<Command, Reply> {
     pop(args, true)
 }
@@ -123,12 +123,12 @@ pub(super) fn scores(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, SortedSetOp::Scores(args.from(2).map(Into::into).collect()))
 }
 
-/// ZRANK key member [WITHSCORE].
+/// `ZRANK key member [WITHSCORE]`.
 pub(super) fn rank(args: &Args<'_>) -> Result<Command, Reply> {
     rank_of(args, false)
 }
 
-/// ZREVRANK key member [WITHSCORE].
+/// `ZREVRANK key member [WITHSCORE]`.
 pub(super) fn reverse_rank(args: &Args<'_>) -> Result<Command, Reply> {
     rank_of(args, true)
 }
@@ -213,32 +213,32 @@ pub(super) fn range(args: &Args<'_>) -> Result<Command, Reply> {
     Options::read(args, true)?.on_key(args)
 }
 
-/// ZREVRANGE key start stop [WITHSCORES].
+/// `ZREVRANGE key start stop [WITHSCORES]`.
 pub(super) fn reverse_range(args: &Args<'_>) -> Result<Command, Reply> {
     Options { reverse: true, ..Options::read(args, false)? }.on_key(args)
 }
 
-/// ZRANGEBYSCORE key min max [WITHSCORES] [LIMIT offset count].
+/// `ZRANGEBYSCORE key min max [WITHSCORES] [LIMIT offset count]`.
 pub(super) fn range_by_score(args: &Args<'_>) -> Result<Command, Reply> {
     Options { by_score: true, ..Options::read(args, false)? }.on_key(args)
 }
 
-/// ZREVRANGEBYSCORE key max min [WITHSCORES] [LIMIT offset count].
+/// `ZREVRANGEBYSCORE key max min [WITHSCORES] [LIMIT offset count]`.
 pub(super) fn reverse_range_by_score(args: &Args<'_>) -> Result<Command, Reply> {
     Options { by_score: true, reverse: true, ..Options::read(args, false)? }.on_key(args)
 }
 
-/// ZRANGEBYLEX key min max [LIMIT offset count].
+/// `ZRANGEBYLEX key min max [LIMIT offset count]`.
 pub(super) fn range_by_lex(args: &Args<'_>) -> Result<Command, Reply> {
     Options { by_lex: true, ..Options::read(args, false)? }.on_key(args)
 }
 
-/// ZREVRANGEBYLEX key max min [LIMIT offset count].
+/// `ZREVRANGEBYLEX key max min [LIMIT offset count]`.
 pub(super) fn reverse_range_by_lex(args: &Args<'_>) -> Result<Command, Reply> {
     Options { by_lex: true, reverse: true, ..Options::read(args, false)? }.on_key(args)
 }
 
-/// ZRANDMEMBER key [count [WITHSCORES]].
+/// `ZRANDMEMBER key [count [WITHSCORES]]`.
 pub(super) fn random(args: &Args<'_>) -> Result<Command, Reply> {
     if args.all.len() == 2 {
         return on_key(args, SortedSetOp::Random);
@@ -252,7 +252,7 @@ pub(super) fn random(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, SortedSetOp::RandomMany(chosen, with_scores))
 }
 
-/// ZSCAN key cursor [MATCH pattern] [COUNT count].
+/// `ZSCAN key cursor [MATCH pattern] [COUNT count]`.
 pub(super) fn scan(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, SortedSetOp::Scan(Scan::read(args, false)?))
 }

@@ -180,7 +180,7 @@ pub(super) fn parse_remove(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, SetOp::Remove(args.from(2).map(Into::into).collect()))
 }
 
-/// SPOP key [count].
+/// `SPOP key [count]`.
 pub(super) fn parse_pop(args: &Args<'_>) -> Result<Command, Reply> {
     if args.all.len() > 3 {
         return Err(errors::SYNTAX);
@@ -208,7 +208,7 @@ pub(super) fn parse_members(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, SetOp::Members)
 }
 
-/// SRANDMEMBER key [count].
+/// `SRANDMEMBER key [count]`.
 pub(super) fn parse_random(args: &Args<'_>) -> Result<Command, Reply> {
     match args.all.len() {
         2 => on_key(args, SetOp::Random),
@@ -217,7 +217,7 @@ pub(super) fn parse_random(args: &Args<'_>) -> Result<Command, Reply> {
     }
 }
 
-/// SSCAN key cursor [MATCH pattern] [COUNT count].
+/// `SSCAN key cursor [MATCH pattern] [COUNT count]`.
 pub(super) fn parse_scan(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, SetOp::Scan(Scan::read(args, false)?))
 }
