@@ -103,12 +103,13 @@ def objects(client, prefix):
 
     assert client.zadd(z, {"a": 1, "b": 2.5, "c": 3}) == 3 and client.zadd(z, {"a": 0}, gt=True) == 0
     assert client.zrange(z, 0, -1) == ["a", "b", "c"] and client.zscore(z, "b") == 2.5
-    pairs = lambda reply: [tuple(pair) for pair in reply]
+    # In RESP3 redis-py leaves the one pair of ZPOPMAX flat, as the server sends it.
+    pairs = lambda reply: [tuple(pair) for pair in ([reply] if reply and isinstance(reply[0], str) else reply)]
     assert pairs(client.zrange(z, 0, 1, desc=True, withscores=True)) == [("c", 3.0), ("b", 2.5)]
     assert client.zrangebyscore(z, "(1", "+inf") == ["b", "c"] and client.zcount(z, 1, 2.5) == 2
     assert client.zrank(z, "c") == 2 and client.zrevrank(z, "c") == 0 and client.zincrby(z, 5, "a") == 6.0
     assert pairs(client.zpopmax(z)) == [("a", 6.0)] and pairs(client.zpopmin(z, 1)) == [("b", 2.5)]
-    assert pairs(client.zscan_iter(z)) == [("c", 3.0)]
+    assert pairs(list(client.zscan_iter(z))) == [("c", 3.0)]
     assert client.type(z) == "zset"
     try:
         client.get(z)
