@@ -294,9 +294,11 @@ impl Session {
     }
 
     /// Counts a request that is answered, and its reply leaves when its turn comes.
-    fn finish(&mut self, seq: u64, reply: Reply, server: &mut Server, now: Now) {
-        let reply = self.transactions.take_reply(seq, reply);
-        self.note_transaction();
+    fn finish(&mut self, seq: u64, mut reply: Reply, server: &mut Server, now: Now) {
+        if self.transactions.is_watch(seq) {
+            reply = self.transactions.take_versions(reply);
+            self.note_transaction();
+        }
         if let Some((brief, started)) = self.order.take_brief(seq) {
             self.count(brief, started, &reply, server, now);
         }

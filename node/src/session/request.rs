@@ -42,6 +42,7 @@ impl Session {
         match row {
             Err(error) => {
                 self.transactions.spoil();
+                self.note_transaction();
                 self.refuse(None, silent, error, server);
             }
             Ok(row) if !self.client.authenticated && !row.has_flag("no_auth") => {
@@ -64,7 +65,9 @@ impl Session {
                         Err(error) => self.finish(seq, error, server, now),
                     },
                 }
-                self.note_transaction();
+                if row.group == "transactions" || row.name == "reset" || self.transactions.is_open() {
+                    self.note_transaction();
+                }
             }
         }
         true

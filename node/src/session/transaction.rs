@@ -64,9 +64,14 @@ impl Transactions {
         }
     }
 
-    /// The reply of a request; of a WATCH, with the versions taken out.
-    pub(super) fn take_reply(&mut self, seq: u64, reply: Reply) -> Reply {
-        let Some((_, keys)) = self.watching.take_if(|(watch, _)| *watch == seq) else { return reply };
+    /// Whether a request is the WATCH whose reply is awaited.
+    pub(super) fn is_watch(&self, seq: u64) -> bool {
+        self.watching.as_ref().is_some_and(|(watch, _)| *watch == seq)
+    }
+
+    /// Takes the versions out of the reply of that WATCH; what is left is for the client.
+    pub(super) fn take_versions(&mut self, reply: Reply) -> Reply {
+        let Some((_, keys)) = self.watching.take() else { return reply };
         let Reply::Array(versions) = reply else {
             self.watch_failed = true;
             return reply;
