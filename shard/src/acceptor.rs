@@ -32,6 +32,9 @@ impl<D: Disk> Shard<D> {
             return;
         };
         let started = self.note_incarnation(from, theirs.incarnation);
+        if started {
+            self.drop_waiters_of(turn, from);
+        }
         if !self.heeds_epoch(turn, from, theirs.epoch, &message) || !self.heeds(turn, from, &message) {
             return;
         }
@@ -53,6 +56,7 @@ impl<D: Disk> Shard<D> {
             PeerMessage::RangePrepare(asked) => self.on_range_prepare(turn, from, theirs, &asked),
             PeerMessage::RangePromise(promise) => self.on_range_promise(from, theirs, &promise),
             PeerMessage::RangeRefused(refused) => self.on_range_refused(from, refused),
+            PeerMessage::Wait(wait) => self.on_wait(turn, from, wait),
         }
     }
 

@@ -30,6 +30,7 @@ use crate::reply::Reply;
 use crate::timers::Timers;
 use crate::turn::Turn;
 use crate::votes::{Place, Vote, VoteId};
+use crate::waits::Waits;
 use crate::wire::{PeerMessage, Sender};
 
 /// Durable facts of a core beside its records, by their number in the log.
@@ -109,7 +110,7 @@ pub struct Shard<D> {
     pub(crate) bar: u64,
     /// The config epoch that this core works under.
     pub(crate) epoch: u32,
-    /// A newer epoch is being made durable: until then nothing is answered.
+    /// A newer epoch is being made durable: until then nothing that comes in is answered.
     pub(crate) epoch_saving: Option<bitcask::Lsn>,
     /// There is no fast path for records up to this round: they are from before an epoch.
     pub(crate) fast_above: u64,
@@ -148,6 +149,8 @@ pub struct Shard<D> {
     pub(crate) former: Option<Forwards>,
     pub(crate) surveys: Surveys,
     pub(crate) repair: Repair,
+    /// Clients that wait for keys.
+    pub(crate) waits: Waits,
     /// Which links are up.
     pub(crate) links_up: Vec<bool>,
     /// Which voters can be talked to; never a learner.
@@ -220,6 +223,7 @@ impl<D: Disk> Shard<D> {
             former: None,
             surveys: Surveys::default(),
             repair: Repair::new(config.repair),
+            waits: Waits::new(config.me),
             links_up: vec![false; config.hosts.len()],
             peers_up: vec![false; config.hosts.len()],
             learners: vec![false; config.hosts.len()],
@@ -302,6 +306,11 @@ impl<D: Disk> Shard<D> {
         self.ranges.durable(slot)
     }
 
+    /// The config epoch that is durable here: for the simulator.
+    pub fn durable_epoch(&self) -> u32 {
+        self.number(meta::EPOCH).unwrap_or(0).max(self.config.epoch)
+    }
+
     /// The ballot that entities refuse up to that are absent here.
     pub fn floor(&self) -> Ballot {
         self.floor
@@ -319,6 +328,7 @@ impl<D: Disk> Shard<D> {
             "routes name members"
         );
         self.routes = routes;
+        self.waits.note_moved();
         self.take_named();
     }
 
@@ -335,6 +345,7 @@ impl<D: Disk> Shard<D> {
         self.survey_timers(turn);
         self.hasten_look(turn.clock.now);
         self.repair_timers(turn);
+        self.wait_timers(turn);
         self.look_for_space(turn);
         if self.status == Status::Ready {
             self.ask_confirms(turn);
@@ -358,8 +369,8 @@ impl<D: Disk> Shard<D> {
         let store = self.store.background_deadline();
         let (forwards, surveys) = (self.forwards.deadline(), self.surveys.deadline());
         let former = self.former.as_ref().and_then(Forwards::deadline);
-        let confirms = self.abreast.deadline();
-        [timer, store, forwards, former, surveys, confirms, self.repair_deadline()]
+        let (confirms, waits) = (self.abreast.deadline(), self.waits.deadline());
+        [timer, store, forwards, former, surveys, confirms, waits, self.repair_deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -467,7 +478,9 @@ impl<D: Disk> Shard<D> {
             match waiting.change {
                 Change::Entity(id, token, accepted) => {
                     if let Some(accepted) = accepted {
-                        self.note_durable(self.entities[id].reference, accepted);
+                        let reference = self.entities[id].reference;
+                        self.note_durable(reference, accepted);
+                        self.stir_by(turn, id);
                     }
                     self.on_entity_persisted(turn, id, token);
                 }
@@ -521,6 +534,7 @@ impl<D: Disk> Shard<D> {
         self.fail_former(turn, &fault);
         self.fail_surveys(turn, &fault);
         self.fail_repair();
+        self.fail_waits(turn);
         self.entities.clear();
         self.kept.clear();
         self.votes.clear();

@@ -142,6 +142,7 @@ impl<D: Disk> Shard<D> {
         let changed = self.learners[usize::from(from)] != learner;
         if changed {
             self.set_learner(from, learner);
+            self.waits.note_moved();
         }
         if changed || started {
             self.look_soon(turn.clock.now);

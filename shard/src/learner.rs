@@ -66,7 +66,9 @@ impl<D: Disk> Shard<D> {
             self.void_comparison();
             self.take_back_forwards(turn, Some(member));
             self.give_up_former(turn, |travelling, _| travelling.at == Some(member));
+            self.drop_waiters_of(turn, member);
         } else if self.status == Status::Ready {
+            self.waits.note_moved();
             self.say_hello(turn, member);
             self.look_soon(turn.clock.now);
         }

@@ -132,6 +132,31 @@ pub const HOLD_UPS: u32 = 3;
 /// What a learner keeps back of a command's time, at most, so that the voter's answer is there before the client's time is over.
 pub const HAND_OVER_MARGIN_NS: u64 = 50 * MS;
 
+/// Clients of a core that wait for a key.
+pub const WAITS_MAX: usize = 65_536;
+
+/// Those that a core keeps for all hosts: of each of five as many. 30 MB at the bound.
+pub const WAITERS_MAX: usize = 5 * WAITS_MAX;
+
+/// First repetition of the word that a client waits; then four times as long each time,
+pub const WAIT_SAY_NS: u64 = 60 * MS;
+
+/// up to this.
+pub const WAIT_SAY_NS_MAX: u64 = 4_000 * MS;
+
+/// Who was not heard of for so long waits no more: three repetitions.
+pub const WAITER_SILENT_NS: u64 = 3 * WAIT_SAY_NS_MAX;
+
+/// The first who waits for a key tries after so long although nothing was heard of the key, because a record may have passed the keeper by;
+/// then after twice as long each time,
+pub const WAIT_LOOK_NS: u64 = 1_000 * MS;
+
+/// up to this.
+pub const WAIT_LOOK_NS_MAX: u64 = 8_000 * MS;
+
+/// Who was told to try and did not come back in this time goes behind the others.
+pub const WAIT_TRY_NS: u64 = 500 * MS;
+
 /// Slots in all, as in Redis Cluster.
 pub const SLOTS: u16 = 16384;
 

@@ -247,6 +247,19 @@ impl Record {
         Ok(Some((kind, reader.u64()?)))
     }
 
+    /// How many elements or members the list or sorted set in encoded bytes has; 0: it is something else, or nothing.
+    pub fn entries(bytes: &[u8]) -> Result<u32, Malformed> {
+        let head = Record::head(bytes)?;
+        if !matches!(head, Some((Type::List | Type::SortedSet, _))) {
+            return Ok(0);
+        }
+        let mut reader = Reader::new(bytes, "record");
+        // Format, bodies, version, the empty key, kind, type, expiry.
+        reader.take(1 + 1 + 8 + 4 + 1 + 1 + 8)?;
+        let count = crate::command::Reader::new(reader.bytes()?).count();
+        count.ok().and_then(|count| u32::try_from(count).ok()).ok_or(reader.malformed())
+    }
+
     /// Whether bytes are an encoding that [`Record::decode`] reads, without making copies of what is in it.
     pub fn check(bytes: &[u8]) -> Result<(), Malformed> {
         let mut reader = Reader::new(bytes, "record");

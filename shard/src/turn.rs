@@ -19,6 +19,10 @@ pub struct Clock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
+/// Names somebody who waits for a key to hold something: see [`crate::Shard::wait`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WaitId(pub u64);
+
 /// A command with somebody who waits for its reply.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -73,6 +77,8 @@ impl Outbox {
 pub struct Effects {
     /// Replies to requests.
     pub replies: Vec<(RequestId, Reply)>,
+    /// Who waits and is to try: the key may hold something.
+    pub woken: Vec<WaitId>,
     /// Messages by member; the own one stays empty.
     pub outboxes: Vec<Outbox>,
 }
@@ -80,7 +86,8 @@ pub struct Effects {
 impl Effects {
     /// No effects, for a set of this many members.
     pub fn new(members: u8) -> Effects {
-        Effects { replies: Vec::new(), outboxes: vec![Outbox::default(); usize::from(members)] }
+        let outboxes = vec![Outbox::default(); usize::from(members)];
+        Effects { replies: Vec::new(), woken: Vec::new(), outboxes }
     }
 
     /// Adds a message to a member.

@@ -67,8 +67,12 @@ impl Alone {
         &self.bytes[..self.key_bytes]
     }
 
+    fn entry(&self) -> &[u8] {
+        &self.bytes[self.key_bytes..]
+    }
+
     fn message(&self) -> Message<Held> {
-        let entry = Held::Here(Bytes::from(&self.bytes[self.key_bytes..]));
+        let entry = Held::Here(Bytes::from(self.entry()));
         Message::Accept { ballot: self.ballot, base: self.base, entry }
     }
 }
@@ -106,7 +110,9 @@ impl<D: Disk> Shard<D> {
             return false;
         }
         self.metrics.messages_in += 1;
-        let _ = self.note_incarnation(from, sender.incarnation);
+        if self.note_incarnation(from, sender.incarnation) {
+            self.drop_waiters_of(turn, from);
+        }
         let record = LogRecord { slot, key, kind, stamp: stamp_of(ballot), body: entry };
         match self.store.append_as(reference, record, false) {
             Ok(lsn) => {
@@ -148,9 +154,11 @@ impl<D: Disk> Shard<D> {
                 if !planted(144) {
                     self.say_accepted(turn, vote.from, vote.reference.0, vote.key(), vote.ballot);
                 }
+                self.stir(turn, vote.reference.1, Some(vote.entry()));
             }
             Vote::Joined { entity, token, reference, ballot } => {
                 self.note_durable(reference, Accepted { ballot, copied: false });
+                self.stir_by(turn, entity);
                 self.on_entity_persisted(turn, entity, token);
             }
         }

@@ -11,3 +11,4 @@ mod readers;
 mod repair;
 mod slow_peer;
 mod votes;
+mod waits;

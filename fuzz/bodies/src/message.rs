@@ -164,17 +164,19 @@ fn confirm_messages() -> Vec<Vec<u8>> {
     bodies.into_iter().map(|(kind, body)| [head(kind), body].concat()).collect()
 }
 
-/// A question for a promise for all slots, the promise of one that was given out, and a refusal, laid out as docs/formats/peer-message.md has them.
+/// A question for a promise for all slots, the promise of one that was given out, a refusal, and the word that a client waits, laid out as docs/formats/peer-message.md has them.
 fn range_messages() -> Vec<Vec<u8>> {
     let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0];
     let counted = [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let ballot = |round: u8| [round, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0];
     let fingerprint = [7, 0, 0, 0, 0, 0, 0, 0, 8, 0];
-    let bodies: [(u8, Vec<u8>); 4] = [
+    let bodies: [(u8, Vec<u8>); 5] = [
         (29, [&ballot(9)[..], &counted, &[1, 0, 0, 0], &[0, 0, 255, 63]].concat()),
         (30, [&ballot(2)[..], &[0; 8], &counted, &[1], &fingerprint, &ballot(4)].concat()),
         (30, [&ballot(2)[..], &[0; 8], &counted, &[0]].concat()),
         (31, [ballot(2), ballot(12)].concat()),
+        // Somebody waits: number, fingerprint, what is said.
+        (32, [&[5, 0, 0, 0, 1, 0, 0, 0][..], &[7; 10], &[1]].concat()),
     ];
     bodies.into_iter().map(|(kind, body)| [head(kind), body].concat()).collect()
 }

@@ -20,6 +20,12 @@ pub fn run(data: &[u8]) {
     assert_eq!(tombstone, Ok(record.value.is_none()), "the head alone says the same");
     let kind = record.value.as_ref().map(Value::kind);
     assert_eq!(head, Ok(kind.map(|kind| (kind, record.expires_at_ms))), "so do its type and its end");
+    let entries = match &record.value {
+        Some(Value::List(list)) => list.len(),
+        Some(Value::SortedSet(set)) => set.len(),
+        _ => 0,
+    };
+    assert_eq!(Record::entries(data), Ok(entries as u32), "and what there is to pop");
     for origin in record.applied.origins() {
         let known = |seq| CommandId { node: origin.node, incarnation: origin.incarnation, seq };
         origin.applied.iter().for_each(|(seq, _)| drop(record.applied.find(known(*seq))));

@@ -1,5 +1,6 @@
 //! The core's client sessions: sockets in, requests to shards and cores, replies out.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use ahash::HashMap;
@@ -12,11 +13,12 @@ use slab::Slab;
 
 use super::glue::{Asker, Core};
 use super::mail::{Mail, SessionId, Waiter};
+use super::waits::nanos;
 use crate::boot::{Handover, Phase, Seat};
 use crate::cluster::{ClusterMap, Port};
 use crate::gather::Scope;
 use crate::server::{self, Connections, CoreAsk, InfoSource, NodeSettings, Settings};
-use crate::session::{Action, Session, Ticket, SHUTTING_DOWN, TOO_MANY_CLIENTS};
+use crate::session::{Action, Session, Ticket, WaitStep, SHUTTING_DOWN, TOO_MANY_CLIENTS};
 
 /// A command on the keyspace may look at every key; its deadline is this many nanoseconds, whatever the one of others.
 const KEYSPACE_DEADLINE_NS: Nanos = 60_000_000_000;
@@ -54,6 +56,8 @@ struct Client {
     /// Listed for the end of the turn.
     dirty: bool,
     paused: bool,
+    /// When its wait for a key is over.
+    waits_until: Option<Nanos>,
     /// INFO being gathered, by request: what is there, how many cores are missing.
     infos: Vec<(Ticket, Vec<String>, InfoSource, usize)>,
     _seat: Seat,
@@ -65,6 +69,10 @@ pub(super) struct Clients {
     by_conn: HashMap<ConnId, usize>,
     dirty: Vec<usize>,
     sleeping: Vec<(Nanos, Waiter)>,
+    /// When waits for keys are over, by place.
+    late: BTreeSet<(Nanos, usize)>,
+    /// Sessions that wait for a key.
+    pub blocked: u64,
     generations: u32,
     accepted: u64,
     pub refused: u64,
@@ -80,6 +88,8 @@ impl Clients {
             by_conn,
             dirty: Vec::new(),
             sleeping: Vec::new(),
+            late: BTreeSet::new(),
+            blocked: 0,
             generations: 0,
             accepted: 0,
             refused: 0,
@@ -99,9 +109,47 @@ impl Clients {
         self.table.iter().all(|(_, client)| client.session.waiting() == 0 && !client.session.has_output())
     }
 
-    /// When a DEBUG SLEEP is over.
+    /// When a DEBUG SLEEP or a wait for a key is over.
     pub fn deadline(&self) -> Option<Nanos> {
-        self.sleeping.iter().map(|(at, _)| *at).min()
+        let late = self.late.first().map(|(at, _)| *at);
+        self.sleeping.iter().map(|(at, _)| *at).chain(late).min()
+    }
+
+    /// The places of all connections.
+    pub fn places(&self) -> Vec<usize> {
+        self.table.iter().map(|(place, _)| place).collect()
+    }
+
+    /// A connection whose wait for a key is over by now.
+    pub fn take_late(&mut self, now: Nanos) -> Option<usize> {
+        let first = self.late.first().copied().filter(|(at, _)| *at <= now)?;
+        self.late.remove(&first);
+        Some(first.1)
+    }
+
+    /// The session at a place; it is looked at when the turn ends.
+    pub fn session_at(&mut self, place: usize) -> Option<&mut Session> {
+        if self.table.contains(place) {
+            self.dirty_at(place);
+        }
+        self.table.get_mut(place).map(|client| &mut client.session)
+    }
+
+    /// A session, if its connection is still there; it is looked at when the turn ends.
+    pub fn session(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.find(id)?;
+        self.session_at(id.place as usize)
+    }
+
+    /// Takes note of when the wait of a session begins or ends.
+    fn note_wait(&mut self, place: usize, begins: bool) {
+        let Some(client) = self.table.get_mut(place) else { return };
+        if let Some(at) = client.waits_until.take() {
+            self.late.remove(&(at, place));
+        }
+        self.blocked = if begins { self.blocked + 1 } else { self.blocked.saturating_sub(1) };
+        client.waits_until = client.session.waits_until_us().filter(|_| begins).map(nanos);
+        self.late.extend(client.waits_until.map(|at| (at, place)));
     }
 
     /// Has the connection looked at when the turn ends.
@@ -119,10 +167,13 @@ impl Clients {
     }
 
     /// The connection is gone. Replies that still come for it are dropped.
-    pub fn remove(&mut self, conn: ConnId) {
-        if let Some(place) = self.by_conn.remove(&conn) {
-            self.table.remove(place);
+    pub fn remove(&mut self, conn: ConnId) -> Option<(SessionId, Session)> {
+        let place = self.by_conn.remove(&conn)?;
+        if self.table[place].session.is_blocked() {
+            self.note_wait(place, false);
         }
+        let client = self.table.remove(place);
+        Some((SessionId { place: place as u32, generation: client.generation }, client.session))
     }
 
     /// Tells clients that asked for it that slots moved.
@@ -189,6 +240,7 @@ impl Core {
             generation,
             dirty: false,
             paused: false,
+            waits_until: None,
             infos: Vec::new(),
             _seat: seat,
         });
@@ -220,8 +272,8 @@ impl Core {
         }
     }
 
-    fn act(&mut self, io: &mut Io, place: usize, actions: Vec<Action>) {
-        let client = &self.clients.table[place];
+    pub(super) fn act(&mut self, io: &mut Io, place: usize, actions: Vec<Action>) {
+        let Some(client) = self.clients.table.get(place) else { return };
         let session = SessionId { place: place as u32, generation: client.generation };
         for action in actions {
             let waiter = |ticket| Waiter { session, ticket };
@@ -239,6 +291,13 @@ impl Core {
                 }
                 Action::Ask { ticket, core, ask } => {
                     self.post(io, core, Mail::Ask { waiter: waiter(ticket), ask })
+                }
+                Action::Wait(ticket, slice, step) => {
+                    // All its keys begin and end together; the first one stands for them.
+                    if ticket.part == 0 && step != WaitStep::Missed {
+                        self.clients.note_wait(place, matches!(step, WaitStep::Begins(_)));
+                    }
+                    self.step_wait(io, waiter(ticket), slice, step);
                 }
                 Action::Info { ticket, sections } => self.gather_info(io, waiter(ticket), sections),
                 Action::Sleep { ticket, micros } => {
@@ -282,7 +341,8 @@ impl Core {
             let (_, waiter) = self.clients.sleeping.swap_remove(place);
             self.deliver(io, waiter, Reply::OK);
         }
-        let mut more = false;
+        let mut more = self.end_late_waits(io);
+        more |= self.deliver_woken(io);
         for (id, reply) in std::mem::take(&mut self.effects.replies) {
             match self.requests.remove(id.0 as usize) {
                 Asker::Here(waiter) => more |= self.deliver(io, waiter, reply),
@@ -297,8 +357,8 @@ impl Core {
         let now = self.moment(io.now());
         let place = waiter.session.place as usize;
         let Some(client) = self.clients.find(waiter.session) else { return false };
-        client.session.reply(waiter.ticket, reply, &mut self.server, now);
         let mut actions = Vec::new();
+        client.session.reply(waiter.ticket, reply, &mut self.server, now, &mut actions);
         if !client.session.wants_bytes() {
             client.session.resume(&mut self.server, now, &mut actions);
         }
@@ -312,8 +372,10 @@ impl Core {
     pub(super) fn answer_ask(&mut self, io: &mut Io, ask: &CoreAsk) -> Reply {
         let now = self.moment(io.now());
         let reply = server::answer(ask, &mut self.server, &mut self.clients, now);
-        if matches!(ask, CoreAsk::ResetStat) {
-            self.publisher.reset();
+        match ask {
+            CoreAsk::ResetStat => self.publisher.reset(),
+            CoreAsk::Unblock { .. } => self.end_told_waits(io),
+            _ => {}
         }
         reply
     }
@@ -379,12 +441,12 @@ impl Core {
                 } else {
                     io.close_when_sent(conn);
                 }
-                self.clients.remove(conn);
+                self.remove_client(io, conn);
                 continue;
             }
             // A client that reads slowly is not held back but closed, at the bound: one that writes all before it reads anything
             // would wait for itself.
-            let hold = !client.session.wants_bytes();
+            let hold = client.session.holds_back();
             if hold != client.paused {
                 client.paused = hold;
                 io.pause_reading(client.conn, hold);

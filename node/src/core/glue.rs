@@ -14,6 +14,7 @@ use super::clients::{Clients, Tag};
 use super::mail::{Mail, Waiter};
 use super::peers::Peers;
 use super::publish::Publisher;
+use super::waits::Waits;
 use crate::admin::CoreState;
 use crate::boot::{Handover, Phase};
 use crate::cluster::{ClusterMap, Layout, Liveness};
@@ -23,7 +24,7 @@ use crate::server::{Identity, Now, Server};
 const UPKEEP_NS: Nanos = 100_000_000;
 
 /// Who asked for what the shard is doing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Asker {
     /// A connection of this core.
     Here(Waiter),
@@ -49,6 +50,7 @@ pub(super) struct Core {
     /// Mail that did not fit into its mailbox: sent first in the next turn. Bounded by the commands under way.
     pub unsent_mail: Vec<(u16, Mail)>,
     pub requests: Slab<Asker>,
+    pub waits: Waits,
     pub publisher: Publisher,
     pub wall_offset_ns: Nanos,
     next_upkeep: Nanos,
@@ -133,6 +135,7 @@ impl Core {
             mailboxes,
             unsent_mail: Vec::new(),
             requests: Slab::new(),
+            waits: Waits::default(),
             publisher,
             wall_offset_ns: wall.saturating_sub(io.now()),
             next_upkeep: 0,
@@ -204,6 +207,13 @@ impl Core {
                     let reply = self.answer_ask(io, &ask);
                     self.post(io, from, Mail::Reply { waiter, reply });
                 }
+                Mail::Wait { waiter, step } => self.on_wait_step(io, Asker::Core(from, waiter), step),
+                Mail::Woken { waiter } => {
+                    self.on_woken(io, waiter);
+                }
+                Mail::Refused { waiter, why } => {
+                    self.on_refused(io, waiter, &why);
+                }
                 Mail::AskInfo { waiter } => {
                     let source = Box::new(self.info_source(io));
                     self.post(io, from, Mail::Info { waiter, source });
@@ -245,6 +255,10 @@ impl Core {
             self.phase = phase;
             self.phase_since = io.now();
             self.publisher.state(CoreState::Draining);
+        }
+        // Those too that begin to wait while the host stops.
+        if self.phase != Phase::Serving && self.clients.blocked > 0 {
+            self.end_all_waits(io);
         }
         let version = self.handover.control.version();
         if version != self.settings_version {
@@ -458,7 +472,7 @@ impl reactor::uring::Turn for Core {
                 if self.peers.has(conn) {
                     self.peers.on_closed(io, conn);
                 } else {
-                    self.clients.remove(conn);
+                    self.remove_client(io, conn);
                 }
             }
             Event::Disk(completion) => self.with_shard(io, |shard, turn| shard.on_disk(turn, completion)),
@@ -480,6 +494,9 @@ impl reactor::uring::Turn for Core {
             self.publish(io);
         }
         let again = !self.unsent_mail.is_empty();
+        // Connections that were closed just now may have waited.
+        let left =
+            !self.effects.woken.is_empty() || self.effects.outboxes.iter().any(|outbox| !outbox.is_empty());
         let deadlines = [
             self.shard.deadline(),
             self.peers.deadline(),
@@ -487,6 +504,7 @@ impl reactor::uring::Turn for Core {
             self.pause_ends(now),
             Some(self.next_upkeep),
             again.then_some(now + 50_000),
+            left.then_some(now),
         ];
         let wanted = self.shard.background_wanted();
         let upkeep = if wanted { self.upkeep_budget.look(now) } else { Ok(()) };

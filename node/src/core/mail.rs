@@ -5,7 +5,7 @@ use shard::reply::Reply;
 
 use crate::gather::Scope;
 use crate::server::{CoreAsk, InfoSource};
-use crate::session::Ticket;
+use crate::session::{Ticket, WaitStep};
 
 /// A client connection of a core: its place, with a generation, so that a late reply never reaches its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +17,7 @@ pub struct SessionId {
 }
 
 /// Who waits for a reply: a request, or a part of one, of a client connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Waiter {
     /// The connection, on the core that took the request.
     pub session: SessionId,
@@ -43,6 +43,25 @@ pub enum Mail {
         waiter: Waiter,
         /// The question.
         ask: CoreAsk,
+    },
+    /// What becomes of a wait for a key of the receiver's slice.
+    Wait {
+        /// Who waits.
+        waiter: Waiter,
+        /// What becomes of it.
+        step: WaitStep,
+    },
+    /// A key of the sender's slice may hold something.
+    Woken {
+        /// Who waits for it, on the receiver.
+        waiter: Waiter,
+    },
+    /// A key of the sender's slice cannot be waited for.
+    Refused {
+        /// Who wanted to, on the receiver.
+        waiter: Waiter,
+        /// Why.
+        why: Reply,
     },
     /// The receiver's numbers for INFO, please.
     AskInfo {

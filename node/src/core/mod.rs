@@ -14,6 +14,7 @@ mod glue;
 mod mail;
 mod peers;
 mod publish;
+mod waits;
 
 use std::sync::Arc;
 

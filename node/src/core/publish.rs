@@ -192,6 +192,7 @@ impl Core {
             started,
             tcp_port: self.handover.config.ports.plain,
             clients,
+            clients_blocked: self.clients.blocked,
             clients_accepted,
             clients_refused: self.clients.refused,
             clients_slow_closed: self.clients.slow_closed,
@@ -256,6 +257,7 @@ pub(super) fn add(sum: &mut InfoSource, other: &InfoSource) {
     }
     add!(
         clients,
+        clients_blocked,
         clients_accepted,
         clients_refused,
         clients_slow_closed,

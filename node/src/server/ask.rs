@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use shard::reply::Reply;
 
 use super::client::Client;
-use super::{slowlog_count, Now, Pause, Server};
+use super::{slowlog_count, text, Now, Pause, Server};
 
 /// Which clients CLIENT LIST and CLIENT KILL mean. All that is given must hold; nothing given means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,13 @@ pub enum CoreAsk {
     ClientList(ClientFilter),
     /// To close clients; how many.
     ClientKill(ClientFilter),
+    /// To end the wait of a client; how many.
+    Unblock {
+        /// Its number.
+        id: u64,
+        /// With an error rather than as if its time were over.
+        error: bool,
+    },
     /// To hold commands back until a monotonic time in microseconds.
     Pause {
         /// Until when.
@@ -60,7 +67,7 @@ impl CoreAsk {
     /// Whether all cores of the host are meant, also by a client of a core port: what has one value per host,
     /// and connections by number or address, which are unique on the host.
     pub fn concerns_host(&self) -> bool {
-        matches!(self, CoreAsk::ConfigSet(_) | CoreAsk::ClientKill(_))
+        matches!(self, CoreAsk::ConfigSet(_) | CoreAsk::ClientKill(_) | CoreAsk::Unblock { .. })
     }
 }
 
@@ -72,6 +79,8 @@ pub trait Connection {
     fn waiting_bytes(&self) -> (usize, usize);
     /// To be closed when its replies are sent.
     fn kill(&mut self);
+    /// Has a command that waits end with this reply; false if there is none.
+    fn unblock(&mut self, why: &Reply) -> bool;
 }
 
 /// All connections of a core.
@@ -103,6 +112,14 @@ pub fn answer(ask: &CoreAsk, server: &mut Server, connections: &mut dyn Connecti
                 }
             });
             Reply::Int(killed)
+        }
+        CoreAsk::Unblock { id, error } => {
+            let why = if *error { Reply::error(text::UNBLOCKED) } else { Reply::NilArray };
+            let mut unblocked = 0;
+            connections.each(&mut |connection| {
+                unblocked += i64::from(connection.client().id == *id && connection.unblock(&why));
+            });
+            Reply::Int(unblocked)
         }
         CoreAsk::Pause { until_us, writes_only } => {
             server.pause = Some(Pause { until_us: *until_us, writes_only: *writes_only });

@@ -18,7 +18,7 @@ const fn row(
         name,
         arity,
         flags: &["admin", "noscript", "loading", "stale"],
-        keys: Keys { first: 0, last: 0, step: 0 },
+        keys: Keys::NONE,
         categories: &["admin", "slow", "dangerous"],
         group,
         since,

@@ -55,6 +55,8 @@ pub struct Client {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH, remembered for CLIENT LIST.
     pub no_touch: bool,
+    /// It waits for a key to hold something.
+    pub is_blocked: bool,
     /// Commands queued since MULTI; None without one.
     pub queued: Option<usize>,
     /// Keys that it watches.
@@ -100,6 +102,7 @@ impl Client {
             replies: Replies::On,
             no_evict: false,
             no_touch: false,
+            is_blocked: false,
             queued: None,
             watched: 0,
             transaction_bytes: 0,
@@ -123,6 +126,7 @@ impl Client {
     /// Its line of CLIENT LIST and INFO, without a line break. `input` and `output`: bytes waiting.
     pub fn line(&self, now: Now, input: usize, output: usize) -> String {
         let mut flags = String::new();
+        flags.extend(self.is_blocked.then_some('b'));
         flags.extend(self.queued.map(|_| 'x'));
         flags.extend(self.no_evict.then_some('e'));
         flags.extend(self.no_touch.then_some('T'));
@@ -219,7 +223,10 @@ pub(super) fn command(
             Err(error) => Err(error),
         },
         "unpause" => return Outcome::AskAll(CoreAsk::Unpause, Join::AllOk),
-        "unblock" => unblock(rest),
+        "unblock" => match unblock(rest) {
+            Ok(ask) => return Outcome::AskAll(ask, Join::Sum),
+            Err(error) => Err(error),
+        },
         "tracking" => tracking(first),
         "trackinginfo" => Ok(tracking_info()),
         "getredir" => Ok(Reply::Int(-1)),
@@ -369,16 +376,17 @@ fn pause(rest: &[&[u8]], now: Now) -> Result<CoreAsk, Reply> {
     Ok(CoreAsk::Pause { until_us: now.mono_us.saturating_add(ms.saturating_mul(1000)), writes_only })
 }
 
-/// No command blocks yet, so there is never anybody to wake.
-fn unblock(rest: &[&[u8]]) -> Result<Reply, Reply> {
+fn unblock(rest: &[&[u8]]) -> Result<CoreAsk, Reply> {
     let id = rest.first().copied().and_then(text::integer);
-    match rest.get(1..).unwrap_or_default() {
-        [] => {}
-        [how] if text::is(how, "TIMEOUT") || text::is(how, "ERROR") => {}
+    let error = match rest.get(1..).unwrap_or_default() {
+        [] => false,
+        [how] if text::is(how, "TIMEOUT") => false,
+        [how] if text::is(how, "ERROR") => true,
         [_] => return Err(Reply::error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
         _ => return Err(Reply::error(text::SYNTAX)),
-    }
-    id.map(|_| Reply::Int(0)).ok_or(Reply::error(text::NOT_AN_INTEGER))
+    };
+    let id = id.ok_or(Reply::error(text::NOT_AN_INTEGER))?;
+    Ok(CoreAsk::Unblock { id: u64::try_from(id).unwrap_or(0), error })
 }
 
 fn tracking(mode: &[u8]) -> Result<Reply, Reply> {
@@ -441,7 +449,7 @@ const HELP: &[&str] = &[
     "SETNAME <name>",
     "    Assign the name <name> to the current connection.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
-    "    Unblock the specified blocked client: none is.",
+    "    Unblock the specified blocked client.",
     "UNPAUSE",
     "    Stop the current client pause.",
 ];

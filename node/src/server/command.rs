@@ -51,12 +51,13 @@ fn row_reply(row: &'static Row) -> Reply {
 
 /// Where the keys are, in the form of Redis 7: from a fixed index on, every so many arguments.
 fn key_specs(row: &Row) -> Vec<Reply> {
-    if row.keys.first == 0 {
+    if row.keys.is_none() {
         return Vec::new();
     }
+    let from = row.keys.first.max(row.keys.counted);
     let begin = Reply::Map(vec![
         (Reply::bulk("type"), Reply::bulk("index")),
-        (Reply::bulk("spec"), Reply::Map(vec![(Reply::bulk("index"), int(row.keys.first))])),
+        (Reply::bulk("spec"), Reply::Map(vec![(Reply::bulk("index"), int(from))])),
     ]);
     // The last key, counted from the first one, or from the end.
     let last = if row.keys.last < 0 { row.keys.last } else { row.keys.last.saturating_sub(row.keys.first) };
@@ -65,10 +66,14 @@ fn key_specs(row: &Row) -> Vec<Reply> {
         (Reply::bulk("keystep"), int(row.keys.step)),
         (Reply::bulk("limit"), Reply::Int(0)),
     ];
-    let find = Reply::Map(vec![
-        (Reply::bulk("type"), Reply::bulk("range")),
-        (Reply::bulk("spec"), Reply::Map(range)),
-    ]);
+    let counted = vec![
+        (Reply::bulk("keynumidx"), int(0)),
+        (Reply::bulk("firstkey"), int(1)),
+        (Reply::bulk("keystep"), int(1)),
+    ];
+    let (kind, spec) = if row.keys.counted > 0 { ("keynum", counted) } else { ("range", range) };
+    let find =
+        Reply::Map(vec![(Reply::bulk("type"), Reply::bulk(kind)), (Reply::bulk("spec"), Reply::Map(spec))]);
     vec![Reply::Map(vec![
         (Reply::bulk("flags"), key_flags(row)),
         (Reply::bulk("begin_search"), begin),
@@ -126,7 +131,7 @@ fn keys(args: &[&[u8]], show: fn(&[u8], &Row) -> Reply) -> Reply {
         }
         Err(_) => return Reply::error("ERR Invalid command specified"),
     };
-    if row.keys.first == 0 {
+    if row.keys.is_none() {
         return Reply::error("ERR The command has no key arguments");
     }
     Reply::Array(row.keys_of(args).map(|key| show(key, row)).collect())

@@ -21,6 +21,8 @@ pub struct InfoSource {
     pub tcp_port: u16,
     /// Clients connected.
     pub clients: u64,
+    /// Those of them that wait for a key to hold something.
+    pub clients_blocked: u64,
     /// Clients accepted since the start.
     pub clients_accepted: u64,
     /// Clients refused (too many, protected mode).
@@ -225,7 +227,7 @@ fn server_section(source: &InfoSource, server: &Server, out: &mut Lines<'_>) {
 fn clients_section(source: &InfoSource, server: &Server, out: &mut Lines<'_>) {
     out.add("connected_clients", source.clients);
     out.add("maxclients", server.settings.clients_max());
-    out.add("blocked_clients", 0);
+    out.add("blocked_clients", source.clients_blocked);
     out.add("tracking_clients", 0);
 }
 

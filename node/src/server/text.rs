@@ -15,6 +15,9 @@ pub(crate) const HELLO_NOAUTH: &str =
      <user> <pass> option can be used to authenticate the client and select the RESP protocol version at \
      the same time";
 pub(crate) const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+pub(crate) const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+pub(crate) const UNBLOCKED_BY_STOP: &str =
+    "UNBLOCKED this host is shutting down; nothing was taken, use another one";
 pub(crate) const ONE_KEY: &str =
     "ERR a transaction, with what it watches, is on one key; commands on several keys cannot be in it";
 pub(crate) const BAD_CLIENT_NAME: &str =

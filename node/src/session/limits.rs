@@ -29,6 +29,9 @@ pub const OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Input buffer that an idle session keeps.
 pub const INPUT_BYTES_KEPT: usize = 16 * 1024;
 
+/// Input that a client may send ahead while it waits for a key; then its socket is not read. Until then it is, so that one that is gone is noticed.
+pub const BLOCKED_INPUT_BYTES_MAX: usize = 64 * 1024;
+
 /// Output buffer that an idle session keeps.
 pub const OUTPUT_BYTES_KEPT: usize = 16 * 1024;
 

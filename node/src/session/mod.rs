@@ -20,6 +20,7 @@
 //!    that.
 //! 5. Broken requests end the connection behind the replies to the whole ones before.
 
+mod blocking;
 pub mod limits;
 mod order;
 mod request;
@@ -35,6 +36,7 @@ use crate::cluster::{self, ClusterMap, Port};
 use crate::gather::Scope;
 use crate::resp::{encode, Limits, Parser, Protocol, Step};
 use crate::server::{text, Client, Connection, CoreAsk, Now, Server, Shutdown};
+use blocking::Popping;
 use order::Order;
 use transaction::Transactions;
 
@@ -70,6 +72,9 @@ pub enum Action {
         /// What it is asked.
         ask: CoreAsk,
     },
+    /// Somebody waits for a key of a slice: it goes on, or ends. Answered by [`Session::woken`], any number of times, or by a reply that is an
+    /// error.
+    Wait(Ticket, u16, WaitStep),
     /// Gather the numbers of INFO and reply with [`crate::server::info`] of these sections.
     Info {
         /// Whose reply it is.
@@ -100,6 +105,20 @@ pub enum Action {
     },
 }
 
+/// What becomes of a wait for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitStep {
+    /// It begins.
+    Begins(Box<[u8]>),
+    /// The key was tried, and there was nothing: it goes on.
+    Missed,
+    /// It is over.
+    Ends {
+        /// Something was found at this key.
+        took: bool,
+    },
+}
+
 /// Why a connection ends, for the log and the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
@@ -126,6 +145,7 @@ pub struct Session {
     read: usize,
     order: Order,
     transactions: Transactions,
+    popping: Option<Box<Popping>>,
     out: Vec<u8>,
     closing: Option<Closing>,
     /// Why nothing is read at the moment.
@@ -167,6 +187,7 @@ impl Session {
             read: 0,
             order: Order::default(),
             transactions: Transactions::default(),
+            popping: None,
             out: Vec::new(),
             closing: None,
             held: None,
@@ -287,7 +308,17 @@ impl Session {
     }
 
     /// Takes the reply to a request, or to a part of one.
-    pub fn reply(&mut self, ticket: Ticket, reply: Reply, server: &mut Server, now: Now) {
+    pub fn reply(
+        &mut self,
+        ticket: Ticket,
+        reply: Reply,
+        server: &mut Server,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.is_try(ticket) {
+            return self.on_tried(ticket, reply, server, now, actions);
+        }
         if let Some(reply) = self.order.join(ticket, reply) {
             self.finish(ticket.seq, reply, server, now);
         }
@@ -336,6 +367,14 @@ impl Session {
         self.held.is_none() && self.closing.is_none()
     }
 
+    /// Whether the glue should stop receiving: it does not while the session waits for a key, within bounds, because a connection that is gone
+    /// is noticed by receiving.
+    pub fn holds_back(&self) -> bool {
+        let room = self.input.len() < limits::BLOCKED_INPUT_BYTES_MAX;
+        let waits = self.is_blocked() && room && self.closing.is_none();
+        !self.wants_bytes() && !waits
+    }
+
     /// Why the connection ends, if it does. The glue takes no more bytes for it and closes it when all that
     /// was asked is answered ([`Session::is_done`]) and sent.
     pub fn closing(&self) -> Option<Closing> {
@@ -374,6 +413,11 @@ impl Session {
         }
     }
 
+    /// Whether it waits for a key to hold something.
+    pub fn is_blocked(&self) -> bool {
+        self.client.is_blocked
+    }
+
     /// Requests that wait for their replies.
     pub fn waiting(&self) -> usize {
         self.order.len()
@@ -402,5 +446,9 @@ impl Connection for Session {
 
     fn kill(&mut self) {
         self.closing = Some(Closing::Killed);
+    }
+
+    fn unblock(&mut self, why: &Reply) -> bool {
+        self.popping.as_mut().is_some_and(|popping| popping.end_with(why))
     }
 }

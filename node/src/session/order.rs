@@ -108,6 +108,13 @@ impl Order {
         }
     }
 
+    /// What a request takes counts from now on.
+    pub(super) fn restart(&mut self, seq: u64, now: Now) {
+        if let Some((_, started)) = &mut self.at(seq).brief {
+            *started = now;
+        }
+    }
+
     /// What is to be counted of a request: once.
     pub(super) fn take_brief(&mut self, seq: u64) -> Option<(Brief, Now)> {
         self.at(seq).brief.take()

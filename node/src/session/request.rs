@@ -59,6 +59,7 @@ impl Session {
                     _ if self.transactions.is_open() && !matches!(row.name, "quit" | "reset") => {
                         self.queue_command(row, args, (seq, asking), server, now);
                     }
+                    Level::Pop(_) => self.pop(row, args, (seq, asking), server, now, actions),
                     Level::Host => self.host_command(row, args, (seq, behind), server, now, actions),
                     _ => match Command::parse_row(row, args, &server.command_limits) {
                         Ok(command) => self.data_command(seq, command, asking, server, now, actions),

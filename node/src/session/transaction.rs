@@ -196,7 +196,7 @@ impl Session {
         let key = row.keys_of(args).next().filter(|_| matches!(row.level, Level::Key(_)));
         let Some(key) = key else {
             let name = row.name;
-            let text = format!("ERR '{name}' cannot be in a transaction: it is no command on a key");
+            let text = format!("ERR '{name}' cannot be in a transaction: it is no command on one key");
             return Err(Reply::Error(text.into()));
         };
         let command = Command::parse_row(row, args, &server.command_limits)?;

@@ -3,7 +3,7 @@
 //! A script is read line by line. `world …` makes a host, `client NAME PORT [ADDRESS]` a connection (`plain`,
 //! or the number of a core port), which the next lines speak as; `as NAME` goes back to an earlier one. `>
 //! words` sends a command as an array (words may be quoted), `raw text` sends bytes with escapes, `die N` and
-//! `live N` change who is reachable. The lines between are what came back, one per CRLF; they are compared,
+//! `live N` change who is reachable, `wait N` lets milliseconds pass, `gone` ends the connection. The lines between are what came back, one per CRLF; they are compared,
 //! or written anew if `SYNOD_GOLDEN=write` is set in the environment.
 
 use std::collections::BTreeMap;
@@ -37,7 +37,11 @@ impl Script {
             "as" => self.speaker = *self.clients.get(rest).unwrap_or_else(|| panic!("no client {rest}")),
             "die" => self.world.set_live(rest.parse().expect("a host index"), false),
             "live" => self.world.set_live(rest.parse().expect("a host index"), true),
-            "wait" => self.world.now.mono_us += 1000 * rest.parse::<u64>().expect("milliseconds"),
+            "wait" => {
+                self.world.now.mono_us += 1000 * rest.parse::<u64>().expect("milliseconds");
+                self.world.end_waits();
+            }
+            "gone" => self.world.hang_up(self.speaker),
             ">" => {
                 let bytes = array(&words(rest));
                 return Some(self.send(&bytes));

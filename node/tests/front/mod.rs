@@ -1,5 +1,6 @@
 //! Sessions without sockets: scripts, twins and random bytes against a host made of maps.
 
+mod blocking;
 mod golden;
 mod map;
 mod parser_twin;

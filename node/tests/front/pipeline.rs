@@ -18,7 +18,7 @@ fn feed(world: &mut World, bytes: &[u8]) -> Vec<Action> {
 
 fn reply(world: &mut World, ticket: Ticket, reply: Reply) {
     let now = world.now;
-    world.sessions[0].0[0].reply(ticket, reply, &mut world.servers[0], now);
+    world.sessions[0].0[0].reply(ticket, reply, &mut world.servers[0], now, &mut Vec::new());
 }
 
 fn session(world: &mut World) -> &mut Session {

@@ -13,7 +13,7 @@ use shard::state::State;
 use synod::cluster::{ClusterMap, Host, Layout, Liveness, Port};
 use synod::gather::Scope;
 use synod::server::{self, Connection, Connections, Identity, InfoSource, Now, Server, Settings};
-use synod::session::{Action, Session};
+use synod::session::{Action, Session, Ticket, WaitStep};
 
 /// Bytes as text: what is not printable is escaped; quotes are left alone.
 pub fn readable(bytes: &[u8]) -> String {
@@ -76,6 +76,8 @@ pub struct World {
     pub shutdown: Option<server::Shutdown>,
     limits: Limits,
     next_id: u64,
+    /// Who waits, in the order in which they came.
+    waiting: Vec<((usize, usize), Ticket)>,
 }
 
 impl World {
@@ -104,6 +106,7 @@ impl World {
             shutdown: None,
             limits: Limits { value_bytes_max: options.value_bytes_max, ..Limits::default() },
             next_id: 1,
+            waiting: Vec::new(),
         }
     }
 
@@ -127,7 +130,45 @@ impl World {
             }
             self.sessions[core].0[place].resume(&mut self.servers[core], self.now, &mut actions);
         }
+        self.wake();
         self.sessions[core].0[place].take_output()
+    }
+
+    /// Whoever waits tries again.
+    fn wake(&mut self) {
+        for ((core, place), ticket) in self.waiting.clone() {
+            let mut actions = Vec::new();
+            self.sessions[core].0[place].woken(ticket, self.now, &mut actions);
+            actions.into_iter().for_each(|action| self.act((core, place), action));
+        }
+    }
+
+    /// Ends waits that are over, or were told to end.
+    pub fn end_waits(&mut self) {
+        for (core, place) in self.places() {
+            let mut actions = Vec::new();
+            let session = &mut self.sessions[core].0[place];
+            session.end_wait(&mut self.servers[core], self.now, &mut actions);
+            session.resume(&mut self.servers[core], self.now, &mut actions);
+            actions.into_iter().for_each(|action| self.act((core, place), action));
+        }
+    }
+
+    /// A connection is gone.
+    pub fn hang_up(&mut self, (core, place): (usize, usize)) {
+        let mut actions = Vec::new();
+        self.sessions[core].0[place].give_up_waits(&mut actions);
+        actions.into_iter().for_each(|action| self.act((core, place), action));
+    }
+
+    fn is_blocked(&self, (core, place): (usize, usize)) -> bool {
+        self.sessions[core].0[place].is_blocked()
+    }
+
+    fn places(&self) -> Vec<(usize, usize)> {
+        let of_core =
+            |(core, sessions): (usize, &Sessions)| (0..sessions.0.len()).map(move |place| (core, place));
+        self.sessions.iter().enumerate().flat_map(of_core).collect()
     }
 
     /// Does one action and hands its reply back.
@@ -137,7 +178,21 @@ impl World {
             Action::Ask { ticket, core, ask } => {
                 let core = usize::from(core);
                 let reply = server::answer(&ask, &mut self.servers[core], &mut self.sessions[core], self.now);
+                self.end_waits();
                 (ticket, reply)
+            }
+            Action::Wait(ticket, slice, step) => {
+                match step {
+                    WaitStep::Begins(key) => {
+                        assert_eq!(self.map.slice(slot(&key)), slice, "a key goes to its slice");
+                        self.waiting.push(((core, place), ticket));
+                    }
+                    WaitStep::Missed => {}
+                    WaitStep::Ends { .. } => {
+                        self.waiting.retain(|(who, other)| (*who, *other) != ((core, place), ticket));
+                    }
+                }
+                return;
             }
             Action::Info { ticket, sections } => {
                 let server = &self.servers[core];
@@ -145,6 +200,7 @@ impl World {
                     now: self.now,
                     tcp_port: 6379,
                     clients: 1,
+                    clients_blocked: self.places().iter().filter(|who| self.is_blocked(**who)).count() as u64,
                     keys: self.store.len() as u64,
                     stats: server.stats.clone(),
                     ..InfoSource::default()
@@ -161,7 +217,11 @@ impl World {
                 return;
             }
         };
-        self.sessions[core].0[place].reply(ticket, reply, &mut self.servers[core], self.now);
+        let mut actions = Vec::new();
+        let session = &mut self.sessions[core].0[place];
+        session.reply(ticket, reply, &mut self.servers[core], self.now, &mut actions);
+        session.resume(&mut self.servers[core], self.now, &mut actions);
+        actions.into_iter().for_each(|action| self.act((core, place), action));
     }
 
     /// What the shard of a slice would answer.

@@ -15,4 +15,5 @@ mod limits;
 mod minority;
 mod stop;
 mod strangers;
+mod waits;
 mod watchdog;

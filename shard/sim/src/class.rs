@@ -76,11 +76,13 @@ pub enum Class {
     Objects,
     /// Some writes are transactions of several steps.
     Transactions,
+    /// Producers push jobs, workers wait for them.
+    Jobs,
 }
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Class, &'static str); 34] = [
+    pub const ALL: [(Class, &'static str); 35] = [
         (Class::Loss, "loss"),
         (Class::Repeat, "repeat"),
         (Class::Replay, "replay"),
@@ -115,6 +117,7 @@ impl Class {
         (Class::ManyKeys, "many-keys"),
         (Class::Objects, "objects"),
         (Class::Transactions, "transactions"),
+        (Class::Jobs, "jobs"),
     ];
 
     /// Its name.

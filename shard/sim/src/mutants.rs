@@ -129,6 +129,8 @@ pub const ALL: &[Mutant] = &[
     mutant(192, "a Restamp that waited for the disk is not bound by newer range promises"),
     mutant(193, "EXEC passes over the version that is watched"),
     mutant(194, "EXEC runs its first command before it looks at the version that is watched"),
+    mutant(195, "who waits last is told first"),
+    mutant(196, "who waits is not told of what came"),
     mutant(201, "the log reports a frame as durable when its write starts"),
     mutant(202, "the log does not sync its writes"),
     mutant(203, "a failed write of the log is taken for done"),

@@ -31,6 +31,8 @@ pub enum Stream {
     Breadth = 8,
     /// Which commands there are beside those of one key.
     Width = 9,
+    /// Queues of jobs.
+    Jobs = 10,
     /// Power failures that are tried in a copy.
     Shadow = 15,
 }
@@ -101,7 +103,7 @@ const NARROW: [Class; 6] =
     [Class::Blackouts, Class::Cuts, Class::Pauses, Class::SlowDisks, Class::FalseSignals, Class::Clocks];
 
 /// Classes that keep no host from working.
-const HARMLESS: [Class; 12] = [
+const HARMLESS: [Class; 13] = [
     Class::Tail,
     Class::Repeat,
     Class::Replay,
@@ -114,6 +116,7 @@ const HARMLESS: [Class; 12] = [
     Class::ManyKeys,
     Class::Objects,
     Class::Transactions,
+    Class::Jobs,
 ];
 
 /// One in so many seeds asks about the keyspace, and one in so many about many keys at once.
@@ -137,6 +140,12 @@ const OBJECTS_ONE_IN: u64 = 4;
 
 /// One in so many seeds has transactions.
 const TRANSACTIONS_ONE_IN: u64 = 4;
+
+/// One in so many seeds has queues of jobs.
+const JOBS_ONE_IN: u64 = 8;
+
+/// In half of what is left messages overtake each other by far, with so many operations.
+const SHUFFLED_OPERATIONS: u32 = 2_000;
 
 /// Messages that are lost there at least, per million, where there are faults.
 const OWN_LOSS_MIN: u32 = 50_000;
@@ -228,6 +237,9 @@ impl Plan {
         let mut plan = Plan::draw_narrow(seed);
         plan.broaden(&mut Stream::Breadth.rng(seed));
         plan.widen(&mut Stream::Width.rng(seed));
+        // A survey would see the queues.
+        let jobs = Stream::Jobs.rng(seed).below(JOBS_ONE_IN) == 0 && !plan.classes.is_drawn(Class::Surveys);
+        plan.classes.draw(Class::Jobs, jobs);
         plan
     }
 
@@ -316,7 +328,31 @@ impl Plan {
             if rng.below(3) > 0 {
                 self.be_five();
             }
+        } else if rng.coin() {
+            self.shuffle(rng);
         }
+    }
+
+    /// Messages that overtake each other by far, between three hosts of one core that die now and then, and few that are lost: what is wrong with
+    /// answers that come late shows only where a vote comes between the moment when they were true and the moment when they are heard.
+    pub(crate) fn shuffle(&mut self, rng: &mut Rng) {
+        for class in self.classes.on().collect::<Vec<_>>() {
+            if !matches!(class, Class::Crashes | Class::TurnCrashes | Class::Loss | Class::Tail) {
+                self.switch_off(class);
+            }
+        }
+        (self.hosts, self.cores, self.transport) = (3, 1, Transport::Messages);
+        self.victims.truncate(1);
+        self.drift_ppm.truncate(3);
+        self.weather.delay = (30 * MICROSECOND, [3, 10, 30][rng.below(3) as usize] * MILLISECOND);
+        self.weather.tail = [30_000, 150_000, 300_000][rng.below(3) as usize];
+        self.weather.loss = [20_000, 100_000, 200_000][rng.below(3) as usize];
+        [Class::Loss, Class::Tail].into_iter().for_each(|class| self.classes.draw(class, true));
+        self.keys = rng.between(2, 12) as usize;
+        self.clients = rng.between(5, 10) as u32;
+        self.operations = SHUFFLED_OPERATIONS / self.clients;
+        self.reads = rng.coin();
+        self.think = [2, 10, 30][rng.below(3) as usize] * MILLISECOND;
     }
 
     /// Five hosts in the place of three: what is wrong with who makes a majority shows only there.

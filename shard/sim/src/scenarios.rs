@@ -1,7 +1,9 @@
 //! Named scenarios: seeds that once failed, each for a bug, of the product or of the simulator's judgement, that is fixed.
 //! They run first, everywhere.
 
-use crate::plan::Plan;
+use reactor::rng::Rng;
+
+use crate::plan::{Plan, Routes};
 
 /// A seed with a story.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +98,15 @@ pub const ALL: &[Scenario] = &[
         story: "a read showed what a command before it in its batch had written, as another entry had before; the simulator took it for that one",
         seed: 7716,
         change: |plan| *plan = Plan::draw(7716),
+    },
+    Scenario {
+        name: "an answer from before the two began",
+        story: "no bug of the product: a sum read before the first answer came late, and a vote between the two was in neither (planted bug 179)",
+        seed: 1894,
+        change: |plan| {
+            *plan = Plan { routes: Routes::Own, cache_bytes: 1 << 20, ..Plan::draw(1894) };
+            plan.shuffle(&mut Rng::new(145_843));
+        },
     },
 ];
 

@@ -30,6 +30,10 @@ pub mod invariant {
     pub const SURVEY: &str = "a survey sees what is there";
     /// The reply to a command of many keys is not what its parts were told.
     pub const GATHERED: &str = "many keys, one reply";
+    /// A job that was acknowledged is gone, or was given out twice.
+    pub const JOBS: &str = "no job is lost, none is given out twice";
+    /// Who waited was told late, or after who came later.
+    pub const WAITS: &str = "who waits is told in time and in turn";
     /// A request has no reply, or more than one, or it came too late.
     pub const ONE_REPLY: &str = "every request has one reply in time";
     /// After faults stopped: a read failed, or hosts disagree, or something never ended.

@@ -48,6 +48,16 @@ pub const LIMIT_ALONE: Reply =
 /// ZRANGE by bytes with WITHSCORES.
 pub const WITHSCORES_BYLEX: Reply =
     Reply::error("ERR syntax error, WITHSCORES not supported in combination with BYLEX");
+/// A time to wait that is no number.
+pub const TIMEOUT: Reply = Reply::error("ERR timeout is not a float or out of range");
+/// A time to wait that is below zero.
+pub const TIMEOUT_NEGATIVE: Reply = Reply::error("ERR timeout is negative");
+/// A time to wait past the end of time.
+pub const TIMEOUT_RANGE: Reply = Reply::error("ERR timeout is out of range");
+/// A number of keys that is none.
+pub const NUMKEYS: Reply = Reply::error("ERR numkeys should be greater than 0");
+/// A number of entries that is none.
+pub const COUNT: Reply = Reply::error("ERR count should be greater than 0");
 /// Options that do not go together, or an option without its argument.
 pub const SYNTAX: Reply = Reply::error("ERR syntax error");
 /// An argument or a value that should be a 64-bit integer and is not.

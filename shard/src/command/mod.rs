@@ -16,7 +16,9 @@
 //!   choose by the core's own generator; different ones come in the order of the bytes.
 //! * Arguments are checked before the key is looked at, where some commands of Redis look first.
 //! * A score of -0 is 0. Pages of HSCAN, SSCAN and ZSCAN have cursors of 48 bits.
-//! * Commands on several objects (SINTER, LMOVE, ZUNIONSTORE and their like), blocking ones and SORT are absent.
+//! * Commands on several objects (SINTER, LMOVE, ZUNIONSTORE and their like) and SORT are absent.
+//! * Pops of several keys (BLPOP, LMPOP, BZPOPMIN ...) try them one after the other; each try is atomic, all of them together are not
+//!   (docs/design/blocking-pops.md). A transaction does not take them.
 //! * MSETNX, RENAME, RENAMENX and COPY are absent (unknown command): over two entities they cannot be atomic yet.
 //! * A transaction (MULTI, EXEC) is on one key; its arguments are checked when they are queued, where Redis checks them at EXEC
 //!   (docs/design/transactions.md).
@@ -45,6 +47,7 @@ mod numbers;
 mod objects;
 mod parse;
 mod parse_sorted_set;
+mod pops;
 mod rows_data;
 mod rows_hash;
 mod rows_host;
@@ -69,6 +72,7 @@ pub use keyspace::Keyspace;
 pub use limits::Limits;
 pub use list::{End, ListOp, Search};
 pub use objects::Chosen;
+pub use pops::Pop;
 pub use scan::Scan;
 pub use set::SetOp;
 pub use sorted_set::{Add, Range, SortedSetOp};

@@ -51,7 +51,7 @@ pub(super) fn is(argument: &[u8], option: &str) -> bool {
 pub(super) fn parse(row: &'static Row, args: &[&[u8]], limits: &Limits) -> Result<Command, Reply> {
     let reader = match row.level {
         Level::Key(reader) | Level::Keyspace(reader) => reader.0,
-        Level::Host => return Err(errors::NOT_DATA),
+        Level::Pop(_) | Level::Host => return Err(errors::NOT_DATA),
     };
     if !row.takes(args.len()) {
         return Err(errors::arity(row.name));

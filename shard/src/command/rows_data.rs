@@ -3,10 +3,12 @@
 use super::table::{row, Keys, Row};
 use super::{expiry, keys, keyspace, parse};
 
-pub(super) const ONE: Keys = Keys { first: 1, last: 1, step: 1 };
-const SUB: Keys = Keys { first: 2, last: 2, step: 1 };
-const ALL: Keys = Keys { first: 1, last: -1, step: 1 };
-const PAIRS: Keys = Keys { first: 1, last: -1, step: 2 };
+pub(super) const ONE: Keys = Keys { first: 1, last: 1, step: 1, counted: 0 };
+const SUB: Keys = Keys { first: 2, last: 2, step: 1, counted: 0 };
+const ALL: Keys = Keys { first: 1, last: -1, step: 1, counted: 0 };
+/// All arguments but the last one, which is a time to wait.
+pub(super) const ALL_BUT_TIME: Keys = Keys { first: 1, last: -2, step: 1, counted: 0 };
+const PAIRS: Keys = Keys { first: 1, last: -1, step: 2, counted: 0 };
 
 const OBJECT: &[Row] = &[
     row("object|encoding", 3, "generic", "2.2.3", "How Redis would encode the value.")

@@ -1,8 +1,8 @@
 //! Rows of the table: commands on lists.
 
-use super::list;
-use super::rows_data::ONE;
-use super::table::{row, Row};
+use super::rows_data::{ALL_BUT_TIME, ONE};
+use super::table::{row, Keys, Row};
+use super::{list, pops};
 
 pub(super) const ROWS: &[Row] = &[
     row("lpush", -3, "list", "1.0.0", "Puts elements in front of a list, one after the other.")
@@ -29,6 +29,40 @@ pub(super) const ROWS: &[Row] = &[
         .flags(&["write", "fast"], &["write", "list", "fast"])
         .on_key(list::parse_pop_right)
         .keys(ONE),
+    row("lmpop", -4, "list", "7.0.0", "Takes elements from the first of some lists that has any.")
+        .flags(&["write", "movablekeys"], &["write", "list", "slow"])
+        .on_keys_in_turn(pops::elements)
+        .keys(Keys::counted(1)),
+    row(
+        "blpop",
+        -3,
+        "list",
+        "2.0.0",
+        "Takes the first element of the first of some lists that has any, once one has.",
+    )
+    .flags(&["write", "blocking"], &["write", "list", "slow", "blocking"])
+    .on_keys_in_turn(pops::wait_left)
+    .keys(ALL_BUT_TIME),
+    row(
+        "brpop",
+        -3,
+        "list",
+        "2.0.0",
+        "Takes the last element of the first of some lists that has any, once one has.",
+    )
+    .flags(&["write", "blocking"], &["write", "list", "slow", "blocking"])
+    .on_keys_in_turn(pops::wait_right)
+    .keys(ALL_BUT_TIME),
+    row(
+        "blmpop",
+        -5,
+        "list",
+        "7.0.0",
+        "Takes elements from the first of some lists that has any, once one has.",
+    )
+    .flags(&["write", "blocking", "movablekeys"], &["write", "list", "slow", "blocking"])
+    .on_keys_in_turn(pops::wait_elements)
+    .keys(Keys::counted(2)),
     row("llen", 2, "list", "1.0.0", "How many elements there are.")
         .flags(&["readonly", "fast"], &["read", "list", "fast"])
         .on_key(list::parse_count)

@@ -1,8 +1,9 @@
 //! Rows of the table: commands on sorted sets.
 
 use super::parse_sorted_set as parse;
-use super::rows_data::ONE;
-use super::table::{row, Row};
+use super::pops;
+use super::rows_data::{ALL_BUT_TIME, ONE};
+use super::table::{row, Keys, Row};
 
 pub(super) const ROWS: &[Row] = &[
     row("zadd", -4, "sorted-set", "1.2.0", "Adds members with scores, or changes scores.")
@@ -37,6 +38,22 @@ pub(super) const ROWS: &[Row] = &[
         .flags(&["write", "fast"], &["write", "sortedset", "fast"])
         .on_key(parse::pop_highest)
         .keys(ONE),
+    row("zmpop", -4, "sorted-set", "7.0.0", "Takes members from the first of some sorted sets that has any.")
+        .flags(&["write", "movablekeys"], &["write", "sortedset", "slow"])
+        .on_keys_in_turn(pops::members)
+        .keys(Keys::counted(1)),
+    row("bzpopmin", -3, "sorted-set", "5.0.0", "Takes the member with the lowest score of the first of some sorted sets that has any, once one has.")
+        .flags(&["write", "blocking", "fast"], &["write", "sortedset", "fast", "blocking"])
+        .on_keys_in_turn(pops::wait_lowest)
+        .keys(ALL_BUT_TIME),
+    row("bzpopmax", -3, "sorted-set", "5.0.0", "Takes the member with the highest score of the first of some sorted sets that has any, once one has.")
+        .flags(&["write", "blocking", "fast"], &["write", "sortedset", "fast", "blocking"])
+        .on_keys_in_turn(pops::wait_highest)
+        .keys(ALL_BUT_TIME),
+    row("bzmpop", -5, "sorted-set", "7.0.0", "Takes members from the first of some sorted sets that has any, once one has.")
+        .flags(&["write", "blocking", "movablekeys"], &["write", "sortedset", "slow", "blocking"])
+        .on_keys_in_turn(pops::wait_members)
+        .keys(Keys::counted(2)),
     row("zcard", 2, "sorted-set", "1.2.0", "How many members there are.")
         .flags(&["readonly", "fast"], &["read", "sortedset", "fast"])
         .on_key(parse::count)

@@ -4,7 +4,7 @@
 //! rows_data.rs has what concerns keys of any type and strings, rows_host.rs what a host answers by itself, and each other type has a file of its own.
 
 use super::parse::Args;
-use super::{errors, rows_data, rows_hash, rows_host, rows_list, rows_set, rows_sorted_set, Command};
+use super::{errors, rows_data, rows_hash, rows_host, rows_list, rows_set, rows_sorted_set, Command, Pop};
 use crate::reply::Reply;
 
 /// Reads the arguments of one command; opaque outside this module.
@@ -13,6 +13,12 @@ pub struct Parse(pub(super) ParseFn);
 
 type ParseFn = fn(&Args<'_>) -> Result<Command, Reply>;
 
+/// Reads the arguments of a pop of several keys; opaque outside this module.
+#[derive(Clone, Copy, Debug)]
+pub struct ParsePop(pub(super) ParsePopFn);
+
+type ParsePopFn = fn(&Args<'_>) -> Result<Pop, Reply>;
+
 /// Who answers a command.
 #[derive(Clone, Copy, Debug)]
 pub enum Level {
@@ -20,6 +26,8 @@ pub enum Level {
     Key(Parse),
     /// Whoever holds the key directories, gathered over cores.
     Keyspace(Parse),
+    /// Who has the client: it tries the shards that hold the keys, one after the other.
+    Pop(ParsePop),
     /// The host, without any key: connection, cluster map, configuration.
     Host,
 }
@@ -33,6 +41,23 @@ pub struct Keys {
     pub last: i8,
     /// Distance between keys; 0 = there is none.
     pub step: i8,
+    /// Index of the argument that says how many keys follow it; 0 = the others say where they are.
+    pub counted: i8,
+}
+
+impl Keys {
+    /// There are none.
+    pub const NONE: Keys = Keys { first: 0, last: 0, step: 0, counted: 0 };
+
+    /// As many as an argument says, behind it.
+    pub(super) const fn counted(at: i8) -> Keys {
+        Keys { counted: at, ..Keys::NONE }
+    }
+
+    /// Whether there are none.
+    pub fn is_none(&self) -> bool {
+        self.first == 0 && self.counted == 0
+    }
 }
 
 /// One command, or one subcommand.
@@ -68,7 +93,7 @@ pub(super) const fn row(
     since: &'static str,
     summary: &'static str,
 ) -> Row {
-    let keys = Keys { first: 0, last: 0, step: 0 };
+    let keys = Keys::NONE;
     let level = Level::Host;
     Row { name, arity, flags: &[], keys, categories: &[], group, since, summary, level, subcommands: &[] }
 }
@@ -88,6 +113,10 @@ impl Row {
 
     pub(super) const fn on_keyspace(self, parse: ParseFn) -> Row {
         Row { level: Level::Keyspace(Parse(parse)), ..self }
+    }
+
+    pub(super) const fn on_keys_in_turn(self, parse: ParsePopFn) -> Row {
+        Row { level: Level::Pop(ParsePop(parse)), ..self }
     }
 
     pub(super) const fn keys(self, keys: Keys) -> Row {
@@ -120,6 +149,11 @@ impl Row {
 
     /// The keys in an argument list, in order.
     pub fn keys_of<'a>(&self, args: &'a [&'a [u8]]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        if let Some(at) = usize::try_from(self.keys.counted).ok().filter(|at| *at > 0) {
+            let number = args.get(at).and_then(|number| super::numbers::unsigned(number)).unwrap_or(0);
+            let end = usize::try_from(number).unwrap_or(usize::MAX).saturating_add(at + 1).min(args.len());
+            return args.get(at + 1..end).unwrap_or_default().iter().step_by(1).copied();
+        }
         let count = args.len();
         let first = usize::try_from(self.keys.first).unwrap_or(0);
         let end = match usize::try_from(self.keys.last) {

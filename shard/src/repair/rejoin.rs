@@ -190,6 +190,7 @@ impl<D: Disk> Shard<D> {
         self.repair = Repair::new(self.config.repair);
         self.abreast.begin(incarnation);
         self.ranges.void();
+        self.begin_waits();
         self.note_start();
         self.greet(turn);
         self.look_soon(turn.clock.now);

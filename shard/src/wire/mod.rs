@@ -26,11 +26,14 @@ pub use self::keyspace::{LiveKey, SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQ
 pub use self::ranges::{RangePrepare, RangePromise, RangeRefused};
 /// What replicas say to become equal.
 pub use self::repair::{Copied, Listed, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Wanted, Watermark};
+/// What is said of clients that wait.
+pub use self::waits::{Wait, Waiting};
 
 mod abreast;
 mod keyspace;
 mod ranges;
 mod repair;
+mod waits;
 
 /// A message between the cores of a slice.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +94,8 @@ pub enum PeerMessage<'a> {
     RangePromise(RangePromise),
     /// It is not.
     RangeRefused(RangeRefused),
+    /// A word about a client that waits for a key.
+    Wait(Wait),
 }
 
 /// What every message says of its sender.
@@ -143,6 +148,7 @@ const CONFIRMED: u8 = 28;
 const RANGE_PREPARE: u8 = 29;
 const RANGE_PROMISE: u8 = 30;
 const RANGE_REFUSED: u8 = 31;
+const WAIT: u8 = 32;
 
 impl<'a> PeerMessage<'a> {
     /// Appends the encoding.
@@ -222,6 +228,10 @@ impl<'a> PeerMessage<'a> {
                 head(out, RANGE_REFUSED);
                 refused.encode(out);
             }
+            PeerMessage::Wait(wait) => {
+                head(out, WAIT);
+                wait.encode(out);
+            }
         }
     }
 
@@ -268,6 +278,7 @@ impl<'a> PeerMessage<'a> {
             RANGE_PREPARE => PeerMessage::RangePrepare(RangePrepare::decode(reader)?),
             RANGE_PROMISE => PeerMessage::RangePromise(RangePromise::decode(reader)?),
             RANGE_REFUSED => PeerMessage::RangeRefused(RangeRefused::decode(reader)?),
+            WAIT => PeerMessage::Wait(Wait::decode(reader)?),
             _ => return Err(Malformed("peer message of an unknown type")),
         };
         Ok((sender, message))

@@ -1,7 +1,7 @@
 //! The table: every row is answered by somebody, and every parser of arguments is behind a row.
 
 use shard::command::table::{self, Level, Row};
-use shard::command::{Command, Limits};
+use shard::command::{Command, Limits, Pop};
 
 /// All rows, subcommands included.
 fn all() -> Vec<&'static Row> {
@@ -17,6 +17,10 @@ fn fewest(row: &Row) -> Vec<Vec<u8>> {
     // What cannot be a number.
     if row.name == "linsert" {
         args[2] = b"BEFORE".to_vec();
+    }
+    if row.name.ends_with("mpop") {
+        *args.last_mut().expect("there are some") =
+            if row.name.contains('l') { b"LEFT" } else { &b"MIN"[..] }.to_vec();
     }
     if row.name.starts_with('z') && row.name.contains("lex") {
         (args[2], args[3]) = (b"-".to_vec(), b"+".to_vec());
@@ -43,6 +47,14 @@ fn every_row_parses_with_its_fewest_arguments() {
                 let args = fewest(row);
                 let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
                 assert_eq!(keys, row.keys_of(&args).map(<[u8]>::to_vec).collect::<Vec<_>>(), "{}", row.name);
+            }
+            Level::Pop(_) => {
+                assert!(parsed.is_err(), "{} is no command on one key", row.name);
+                let args = fewest(row);
+                let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+                let pop = Pop::parse_row(row, &args, &Limits::default()).expect(row.name);
+                let keys: Vec<&[u8]> = pop.keys.iter().map(|key| &**key).collect();
+                assert_eq!(keys, row.keys_of(&args).collect::<Vec<_>>(), "{}", row.name);
             }
             Level::Keyspace(_) => {
                 assert!(matches!(parsed.expect(row.name), Command::Keyspace(_)), "{}", row.name);

@@ -6,7 +6,7 @@ use reactor::rng::Rng;
 use reactor::sim::SimDisk;
 use shard::command::{Command, Limits};
 use shard::reply::Reply;
-use shard::{Clock, Config, Effects, Request, RequestId, Scope, Shard, Turn};
+use shard::{Clock, Config, Effects, Request, RequestId, Scope, Shard, Turn, WaitId};
 
 pub const MS: u64 = 1_000_000;
 const WALL_MS: u64 = 1_800_000_000_000;
@@ -26,6 +26,7 @@ pub const CONFIRMED: u8 = 28;
 pub const RANGE_PREPARE: u8 = 29;
 pub const RANGE_PROMISE: u8 = 30;
 pub const RANGE_REFUSED: u8 = 31;
+pub const WAIT: u8 = 32;
 
 pub struct Host {
     pub disk: SimDisk,
@@ -71,6 +72,8 @@ pub struct Cluster {
     sent: u64,
     last_request: u64,
     replies: BTreeMap<u64, Reply>,
+    /// Who was told to try, and when.
+    pub woken: Vec<(u64, usize, WaitId)>,
     /// The longest message seen, and how many of each type were sent.
     pub longest: usize,
     pub types: BTreeMap<u8, u64>,
@@ -97,6 +100,7 @@ impl Cluster {
             sent: 0,
             last_request: 0,
             replies: BTreeMap::new(),
+            woken: Vec::new(),
             longest: 0,
             types: BTreeMap::new(),
         };
@@ -227,6 +231,7 @@ impl Cluster {
         for (RequestId(id), reply) in effects.replies.drain(..) {
             assert!(self.replies.insert(id, reply).is_none(), "a request is answered once");
         }
+        self.woken.extend(effects.woken.drain(..).map(|id| (self.now, from, id)));
         for (to, outbox) in effects.outboxes.iter_mut().enumerate() {
             for message in outbox.messages() {
                 self.longest = self.longest.max(message.len());

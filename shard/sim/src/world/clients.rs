@@ -10,6 +10,7 @@ use shard::{RequestId, Scope};
 use synod_bench::history::{self, OperationId};
 
 use super::core::Input;
+use super::jobs::{job_of, JobAsk};
 use super::surveys::Asked;
 use super::{Event, Phase, Place, World};
 use crate::class::Class;
@@ -57,6 +58,8 @@ impl Client {
 pub(super) enum Asker {
     /// A client, with what it asked and its place in the history.
     Client { client: u32, ask: Box<Ask>, operation: OperationId },
+    /// A producer or a worker of jobs.
+    Job(JobAsk),
     /// The last read of a key.
     LastRead { key: Vec<u8>, operation: OperationId },
     /// A client that asked about the keyspace. None: it is the last question.
@@ -196,7 +199,8 @@ impl World {
         let (command, deadline) = (outstanding.command.clone(), outstanding.deadline);
         let scope = outstanding.scope.clone();
         if !self.core(at).is_up() {
-            self.outstanding.remove(&request);
+            let job = self.outstanding.remove(&request).as_ref().and_then(job_of);
+            job.iter().for_each(|ask| self.on_job_lost(ask, false));
             return;
         }
         if slice != at.core {
@@ -220,6 +224,7 @@ impl World {
                 self.note_part(request, &reply)?;
                 self.settle(client, request, &ask, operation, &reply)
             }
+            Asker::Job(ask) => self.on_job_reply(&ask, &reply),
             Asker::LastRead { key, operation } => {
                 self.on_last_read(place.host, key, (operation, outstanding.chosen), reply)
             }
@@ -368,10 +373,14 @@ impl World {
             .collect();
         for request in gone {
             let Some(outstanding) = self.outstanding.remove(&request) else { continue };
+            if let Some(ask) = job_of(&outstanding) {
+                self.on_job_lost(&ask, true);
+                continue;
+            }
             let (client, ask) = match outstanding.asker {
                 Asker::Client { client, ask, .. } => (client, Some(ask)),
                 Asker::Survey { client: Some(client), .. } => (client, None),
-                Asker::Survey { client: None, .. } | Asker::LastRead { .. } => continue,
+                Asker::Survey { client: None, .. } | Asker::LastRead { .. } | Asker::Job(_) => continue,
             };
             if !self.waits(client, request) {
                 continue;
@@ -384,6 +393,7 @@ impl World {
             let after = self.work.between(MILLISECOND / 10, 3 * MILLISECOND);
             self.schedule(self.now + after, Event::GiveUp { client, request });
         }
+        self.hang_up_workers(host);
     }
 
     /// Looks for requests that should have ended long ago.

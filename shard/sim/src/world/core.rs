@@ -7,9 +7,11 @@ use paxos::{AcceptorState, Ballot, Member};
 use reactor::clock::Nanos;
 use reactor::sim::{Faults, SimDisk};
 use shard::command::Command;
+use shard::wire::{PeerMessage, RepairAnswer, RepairSaid, Sender};
 use shard::{Config, Effects, Request, RequestId, Scope, Shard, Turn};
 
 use super::host::HostClock;
+use super::jobs::{Stint, Waits};
 use super::losses::Loss;
 use super::streams::{self, Socket};
 use super::{Event, Phase, Place, World};
@@ -17,6 +19,9 @@ use crate::limits::{COUNTED_RING, TURN_NS, UPKEEP_NS};
 use crate::plan::{Plan, Transport};
 use crate::story::describe;
 use crate::violation::{invariant, Checked, Violation};
+
+/// Types of RepairAnswer and Confirmed (docs/formats/peer-message.md).
+const ANSWERS: [u8; 2] = [25, 28];
 
 /// Something that has arrived and waits for the next turn.
 #[derive(Clone, Debug)]
@@ -26,6 +31,9 @@ pub(super) enum Input {
     Signal { peer: Member, up: bool },
     Routes(Vec<Member>),
     Socket(Socket),
+    Wait { stint: Stint, key: Vec<u8> },
+    Missed { stint: Stint },
+    EndWait { stint: Stint, took: bool },
 }
 
 /// See the module's head.
@@ -42,6 +50,7 @@ pub(super) struct Core {
     /// Its storage failed: it answers with errors until the host is started again.
     failed: bool,
     effects: Effects,
+    waits: Waits,
     /// Its disk fails, or has failed since the host was started.
     pub is_sick: bool,
     /// Its disk has lost or changed what was written, perhaps.
@@ -68,6 +77,7 @@ impl Core {
             ready: false,
             failed: false,
             effects: Effects::new(plan.hosts),
+            waits: Waits::default(),
             is_sick: false,
             is_damaged: false,
             lost_its_end: false,
@@ -121,6 +131,7 @@ impl Core {
         self.inbox.clear();
         self.turn_at = None;
         self.effects = Effects::new(self.up.len() as u8);
+        self.waits = Waits::default();
     }
 
     /// Its disk is gone; another one, with nothing on it, takes its place.
@@ -151,6 +162,13 @@ impl Core {
                 }
                 Input::Signal { peer, up } => shard.on_peer(&mut turn, peer, up),
                 Input::Routes(routes) => shard.set_routes(routes),
+                Input::Wait { stint, key } => self.waits.begin(stint, shard.wait(&mut turn, &key)),
+                Input::Missed { stint } => {
+                    self.waits.find(stint).into_iter().for_each(|id| shard.missed(&mut turn, id));
+                }
+                Input::EndWait { stint, took } => {
+                    self.waits.end(stint).into_iter().for_each(|id| shard.end_wait(&mut turn, id, took));
+                }
                 Input::Socket(input) => {
                     let Some(net) = &mut self.net else { continue };
                     streams::on_input(net, time.now, input, &mut |from, bytes| {
@@ -314,6 +332,29 @@ impl World {
         Ok(())
     }
 
+    /// What is answered at once leaves under an epoch that is durable. What waited for something, the log or the disk, was asked before the epoch
+    /// was heard of: whoever takes a new one on has nothing of that count (consensus-amendments 9).
+    fn check_epoch(&self, place: Place, bytes: &[u8]) -> Checked {
+        if !bytes.first().is_some_and(|kind| ANSWERS.contains(kind)) {
+            return Ok(());
+        }
+        let durable = self.core(place).shard().map_or(u32::MAX, Shard::durable_epoch);
+        let Ok((Sender { epoch, .. }, message)) = PeerMessage::decode(bytes) else { return Ok(()) };
+        let waited = matches!(
+            message,
+            PeerMessage::RepairAnswer(RepairAnswer {
+                said: RepairSaid::Copies { .. } | RepairSaid::Tail { .. },
+                ..
+            })
+        );
+        if epoch > durable && !waited {
+            let detail =
+                format!("{place} answers under epoch {epoch}, and {durable} is durable: {message:?}");
+            return Err(Violation::new(invariant::DURABLE_FIRST, detail));
+        }
+        Ok(())
+    }
+
     fn look_at_durable(&mut self, place: Place) -> Checked {
         let World { hosts, ledger, .. } = self;
         let core = &hosts[usize::from(place.host)].cores[usize::from(place.core)];
@@ -363,6 +404,7 @@ impl World {
                 self.ledger.on_message(place.host, place.core, bytes).inspect_err(|_| {
                     self.story.tell(self.now, || format!("{place} -> host {peer}: {}", describe(bytes)));
                 })?;
+                self.check_epoch(place, bytes)?;
                 if index < sent {
                     self.send(place, peer, bytes);
                 }
@@ -375,6 +417,10 @@ impl World {
             for (request, reply) in effects.replies.drain(..) {
                 self.reply(place, request, reply)?;
             }
+            let waits = &mut self.core_mut(place).waits;
+            let woken = effects.woken.iter().filter_map(|id| waits.stint(*id)).collect();
+            let refused = std::mem::take(&mut waits.refused);
+            self.hear_of_waits(woken, refused);
         }
         Ok(())
     }

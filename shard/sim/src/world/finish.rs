@@ -10,6 +10,7 @@ use synod_bench::history::{self, History, OperationId};
 
 use super::clients::{Asker, Outstanding};
 use super::host::Death;
+use super::jobs::Jobs;
 use super::{Event, Phase, Place, World};
 use crate::ledger::show;
 use crate::limits::{
@@ -30,7 +31,8 @@ const CLOCKS: u32 = 2000;
 impl World {
     /// Ends the first phase when all clients are done, or have had enough time.
     pub(super) fn check_done(&mut self) {
-        let done = self.clients.iter().all(|client| client.is_done());
+        let jobs_done = self.jobs.as_ref().is_none_or(Jobs::is_done);
+        let done = self.clients.iter().all(|client| client.is_done()) && jobs_done;
         if self.phase == Phase::Faults && (done || self.now > self.plan.faults_until) {
             self.stop_faults();
         }
@@ -97,6 +99,11 @@ impl World {
                 self.check_voters(self.now - since)
             }
             Phase::Settling { .. } => {
+                if self.end_jobs() {
+                    self.schedule(self.now + LAST_READ_DEADLINE + SETTLE, Event::Finish);
+                    return Ok(());
+                }
+                self.check_jobs_ended()?;
                 self.phase = Phase::LastReads { pass: 1, waits: 0 };
                 self.read_everything(self.now);
                 Ok(())
@@ -127,7 +134,8 @@ impl World {
         self.last_reads.clear();
         self.schedule(from + LAST_READ_DEADLINE + SETTLE, Event::Finish);
         let mut at = from;
-        for key in self.ledger.watched() {
+        let queues: Vec<Vec<u8>> = self.jobs.iter().flat_map(Jobs::keys).cloned().collect();
+        for key in self.ledger.watched().into_iter().filter(|key| !queues.contains(key)) {
             for host in self.hosts_left() {
                 let command = Ask::last_read(&key).to_command();
                 at += self.work.below(100 * MICROSECOND);
@@ -268,6 +276,11 @@ impl World {
                     format!("{place} still has {entities} entities and {commands} commands under way");
                 return Err(Violation::new(invariant::CONVERGES, detail));
             }
+            if shard.waits() != (0, 0) {
+                let (own, kept) = shard.waits();
+                let detail = format!("{place} still has {own} who wait, and keeps {kept}");
+                return Err(Violation::new(invariant::CONVERGES, detail));
+            }
         }
         Ok(())
     }
@@ -275,6 +288,7 @@ impl World {
     /// Judges the run as a whole.
     pub(super) fn judge(&mut self) -> Checked {
         self.ledger.finish()?;
+        self.jobs.as_ref().map_or(Ok(()), Jobs::judge)?;
         if let Some((key, replies)) = self.disagreement() {
             let detail = format!("hosts disagree on key {}: {replies:?}", show(key));
             return Err(Violation::new(invariant::CONVERGES, detail));

@@ -7,6 +7,7 @@ mod disks;
 mod finish;
 mod groups;
 mod host;
+mod jobs;
 mod losses;
 mod messages;
 mod nemesis;
@@ -42,6 +43,7 @@ use self::core::Core;
 use clients::{Client, Outstanding};
 use groups::Groups;
 use host::Host;
+use jobs::{JobEvent, Jobs};
 use messages::Messages;
 use signals::Signals;
 use streams::{Streams, Wire};
@@ -94,6 +96,8 @@ enum Event {
     Quicken(Place),
     /// A full disk has space again.
     Free(Place),
+    /// A producer or a worker of jobs does something.
+    Job(JobEvent),
     /// Requests are looked over for such as should have ended.
     Watch,
     /// The next part of the end.
@@ -140,6 +144,7 @@ pub struct World {
     clients: Vec<Client>,
     outstanding: BTreeMap<RequestId, Outstanding>,
     groups: Groups,
+    jobs: Option<Jobs>,
     last_request: u64,
     workload: Workload,
     history: History,
@@ -171,6 +176,9 @@ impl World {
         let workload = Workload::new(work.fork(), plan.keys, grouped, plan.reads, (objects, transactions));
         let mut ledger = Ledger::new(members, plan.cores);
         workload.keys().iter().for_each(|(key, appended)| ledger.watch(key, *appended));
+        let jobs =
+            plan.classes.has(Class::Jobs).then(|| Jobs::new(Stream::Jobs.rng(plan.seed).fork(), &plan));
+        jobs.iter().flat_map(Jobs::keys).for_each(|key| ledger.watch(key, false));
         let count = usize::from(plan.hosts);
         let mut disks = Stream::Disk.rng(plan.seed);
         World {
@@ -190,6 +198,7 @@ impl World {
             clients: (0..plan.clients).map(|id| Client::new(id, &plan)).collect(),
             outstanding: BTreeMap::new(),
             groups: Groups::default(),
+            jobs,
             last_request: 0,
             workload,
             history: History::new(),
@@ -224,6 +233,7 @@ impl World {
             let at = self.work.below(1 + self.plan.think);
             self.schedule(at, Event::Issue(client));
         }
+        self.begin_jobs();
         self.schedule(self.plan.nemesis_every, Event::Nemesis);
         self.schedule(crate::limits::DEADLINE_MAX, Event::Watch);
         while self.phase != Phase::Over {
@@ -271,6 +281,7 @@ impl World {
                 let healthy = self.plan.disk;
                 self.core_mut(place).disk.set_latency(healthy);
             }
+            Event::Job(event) => self.on_job_event(event),
             Event::Watch => return self.watch(),
             Event::Finish => return self.finish(),
         }

@@ -1,0 +1,625 @@
+//! Queues of jobs: producers push, workers wait until there is something to take (docs/design/blocking-pops.md).
+//!
+//! No job that was acknowledged may be lost, and none be given out twice: what no worker was given lies in the queue at the end, or was taken by
+//! a pop whose reply was lost. Where nothing fails, who waits is told in time, and who waited first before who came later.
+
+use std::collections::BTreeMap;
+
+use paxos::Member;
+use reactor::clock::{Nanos, MILLISECOND, SECOND};
+use reactor::rng::Rng;
+use shard::command::{Command, Limits};
+use shard::reply::Reply;
+use shard::WaitId;
+
+use super::clients::{Asker, Outstanding};
+use super::core::Input;
+use super::{Event, Phase, Place, World};
+use crate::ledger::show;
+use crate::limits::{DEADLINE_MAX, LAST_READ_DEADLINE, OVERDUE};
+use crate::plan::{Plan, Routes};
+use crate::violation::{invariant, Checked, Violation};
+
+/// Jobs that each producer has.
+const JOBS: u32 = 30;
+
+/// The same where nothing fails, and workers wait for long.
+const JOBS_CALM: u32 = 8;
+
+/// Longest pause of a producer.
+const THINK: Nanos = 300 * MILLISECOND;
+
+/// The same where nothing fails.
+const THINK_CALM: Nanos = 6 * SECOND;
+
+/// Where nothing fails, a job is given to who waits for it in this time: some messages, each of them a slow one.
+const TOLD_IN: Nanos = 2 * SECOND;
+
+/// Who began to wait so much later came later, wherever the two are.
+const LATER: Nanos = 1_500 * MILLISECOND;
+
+/// The end of the work.
+#[derive(Debug)]
+struct Over {
+    at: Nanos,
+    /// Queues that are still to be emptied.
+    left: usize,
+    /// Since when a worker waited, by queue; the one that waited longest.
+    waiting: Vec<Option<Nanos>>,
+}
+
+/// A worker's wait: who, and the how manieth it is.
+pub(super) type Stint = (u32, u64);
+
+/// A producer's question: who, and the how manieth it is.
+pub(super) type Turn = (u32, u64);
+
+/// What happens by itself.
+#[derive(Clone, Debug)]
+pub(super) enum JobEvent {
+    /// A producer pushes.
+    Push(u32),
+    /// A worker begins to wait.
+    Wait(Stint),
+    /// A worker hears that there may be something.
+    Told(Stint),
+    /// Nobody waits for an answer any longer.
+    GiveUp(JobAsk),
+}
+
+/// Requests about jobs.
+#[derive(Clone, Debug)]
+pub(super) enum JobAsk {
+    /// A producer's.
+    Push { turn: Turn, job: Vec<u8> },
+    /// A worker's.
+    Take(Stint),
+    /// For all that is left of a queue, at the end.
+    Rest { key: usize },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    Waiting,
+    Trying { told: bool },
+}
+
+#[derive(Clone, Debug)]
+struct Worker {
+    at: Place,
+    key: usize,
+    /// The number of its wait, and since when it waits.
+    stint: u64,
+    since: Nanos,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Producer {
+    /// Jobs that it has left.
+    left: u32,
+    /// The number of its question.
+    asked: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Job {
+    key: usize,
+    /// When it was acknowledged.
+    pushed: Option<Nanos>,
+    /// It was given out, or lay in the queue at the end.
+    found: bool,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    rng: Rng,
+    keys: Vec<Vec<u8>>,
+    workers: Vec<Worker>,
+    producers: Vec<Producer>,
+    jobs: BTreeMap<Vec<u8>, Job>,
+    /// Pops of which nobody knows what they took, by queue.
+    unknown: Vec<usize>,
+    /// Nothing fails; and besides messages are quick, and one core keeps all who wait for a key.
+    calm: bool,
+    quick: bool,
+    /// Workers have stopped.
+    over: Option<Over>,
+}
+
+impl Jobs {
+    pub fn new(mut rng: Rng, plan: &Plan) -> Jobs {
+        let calm = !plan.has_faults() && plan.weather.loss == 0;
+        let keys: Vec<Vec<u8>> =
+            (0..rng.between(1, 2)).map(|key| format!("j{key}.{}", plan.seed % 1000).into_bytes()).collect();
+        let worker = |rng: &mut Rng| Worker {
+            at: somewhere(rng, plan),
+            key: rng.below(keys.len() as u64) as usize,
+            stint: 0,
+            since: 0,
+            state: State::Idle,
+        };
+        let workers = (0..rng.between(2, 5)).map(|_| worker(&mut rng)).collect();
+        let producer = Producer { left: if calm { JOBS_CALM } else { JOBS }, asked: 0 };
+        let producers = vec![producer; rng.between(1, 3) as usize];
+        let quick = plan.weather.tail == 0 && plan.weather.delay.1 <= 2 * MILLISECOND;
+        let fixed = plan.routes == Routes::Fixed;
+        let unknown = vec![0; keys.len()];
+        Jobs {
+            rng,
+            keys,
+            workers,
+            producers,
+            jobs: BTreeMap::new(),
+            unknown,
+            calm,
+            quick: calm && quick && fixed,
+            over: None,
+        }
+    }
+
+    /// The queues.
+    pub fn keys(&self) -> &[Vec<u8>] {
+        &self.keys
+    }
+
+    /// Whether all jobs were asked to be done.
+    pub fn is_done(&self) -> bool {
+        self.producers.iter().all(|producer| producer.left == 0)
+    }
+
+    fn pause(&mut self) -> Nanos {
+        self.rng.below(if self.calm { THINK_CALM } else { THINK })
+    }
+
+    fn worker(&mut self, (worker, stint): Stint) -> Option<&mut Worker> {
+        self.workers.get_mut(worker as usize).filter(|worker| worker.stint == stint)
+    }
+
+    /// What was acknowledged and not found must have been taken by pops whose replies were lost.
+    pub fn judge(&self) -> Checked {
+        for (place, key) in self.keys.iter().enumerate() {
+            let lost = |job: &&Job| job.key == place && job.pushed.is_some() && !job.found;
+            let lost = self.jobs.values().filter(lost).count();
+            if lost > self.unknown[place] {
+                let detail = format!(
+                    "{lost} jobs of {} are gone, and the replies of {} pops were lost",
+                    show(key),
+                    self.unknown[place]
+                );
+                return Err(Violation::new(invariant::JOBS, detail));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn somewhere(rng: &mut Rng, plan: &Plan) -> Place {
+    let core = rng.below(u64::from(plan.cores)) as u16;
+    Place { host: rng.below(u64::from(plan.hosts)) as Member, core }
+}
+
+fn command(words: &[&[u8]]) -> Command {
+    Command::parse(words, &Limits::default()).expect("it can be parsed")
+}
+
+impl World {
+    /// Producers and workers begin.
+    pub(super) fn begin_jobs(&mut self) {
+        let Some(jobs) = &self.jobs else { return };
+        let (producers, workers) = (jobs.producers.len() as u32, jobs.workers.len() as u32);
+        for producer in 0..producers {
+            self.push_later(producer);
+        }
+        for worker in 0..workers {
+            self.rest_a_while(worker);
+        }
+    }
+
+    pub(super) fn on_job_event(&mut self, event: JobEvent) {
+        match event {
+            JobEvent::Push(producer) => self.push_job(producer),
+            JobEvent::Wait(stint) => self.begin_to_wait(stint),
+            JobEvent::Told(stint) => self.on_told(stint),
+            JobEvent::GiveUp(ask) => self.give_up_job(&ask),
+        }
+    }
+
+    fn push_later(&mut self, producer: u32) {
+        let Some(pause) = self.jobs.as_mut().map(Jobs::pause) else { return };
+        self.schedule(self.now + pause, Event::Job(JobEvent::Push(producer)));
+    }
+
+    /// A producer's question has ended.
+    fn go_on_pushing(&mut self, (producer, asked): Turn) {
+        let Some(jobs) = &mut self.jobs else { return };
+        if jobs.producers[producer as usize].asked == asked {
+            jobs.producers[producer as usize].asked += 1;
+            self.push_later(producer);
+        }
+    }
+
+    /// Nobody waits for an answer any longer; it may still come.
+    fn give_up_job(&mut self, ask: &JobAsk) {
+        let Some(jobs) = &mut self.jobs else { return };
+        let waits = match ask {
+            JobAsk::Push { turn: (producer, asked), .. } => {
+                jobs.producers[*producer as usize].asked == *asked
+            }
+            JobAsk::Take(stint) => jobs.worker(*stint).is_some_and(|worker| worker.state != State::Waiting),
+            JobAsk::Rest { .. } => false,
+        };
+        match ask {
+            JobAsk::Take(stint) if waits => {
+                self.note_lost_take(*stint, true);
+                self.end_stint(*stint, false);
+            }
+            _ if waits => self.on_job_lost(ask, true),
+            _ => {}
+        }
+    }
+
+    /// A worker does something else for a moment, then waits again, here or elsewhere.
+    fn rest_a_while(&mut self, worker: u32) {
+        let plan = self.plan.clone();
+        let Some(jobs) = &mut self.jobs else { return };
+        let pause = jobs.rng.between(MILLISECOND, 20 * MILLISECOND);
+        let elsewhere = (jobs.rng.below(3) == 0).then(|| somewhere(&mut jobs.rng, &plan));
+        let Some(entry) = jobs.workers.get_mut(worker as usize) else { return };
+        entry.at = elsewhere.unwrap_or(entry.at);
+        entry.state = State::Idle;
+        entry.stint += 1;
+        let stint = (worker, entry.stint);
+        self.schedule(self.now + pause, Event::Job(JobEvent::Wait(stint)));
+    }
+
+    fn push_job(&mut self, producer: u32) {
+        let plan = self.plan.clone();
+        let Some(jobs) = self.jobs.as_mut().filter(|jobs| jobs.over.is_none()) else { return };
+        let Producer { left, asked } = jobs.producers[producer as usize];
+        if self.phase != Phase::Faults || left == 0 {
+            return self.check_done();
+        }
+        let (at, key) = (somewhere(&mut jobs.rng, &plan), jobs.rng.below(jobs.keys.len() as u64) as usize);
+        if !self.core(at).serves() {
+            return self.push_later(producer);
+        }
+        let Some(jobs) = &mut self.jobs else { return };
+        jobs.producers[producer as usize].left -= 1;
+        let (name, job) = (jobs.keys[key].clone(), format!("job {producer}.{left}").into_bytes());
+        jobs.jobs.insert(job.clone(), Job { key, ..Job::default() });
+        let words: [&[u8]; 3] = [b"RPUSH", &name, &job];
+        self.ask_about_jobs(
+            at,
+            &name,
+            command(&words),
+            JobAsk::Push { turn: (producer, asked), job: job.clone() },
+        );
+    }
+
+    fn ask_about_jobs(&mut self, at: Place, key: &[u8], command: Command, ask: JobAsk) {
+        let last = matches!(ask, JobAsk::Rest { .. });
+        if !last {
+            // What was on its way to a core that is gone is not answered, and nobody says so.
+            let patience = DEADLINE_MAX + OVERDUE + SECOND;
+            self.schedule(self.now + patience, Event::Job(JobEvent::GiveUp(ask.clone())));
+        }
+        let request = self.open_request(Outstanding {
+            at,
+            slice: self.ledger.slice_of(key),
+            asker: Asker::Job(ask),
+            deadline: self.now + if last { LAST_READ_DEADLINE } else { DEADLINE_MAX },
+            command,
+            scope: None,
+            arrived: false,
+            chosen: self.ledger.newest_chosen(key),
+        });
+        let delay = self.client_delay();
+        self.schedule(self.now + delay, Event::Ask { request });
+    }
+
+    fn begin_to_wait(&mut self, stint: Stint) {
+        let (now, Some(jobs)) = (self.now, &mut self.jobs) else { return };
+        if jobs.over.is_some() {
+            return;
+        }
+        let Some(worker) = jobs.worker(stint) else { return };
+        let (at, place) = (worker.at, worker.key);
+        let key = jobs.keys[place].clone();
+        let owner = Place { core: self.ledger.slice_of(&key), ..at };
+        if !self.core(owner).serves() {
+            return self.rest_a_while(stint.0);
+        }
+        if let Some(worker) = self.jobs.as_mut().and_then(|jobs| jobs.worker(stint)) {
+            (worker.state, worker.since) = (State::Waiting, now);
+        }
+        self.tell(|| format!("worker {} waits for {} at {owner}", stint.0, show(&key)));
+        self.arrive(owner, Input::Wait { stint, key });
+    }
+
+    /// There may be something, or who waits cannot wait there.
+    pub(super) fn hear_of_waits(&mut self, woken: Vec<Stint>, refused: Vec<Stint>) {
+        for stint in woken {
+            let delay = self.client_delay();
+            self.schedule(self.now + delay, Event::Job(JobEvent::Told(stint)));
+        }
+        for stint in refused {
+            if self.jobs.as_mut().and_then(|jobs| jobs.worker(stint)).is_some() {
+                self.rest_a_while(stint.0);
+            }
+        }
+    }
+
+    fn on_told(&mut self, stint: Stint) {
+        let Some(jobs) = self.jobs.as_mut().filter(|jobs| jobs.over.is_none()) else { return };
+        let Some(worker) = jobs.worker(stint) else { return };
+        match &mut worker.state {
+            State::Trying { told } => *told = true,
+            State::Waiting => self.try_to_take(stint),
+            State::Idle => {}
+        }
+    }
+
+    fn try_to_take(&mut self, stint: Stint) {
+        let Some(jobs) = &mut self.jobs else { return };
+        let Some(worker) = jobs.worker(stint) else { return };
+        worker.state = State::Trying { told: false };
+        let (at, place) = (worker.at, worker.key);
+        let key = jobs.keys[place].clone();
+        let words: [&[u8]; 2] = [b"LPOP", &key];
+        self.ask_about_jobs(at, &key, command(&words), JobAsk::Take(stint));
+    }
+
+    /// A request about jobs was answered.
+    pub(super) fn on_job_reply(&mut self, ask: &JobAsk, reply: &Reply) -> Checked {
+        let uncertain = matches!(reply, Reply::Error(text) if text.starts_with("UNCERTAIN"));
+        match ask {
+            JobAsk::Push { turn, job } => {
+                let now = self.now;
+                if let Some(jobs) = &mut self.jobs {
+                    match reply {
+                        Reply::Int(_) => {
+                            jobs.jobs.entry(job.clone()).or_default().pushed = Some(now);
+                        }
+                        _ if uncertain => {}
+                        _ => drop(jobs.jobs.remove(job)),
+                    }
+                }
+                self.go_on_pushing(*turn);
+                self.check_done();
+            }
+            JobAsk::Take(stint) => match reply {
+                Reply::Bulk(job) => {
+                    self.on_taken(*stint, job)?;
+                    self.end_stint(*stint, true);
+                }
+                Reply::Nil => self.on_nothing_to_take(*stint),
+                _ => {
+                    self.note_lost_take(*stint, uncertain);
+                    self.end_stint(*stint, false);
+                }
+            },
+            JobAsk::Rest { key } => self.on_rest(*key, reply)?,
+        }
+        Ok(())
+    }
+
+    /// A job was given out.
+    fn on_taken(&mut self, (worker, stint): Stint, job: &[u8]) -> Checked {
+        self.label("a job was given out");
+        let now = self.now;
+        let Some(jobs) = &mut self.jobs else { return Ok(()) };
+        let Some(entry) = jobs.jobs.get_mut(job).filter(|entry| !entry.found) else {
+            let detail = format!("worker {worker} was given {} again, or nobody pushed it", show(job));
+            return Err(Violation::new(invariant::JOBS, detail));
+        };
+        entry.found = true;
+        let (key, pushed) = (entry.key, entry.pushed);
+        let Some(taker) = jobs.workers.get(worker as usize).filter(|taker| taker.stint == stint) else {
+            return Ok(());
+        };
+        let waited = pushed.filter(|pushed| taker.since < *pushed).map(|pushed| now - pushed);
+        let (timed, judged) = (jobs.calm && waited.is_some(), jobs.quick);
+        if jobs.calm && waited.is_some_and(|waited| waited > TOLD_IN) {
+            let detail = format!("worker {worker} waited all the time, and was given {} late", show(job));
+            return Err(Violation::new(invariant::WAITS, detail));
+        }
+        let earlier = |other: &Worker| {
+            other.key == key && other.state == State::Waiting && other.since + LATER < taker.since
+        };
+        if jobs.quick && jobs.workers.iter().any(earlier) {
+            let detail = format!("worker {worker} was given {}, and others waited before it", show(job));
+            return Err(Violation::new(invariant::WAITS, detail));
+        }
+        if timed {
+            self.label("a job was given out in time");
+        }
+        if judged {
+            self.label("a job was given out in turn");
+        }
+        Ok(())
+    }
+
+    fn on_nothing_to_take(&mut self, stint: Stint) {
+        self.label("a worker was told in vain");
+        let Some(jobs) = &mut self.jobs else { return };
+        let over = jobs.over.is_some();
+        let Some(worker) = jobs.worker(stint) else { return };
+        let told = worker.state == State::Trying { told: true };
+        worker.state = State::Waiting;
+        if over {
+            return self.end_stint(stint, false);
+        }
+        if let Some(owner) = self.owner_of(stint) {
+            self.arrive(owner, Input::Missed { stint });
+        }
+        if told {
+            self.try_to_take(stint);
+        }
+    }
+
+    fn note_lost_take(&mut self, (worker, _): Stint, uncertain: bool) {
+        let Some(jobs) = &mut self.jobs else { return };
+        if let Some(worker) = jobs.workers.get(worker as usize).filter(|_| uncertain) {
+            jobs.unknown[worker.key] += 1;
+        }
+    }
+
+    /// The core that keeps the wait of a worker, as its host has it.
+    fn owner_of(&mut self, stint: Stint) -> Option<Place> {
+        let jobs = self.jobs.as_mut()?;
+        let worker = jobs.worker(stint)?;
+        let (at, key) = (worker.at, worker.key);
+        Some(Place { core: self.ledger.slice_of(&jobs.keys[key]), ..at })
+    }
+
+    fn end_stint(&mut self, stint: Stint, took: bool) {
+        let Some(owner) = self.owner_of(stint) else { return };
+        self.arrive(owner, Input::EndWait { stint, took });
+        self.rest_a_while(stint.0);
+    }
+
+    /// The reply to a request about jobs will not come, or it never reached a host.
+    pub(super) fn on_job_lost(&mut self, ask: &JobAsk, arrived: bool) {
+        match ask {
+            JobAsk::Push { turn, job } => {
+                if let (false, Some(jobs)) = (arrived, &mut self.jobs) {
+                    jobs.jobs.remove(job);
+                }
+                self.go_on_pushing(*turn);
+            }
+            JobAsk::Take(stint) => {
+                self.note_lost_take(*stint, arrived);
+                if self.jobs.as_mut().and_then(|jobs| jobs.worker(*stint)).is_some() {
+                    self.rest_a_while(stint.0);
+                }
+            }
+            JobAsk::Rest { .. } => {}
+        }
+    }
+
+    /// A host died: who waited there goes elsewhere.
+    pub(super) fn hang_up_workers(&mut self, host: Member) {
+        let Some(jobs) = &self.jobs else { return };
+        let there = |worker: &Worker| worker.at.host == host && worker.state == State::Waiting;
+        let workers: Vec<u32> =
+            (0..jobs.workers.len() as u32).filter(|place| there(&jobs.workers[*place as usize])).collect();
+        if !workers.is_empty() {
+            self.label("a host died with workers waiting");
+        }
+        workers.into_iter().for_each(|worker| self.rest_a_while(worker));
+    }
+
+    /// Workers stop, and what is left in the queues is looked at. False: that is done.
+    pub(super) fn end_jobs(&mut self) -> bool {
+        let at = self.hosts_left().first().copied();
+        let (Some(jobs), Some(host)) = (&mut self.jobs, at) else { return false };
+        if jobs.over.is_some() {
+            return false;
+        }
+        let since = |key: usize| {
+            let waiting =
+                jobs.workers.iter().filter(|worker| worker.key == key && worker.state == State::Waiting);
+            waiting.map(|worker| worker.since).min()
+        };
+        let waiting = (0..jobs.keys.len()).map(since).collect();
+        jobs.over = Some(Over { at: self.now, left: jobs.keys.len(), waiting });
+        let waiting: Vec<Stint> =
+            (0..).zip(&jobs.workers).map(|(place, worker)| (place, worker.stint)).collect();
+        let keys = jobs.keys.clone();
+        for stint in waiting {
+            if let Some(owner) = self.owner_of(stint) {
+                self.arrive(owner, Input::EndWait { stint, took: false });
+            }
+        }
+        for (key, name) in keys.iter().enumerate() {
+            let at = Place { host, core: self.ledger.slice_of(name) };
+            let words: [&[u8]; 3] = [b"LPOP", name, b"100000"];
+            self.ask_about_jobs(at, name, command(&words), JobAsk::Rest { key });
+        }
+        true
+    }
+
+    /// Whether all queues were emptied.
+    pub(super) fn check_jobs_ended(&self) -> Checked {
+        match self.jobs.as_ref().and_then(|jobs| jobs.over.as_ref()) {
+            Some(Over { left, .. }) if *left > 0 => {
+                Err(Violation::new(invariant::CONVERGES, format!("{left} queues of jobs were not read")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_rest(&mut self, key: usize, reply: &Reply) -> Checked {
+        let Some(jobs) = &mut self.jobs else { return Ok(()) };
+        let rest: &[Reply] = match reply {
+            Reply::Array(rest) => rest,
+            Reply::NilArray => &[],
+            other => {
+                let detail = format!("the rest of {} is {other:?}", show(&jobs.keys[key]));
+                return Err(Violation::new(invariant::CONVERGES, detail));
+            }
+        };
+        let Some(over) = &mut jobs.over else { return Ok(()) };
+        over.left = over.left.saturating_sub(1);
+        let (ended, waiting) = (over.at, over.waiting.get(key).copied().flatten());
+        for job in rest {
+            let Reply::Bulk(job) = job else { continue };
+            let Some(entry) = jobs.jobs.get_mut(job).filter(|entry| !entry.found) else {
+                let detail = format!("{} was given out and is still there, or nobody pushed it", show(job));
+                return Err(Violation::new(invariant::JOBS, detail));
+            };
+            entry.found = true;
+            let seen =
+                |pushed: &Nanos| waiting.is_some_and(|since| since < *pushed) && ended - *pushed > TOLD_IN;
+            if jobs.calm && entry.pushed.as_ref().is_some_and(seen) {
+                let detail = format!("{} was left, and a worker waited all the time", show(job));
+                return Err(Violation::new(invariant::WAITS, detail));
+            }
+        }
+        if !rest.is_empty() {
+            self.label("jobs were left at the end");
+        }
+        Ok(())
+    }
+}
+
+/// The waits of a core's workers, by both names.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    ids: BTreeMap<Stint, WaitId>,
+    stints: BTreeMap<WaitId, Stint>,
+    pub refused: Vec<Stint>,
+}
+
+impl Waits {
+    pub fn begin(&mut self, stint: Stint, id: Result<WaitId, Reply>) {
+        let Ok(id) = id else { return self.refused.push(stint) };
+        self.ids.insert(stint, id);
+        self.stints.insert(id, stint);
+    }
+
+    pub fn find(&self, stint: Stint) -> Option<WaitId> {
+        self.ids.get(&stint).copied()
+    }
+
+    pub fn end(&mut self, stint: Stint) -> Option<WaitId> {
+        let id = self.ids.remove(&stint)?;
+        self.stints.remove(&id);
+        Some(id)
+    }
+
+    pub fn stint(&self, id: WaitId) -> Option<Stint> {
+        self.stints.get(&id).copied()
+    }
+}
+
+/// Which request it is that nobody will answer any more.
+pub(super) fn job_of(outstanding: &Outstanding) -> Option<JobAsk> {
+    match &outstanding.asker {
+        Asker::Job(ask) => Some(ask.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,168 @@
+//! Pops of several keys: the first of them that holds something, at once or when it comes (BLPOP, LMPOP, BZPOPMIN and their like).
+//!
+//! None of them is a command of one key. Who has the client tries the keys in their order, each by the command that pops from one key
+//! ([`Pop::command`]), and waits between two tries (docs/design/blocking-pops.md).
+
+use super::list::End;
+use super::parse::{is, Args};
+use super::table::{Level, Row};
+use super::{errors, numbers, KeyCommand, Limits, ListOp, Op, SortedSetOp};
+use crate::reply::Reply;
+
+/// What such a command asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pop {
+    /// In the order in which they are tried; at least one.
+    pub keys: Vec<Box<[u8]>>,
+    /// What it takes.
+    takes: Takes,
+    /// How many entries at most. None: one, and it is not in a list of its own.
+    count: Option<u64>,
+    /// How long it waits for something, in microseconds; 0 = for as long as it takes. None: not at all.
+    pub patience_us: Option<u64>,
+}
+
+/// Which entries of which type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Takes {
+    Elements(End),
+    Lowest,
+    Highest,
+}
+
+impl Pop {
+    /// Reads an argument list that was resolved to a row of [`Level::Pop`], and checks it against the limits.
+    pub fn parse_row(row: &'static Row, args: &[&[u8]], limits: &Limits) -> Result<Pop, Reply> {
+        let Level::Pop(reader) = row.level else { return Err(errors::NOT_DATA) };
+        if !row.takes(args.len()) {
+            return Err(errors::arity(row.name));
+        }
+        if args.iter().any(|arg| arg.len() > limits.value_bytes_max) {
+            return Err(errors::value_too_long(limits));
+        }
+        let pop = reader.0(&Args { row, all: args })?;
+        if pop.keys.iter().any(|key| key.len() > limits.key_bytes_max) {
+            return Err(errors::key_too_long(limits));
+        }
+        Ok(pop)
+    }
+
+    /// The command that tries one of its keys.
+    pub fn command(&self, key: &[u8]) -> KeyCommand {
+        let op = match self.takes {
+            Takes::Elements(end) => Op::OnList(ListOp::Pop(end, self.count)),
+            Takes::Lowest => Op::OnSortedSet(SortedSetOp::Pop { highest: false, count: self.count }),
+            Takes::Highest => Op::OnSortedSet(SortedSetOp::Pop { highest: true, count: self.count }),
+        };
+        KeyCommand { key: key.into(), op }
+    }
+
+    /// What the client is told when the try of a key was answered so. None: there was nothing.
+    pub fn reply(&self, key: &[u8], tried: Reply) -> Option<Reply> {
+        let key = Reply::bulk(key);
+        match tried {
+            Reply::Nil | Reply::NilArray => None,
+            Reply::Array(entries) if entries.is_empty() => None,
+            Reply::Pairs(pairs) if pairs.is_empty() => None,
+            Reply::Pairs(pairs) => {
+                let pairs = pairs.into_iter().map(|(member, score)| Reply::Array(vec![member, score]));
+                Some(Reply::Array(vec![key, Reply::Array(pairs.collect())]))
+            }
+            Reply::Array(member) if self.count.is_none() => {
+                Some(Reply::Array(std::iter::once(key).chain(member).collect()))
+            }
+            element @ (Reply::Bulk(_) | Reply::Array(_)) => Some(Reply::Array(vec![key, element])),
+            error => Some(error),
+        }
+    }
+}
+
+/// A time to wait, in seconds, as microseconds.
+fn patience(word: &[u8]) -> Result<Option<u64>, Reply> {
+    let seconds = numbers::score(word).ok_or(errors::TIMEOUT)?.value();
+    if seconds < 0.0 {
+        return Err(errors::TIMEOUT_NEGATIVE);
+    }
+    let micros = (seconds * 1e6).ceil();
+    // Redis counts milliseconds in a signed number.
+    if micros / 1e3 > i64::MAX as f64 {
+        return Err(errors::TIMEOUT_RANGE);
+    }
+    Ok(Some(micros as u64))
+}
+
+/// `key [key ...] timeout`.
+fn waits(args: &Args<'_>, takes: Takes) -> Result<Pop, Reply> {
+    let (timeout, keys) = args.all.split_last().expect("the arity was checked");
+    let keys = keys.iter().skip(1).map(|key| Box::from(*key)).collect();
+    Ok(Pop { keys, takes, count: None, patience_us: patience(timeout)? })
+}
+
+/// `numkeys key [key ...] where [COUNT count]`, from an index on.
+fn counted(
+    args: &Args<'_>,
+    at: usize,
+    patience_us: Option<u64>,
+    sides: [(&str, Takes); 2],
+) -> Result<Pop, Reply> {
+    let number = numbers::integer(args.at(at)).filter(|number| *number > 0).ok_or(errors::NUMKEYS)?;
+    let mut words = args.from(at + 1);
+    let number = usize::try_from(number).unwrap_or(usize::MAX).min(args.all.len());
+    let keys: Vec<Box<[u8]>> = words.by_ref().take(number).map(Into::into).collect();
+    let side = words.next().ok_or(errors::SYNTAX)?;
+    let (_, takes) = sides.into_iter().find(|(name, _)| is(side, name)).ok_or(errors::SYNTAX)?;
+    let mut count = None;
+    while let Some(option) = words.next() {
+        if count.is_some() || !is(option, "COUNT") {
+            return Err(errors::SYNTAX);
+        }
+        let number = words.next().ok_or(errors::SYNTAX)?;
+        let number = numbers::integer(number).and_then(|number| u64::try_from(number).ok());
+        count = Some(number.filter(|number| *number > 0).ok_or(errors::COUNT)?);
+    }
+    Ok(Pop { keys, takes, count: count.or(Some(1)), patience_us })
+}
+
+const ENDS: [(&str, Takes); 2] =
+    [("LEFT", Takes::Elements(End::Left)), ("RIGHT", Takes::Elements(End::Right))];
+const SCORES: [(&str, Takes); 2] = [("MIN", Takes::Lowest), ("MAX", Takes::Highest)];
+
+/// `BLPOP key [key ...] timeout`.
+pub(super) fn wait_left(args: &Args<'_>) -> Result<Pop, Reply> {
+    waits(args, Takes::Elements(End::Left))
+}
+
+/// `BRPOP key [key ...] timeout`.
+pub(super) fn wait_right(args: &Args<'_>) -> Result<Pop, Reply> {
+    waits(args, Takes::Elements(End::Right))
+}
+
+/// `BZPOPMIN key [key ...] timeout`.
+pub(super) fn wait_lowest(args: &Args<'_>) -> Result<Pop, Reply> {
+    waits(args, Takes::Lowest)
+}
+
+/// `BZPOPMAX key [key ...] timeout`.
+pub(super) fn wait_highest(args: &Args<'_>) -> Result<Pop, Reply> {
+    waits(args, Takes::Highest)
+}
+
+/// `LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]`.
+pub(super) fn elements(args: &Args<'_>) -> Result<Pop, Reply> {
+    counted(args, 1, None, ENDS)
+}
+
+/// `BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`.
+pub(super) fn wait_elements(args: &Args<'_>) -> Result<Pop, Reply> {
+    counted(args, 2, patience(args.at(1))?, ENDS)
+}
+
+/// `ZMPOP numkeys key [key ...] MIN|MAX [COUNT count]`.
+pub(super) fn members(args: &Args<'_>) -> Result<Pop, Reply> {
+    counted(args, 1, None, SCORES)
+}
+
+/// `BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count]`.
+pub(super) fn wait_members(args: &Args<'_>) -> Result<Pop, Reply> {
+    counted(args, 2, patience(args.at(1))?, SCORES)
+}
