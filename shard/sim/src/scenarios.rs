@@ -100,6 +100,12 @@ pub const ALL: &[Scenario] = &[
         change: |plan| *plan = Plan::draw(7716),
     },
     Scenario {
+        name: "the last job in the middle of a turn",
+        story: "faults were stopped, and a damaged host taken away, while the simulator was still carrying out what that host had to say",
+        seed: 7586,
+        change: |plan| *plan = Plan::draw(7586),
+    },
+    Scenario {
         name: "an answer from before the two began",
         story: "no bug of the product: a sum read before the first answer came late, and a vote between the two was in neither (planted bug 179)",
         seed: 1894,

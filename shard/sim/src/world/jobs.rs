@@ -387,8 +387,8 @@ impl World {
                         _ => drop(jobs.jobs.remove(job)),
                     }
                 }
+                // Whether all is done is looked at when its next turn comes: not in the middle of what a host says.
                 self.go_on_pushing(*turn);
-                self.check_done();
             }
             JobAsk::Take(stint) => match reply {
                 Reply::Bulk(job) => {
