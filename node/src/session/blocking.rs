@@ -1,6 +1,8 @@
 //! Pops of several keys (BLPOP, LMPOP, BZPOPMIN and their like): tries of the keys in their order, and the wait between two tries
 //! (docs/design/blocking-pops.md).
 
+use std::collections::BTreeSet;
+
 use shard::command::table::Row;
 use shard::command::{Command, Pop};
 use shard::reply::Reply;
@@ -24,8 +26,8 @@ pub(super) struct Popping {
     /// It has been through all keys.
     tried_all: bool,
     /// Keys that may hold something, as was said before the tries that are under way, and since.
-    told: Vec<u32>,
-    told_since: Vec<u32>,
+    told: BTreeSet<u32>,
+    told_since: BTreeSet<u32>,
     /// What it is answered when it finds nothing any more: its time is over, or somebody said so.
     ending: Option<Reply>,
 }
@@ -79,7 +81,7 @@ impl Session {
             Err(error) => return self.finish(seq, error, server, now),
         };
         let until_us = pop.patience_us.filter(|us| *us > 0).map(|us| now.mono_us.saturating_add(us));
-        let (told, told_since) = (Vec::new(), Vec::new());
+        let (told, told_since) = (BTreeSet::new(), BTreeSet::new());
         let mut popping = Popping {
             seq,
             pop,
@@ -179,8 +181,8 @@ impl Session {
     /// A key that it waits for may hold something.
     pub fn woken(&mut self, ticket: Ticket, now: Now, actions: &mut Vec<Action>) {
         let Some(popping) = self.popping.as_mut().filter(|popping| popping.seq == ticket.seq) else { return };
-        if (ticket.part as usize) < popping.slices.len() && !popping.told_since.contains(&ticket.part) {
-            popping.told_since.push(ticket.part);
+        if (ticket.part as usize) < popping.slices.len() {
+            popping.told_since.insert(ticket.part);
         }
         if popping.tries.is_none() {
             self.try_all(now, actions);

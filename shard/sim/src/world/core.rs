@@ -333,7 +333,7 @@ impl World {
     }
 
     /// What is answered at once leaves under an epoch that is durable. What waited for something, the log or the disk, was asked before the epoch
-    /// was heard of: whoever takes a new one on has nothing of that count (consensus-amendments 9).
+    /// was heard of: whoever takes a new one on has nothing of that count (docs/design/batched-confirm.md, section 7).
     fn check_epoch(&self, place: Place, bytes: &[u8]) -> Checked {
         if !bytes.first().is_some_and(|kind| ANSWERS.contains(kind)) {
             return Ok(());
