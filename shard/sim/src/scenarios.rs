@@ -106,6 +106,18 @@ pub const ALL: &[Scenario] = &[
         change: |plan| *plan = Plan::draw(7586),
     },
     Scenario {
+        name: "a word to a worker damaged on the way",
+        story: "no bug of the product: links broke by damaged frames, a word to a waiting worker was lost with one, and the simulator took that for a calm world in which turns are kept",
+        seed: 20_321,
+        change: |plan| *plan = Plan::draw(20_321),
+    },
+    Scenario {
+        name: "waits that moved when a link broke",
+        story: "the same: by a link that a damaged frame broke, workers lost their places in the queue, as they may",
+        seed: 108_518,
+        change: |plan| *plan = Plan::draw(108_518),
+    },
+    Scenario {
         name: "an answer from before the two began",
         story: "no bug of the product: a sum read before the first answer came late, and a vote between the two was in neither (planted bug 179)",
         seed: 1894,

@@ -17,7 +17,7 @@ use super::core::Input;
 use super::{Event, Phase, Place, World};
 use crate::ledger::show;
 use crate::limits::{DEADLINE_MAX, LAST_READ_DEADLINE, OVERDUE};
-use crate::plan::{Plan, Routes};
+use crate::plan::{Plan, Routes, Transport};
 use crate::violation::{invariant, Checked, Violation};
 
 /// Jobs that each producer has.
@@ -131,7 +131,9 @@ pub(super) struct Jobs {
 
 impl Jobs {
     pub fn new(mut rng: Rng, plan: &Plan) -> Jobs {
-        let calm = !plan.has_faults() && plan.weather.loss == 0;
+        // On streams what is repeated is damage on the way, which breaks links.
+        let links_hold = plan.transport != Transport::Streams || plan.weather.repeat == 0;
+        let calm = !plan.has_faults() && plan.weather.loss == 0 && links_hold;
         let keys: Vec<Vec<u8>> =
             (0..rng.between(1, 2)).map(|key| format!("j{key}.{}", plan.seed % 1000).into_bytes()).collect();
         let worker = |rng: &mut Rng| Worker {
