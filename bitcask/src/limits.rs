@@ -54,8 +54,12 @@ pub const FRAME_FILL_BYTES: usize = 256 << 10;
 /// What may wait to be written, in bytes: some seconds of a slow disk. Beyond it appends are refused.
 pub const BACKLOG_BYTES_MAX: usize = 128 << 20;
 
-/// How much one read of recovery takes, in bytes.
+/// How much one read of recovery takes, in bytes, of a file that has sixteen times as much. Of smaller ones it takes less: most of what it reads there
+/// has not been written yet.
 pub const SCAN_BYTES: usize = 1 << 20;
+
+/// How much one read of recovery takes at least, in bytes.
+pub const SCAN_BYTES_MIN: usize = 64 << 10;
 
 /// How much one read of hint writing or merge takes, in bytes: what is looked at within one turn, some 100 us of small
 /// records. A longer frame is read whole.

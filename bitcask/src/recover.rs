@@ -25,7 +25,7 @@ use crate::names;
 use crate::record::{self, RecordKind, SealBody};
 use crate::table::Location;
 use crate::types::Recovered;
-use crate::walk::{Due, Walk, Walked, LOG, MERGE};
+use crate::walk::{scan_bytes, Due, Walk, Walked, LOG, MERGE};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -273,7 +273,7 @@ impl Recovery {
             }
             Job::Search(i) => {
                 let found = &self.files[i];
-                let bytes = (found.search_end - found.search_at).min(SCAN_BYTES as u64) as usize;
+                let bytes = (found.search_end - found.search_at).min(scan_bytes(found.len) as u64) as usize;
                 let (file, offset) = (found.file?, found.search_at);
                 let buf = self.buffer(bytes);
                 Some((Op::Read { file, offset, buf }, Tag::Searched(i)))

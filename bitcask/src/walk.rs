@@ -8,7 +8,7 @@ use reactor::mutants::planted;
 use reactor::BLOCK_BYTES;
 
 use crate::error::Fault;
-use crate::limits::{BACKGROUND_READ_BYTES, SCAN_BYTES};
+use crate::limits::{BACKGROUND_READ_BYTES, SCAN_BYTES, SCAN_BYTES_MIN};
 use crate::record::RecordKind;
 
 /// Flags of frames that the log wrote.
@@ -61,9 +61,14 @@ pub(crate) enum Walked {
     End(String),
 }
 
+/// How much one read of recovery takes of a file of this length.
+pub(crate) fn scan_bytes(len: u64) -> usize {
+    (len / 16).clamp(SCAN_BYTES_MIN as u64, SCAN_BYTES as u64) as usize / BLOCK_BYTES * BLOCK_BYTES
+}
+
 impl Walk {
     pub fn new(name: String, id: u64, core: u32, end: u64) -> Walk {
-        let read_bytes = SCAN_BYTES;
+        let read_bytes = scan_bytes(end);
         Walk { name, id, core, end, offset: 0, last: None, last_at: 0, flags: 0, need: 0, read_bytes }
     }
 
