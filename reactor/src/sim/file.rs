@@ -68,6 +68,17 @@ impl File {
         count
     }
 
+    /// The bytes that no power failure takes away.
+    pub fn durable_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.durable_len as usize];
+        for (block, from) in &self.durable {
+            let start = (*block as usize).saturating_mul(BLOCK_BYTES);
+            let to = bytes.get_mut(start..).unwrap_or_default();
+            to.iter_mut().zip(from.iter()).for_each(|(to, from)| *to = *from);
+        }
+        bytes
+    }
+
     /// Puts into `out`, which was read from `offset`, what its `index`th block was before it was last written.
     pub fn read_stale(&self, offset: u64, out: &mut [u8], index: usize) {
         let block = offset / BLOCK_BYTES as u64 + index as u64;

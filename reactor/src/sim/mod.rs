@@ -239,6 +239,11 @@ impl SimDisk {
         Some(bytes)
     }
 
+    /// Those of a file's bytes that no power failure takes away.
+    pub fn durable_bytes_of(&self, name: &str) -> Option<Vec<u8>> {
+        Some(self.files.get(&self.directory.find(name)?)?.durable_bytes())
+    }
+
     /// Changes bytes behind the engine's back, durably: damage for tests. True if the file has that place.
     pub fn overwrite(&mut self, name: &str, offset: u64, bytes: &[u8]) -> bool {
         let Some(file) = self.directory.find(name).and_then(|inode| self.files.get_mut(&inode)) else {

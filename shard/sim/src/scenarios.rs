@@ -118,6 +118,12 @@ pub const ALL: &[Scenario] = &[
         change: |plan| *plan = Plan::draw(108_518),
     },
     Scenario {
+        name: "rot in what was about to be the last frame",
+        story: "no bug of the product: a bit of a frame flipped, the frame behind it was not durable and went with the power, and what was left looked like a torn write",
+        seed: 18_114,
+        change: |plan| *plan = Plan::draw(18_114),
+    },
+    Scenario {
         name: "an answer from before the two began",
         story: "no bug of the product: a sum read before the first answer came late, and a vote between the two was in neither (planted bug 179)",
         seed: 1894,

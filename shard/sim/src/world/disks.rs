@@ -158,13 +158,16 @@ impl World {
 }
 
 impl super::Core {
-    /// Where a flipped bit can be told from a torn write: in hints, and in frames that others follow.
+    /// Where a flipped bit can be told from a torn write: in hints, and in frames that others follow, which no power failure takes away.
     fn rottable(&self) -> Vec<(String, usize, usize)> {
+        if self.disk.has_volatile_names() {
+            return Vec::new();
+        }
         let names = self.disk.list().into_iter().map(|(name, _)| name);
         let files: Vec<(String, Vec<Frame>)> = names
             .filter(|name| name.ends_with(".log"))
             .map(|name| {
-                let frames = frames(&self.disk.bytes_of(&name).unwrap_or_default());
+                let frames = frames(&self.disk.durable_bytes_of(&name).unwrap_or_default());
                 (name, frames)
             })
             .collect();
