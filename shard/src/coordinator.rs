@@ -428,9 +428,9 @@ impl<D: Disk> Shard<D> {
                 return Ran::Unreadable;
             }
         };
-        let Record { version, value, expires_at_ms, applied } = record;
+        let Record { version, value, expires_at_ms, applied, requests } = record;
         let had_value = value.is_some();
-        let mut state = State { version, value, expires_at_ms, ..State::default() };
+        let mut state = State { version, value, expires_at_ms, requests, ..State::default() };
         // One round leaves room for the versions of a whole batch (amendment 10).
         state.version_floor = ballot.round << VERSION_BITS;
         let mut applied = if planted(104) { Applied::default() } else { applied };
@@ -474,9 +474,9 @@ impl<D: Disk> Shard<D> {
         let Ok(record) = bytes.map(|bytes| Record::decode(bytes)).transpose() else {
             return Some(Some(error::UNREADABLE));
         };
-        let Record { version, value, expires_at_ms, mut applied } = record.unwrap_or_default();
+        let Record { version, value, expires_at_ms, mut applied, requests } = record.unwrap_or_default();
         let hit = value.is_some();
-        let mut state = State { version, value, expires_at_ms, ..State::default() };
+        let mut state = State { version, value, expires_at_ms, requests, ..State::default() };
         let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
         let mut context = command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng };
         let reply = run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch);
@@ -520,7 +520,8 @@ impl<D: Disk> Shard<D> {
 
     fn encode(&mut self, state: State, applied: Applied) -> Held {
         let version = if planted(116) && state.value.is_none() { 0 } else { state.version };
-        let record = Record { version, value: state.value, expires_at_ms: state.expires_at_ms, applied };
+        let State { value, expires_at_ms, requests, .. } = state;
+        let record = Record { version, value, expires_at_ms, applied, requests };
         self.scratch.clear();
         record.encode(&mut self.scratch);
         let bytes = Bytes::from(&self.scratch[..]);
@@ -793,7 +794,8 @@ fn run_one(
     let reply = command::execute(&queued.command, state, context);
     // A write that may be applied elsewhere too is answered only by a chosen entry that bears its id, even if it changes
     // nothing (amendment 6): or else a late copy of it could still change something.
-    state.changed |= queued.sent && queued.command.is_write() && !planted(114);
+    let may_be_elsewhere = queued.sent && queued.command.is_write() && !planted(114);
+    state.changed |= mem::take(&mut state.has_noted) || may_be_elsewhere;
     if state.changed {
         scratch.clear();
         reply.encode(scratch);

@@ -50,6 +50,7 @@ mod patience;
 mod ranges;
 mod readers;
 mod repair;
+mod requests;
 mod timers;
 mod votes;
 mod waits;

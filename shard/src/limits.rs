@@ -41,6 +41,21 @@ pub const RESULT_BYTES_MAX: usize = 512;
 /// Origins (proposing cores) in one entry's table of request ids: the cores of one slice, one for each member.
 pub const ORIGINS_MAX: usize = 8;
 
+/// The longest name of a client that numbers its requests (REQID), in bytes.
+pub const CLIENT_NAME_BYTES_MAX: usize = 64;
+
+/// Clients whose numbered requests a key remembers.
+pub const REQUEST_CLIENTS_MAX: usize = 64;
+
+/// Numbered requests that a key remembers of one client.
+pub const REQUEST_WINDOW: usize = 16;
+
+/// Bytes of all that a key remembers of numbered requests.
+pub const REQUEST_TABLE_BYTES_MAX: usize = 16 << 10;
+
+/// How long a deleted key remembers numbered requests, in milliseconds of the wall clock: whoever sends one again does so sooner.
+pub const REQUESTS_KEPT_MS: u64 = 600_000;
+
 /// Applied commands of one origin kept in one entry. Above it further commands of that origin are refused as busy until it
 /// says that earlier ones are settled.
 pub const ORIGIN_IDS_MAX: usize = 4 * BATCH_COMMANDS_MAX;

@@ -1,7 +1,7 @@
 //! An entry as bytes: what the log stores, what Accept carries, what a checksum covers (docs/formats/record.md).
 //!
 //! ```text
-//! format u8 = 1 | bodies u8 | version u64 | bodies × body | origins u8 | origins × origin
+//! format u8 = 1, 2 | bodies u8 | version u64 | bodies × body | origins u8 | origins × origin | in format 2: requests
 //! body:   key_len u32, key (empty: the entity's own) | kind u8 (1 full, 2 delta, 3 tombstone)
 //!         | type u8 (1 string, 2 hash, 3 list, 4 set, 5 sorted set) | expires_at_ms u64 | len u32, bytes
 //! origin: node u32 | incarnation u32 | settled_below u64 | ids u16 × { seq u64, result u16 len, bytes }
@@ -16,10 +16,13 @@ use reactor::mutants::planted;
 
 use crate::limits::{BATCH_COMMANDS_MAX, ORIGINS_MAX, RESULT_BYTES_MAX};
 use crate::object::{Hash, List, Set, SortedSet};
+use crate::requests::Requests;
 use crate::state::{State, Type, Value};
 use crate::wire::bytes::{put_bytes, Malformed, Reader};
 
 const FORMAT: u8 = 1;
+/// As format 1, and behind it the requests that clients numbered themselves, of which there are some.
+const FORMAT_WITH_REQUESTS: u8 = 2;
 const KIND_FULL: u8 = 1;
 const KIND_TOMBSTONE: u8 = 3;
 const TYPE_NONE: u8 = 0;
@@ -170,6 +173,8 @@ pub struct Record {
     pub expires_at_ms: u64,
     /// Request ids with results.
     pub applied: Applied,
+    /// Requests that clients numbered themselves.
+    pub requests: Requests,
 }
 
 impl Record {
@@ -179,13 +184,14 @@ impl Record {
             value: self.value.clone(),
             expires_at_ms: self.expires_at_ms,
             version: self.version,
+            requests: self.requests.clone(),
             ..State::default()
         }
     }
 
     /// Appends the encoding.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(FORMAT);
+        out.push(if self.requests.is_empty() { FORMAT } else { FORMAT_WITH_REQUESTS });
         out.push(1);
         out.extend_from_slice(&self.version.to_le_bytes());
         put_bytes(out, b"");
@@ -200,6 +206,9 @@ impl Record {
         out.push(self.applied.origins.len() as u8);
         for origin in &self.applied.origins {
             origin.encode(out);
+        }
+        if !self.requests.is_empty() {
+            self.requests.encode(out);
         }
     }
 
@@ -228,8 +237,8 @@ impl Record {
         reader.u64()?;
         let key = reader.bytes()?;
         match (head, key.is_empty(), reader.u8()?) {
-            ((FORMAT, 1), true, KIND_FULL) => Ok(false),
-            ((FORMAT, 1), true, KIND_TOMBSTONE) => Ok(true),
+            ((FORMAT | FORMAT_WITH_REQUESTS, 1), true, KIND_FULL) => Ok(false),
+            ((FORMAT | FORMAT_WITH_REQUESTS, 1), true, KIND_TOMBSTONE) => Ok(true),
             _ => Err(reader.malformed()),
         }
     }
@@ -295,14 +304,18 @@ impl Record {
                 }
             }
         }
+        if bytes.first() == Some(&FORMAT_WITH_REQUESTS) {
+            Requests::check(&mut reader)?;
+        }
         reader.end()
     }
 
     /// Reads an encoding, all of it.
     pub fn decode(bytes: &[u8]) -> Result<Record, Malformed> {
         let mut reader = Reader::new(bytes, "record");
-        if reader.u8()? != FORMAT {
-            return Err(Malformed("record: its format version is not 1; a newer synod wrote it"));
+        let format = reader.u8()?;
+        if !matches!(format, FORMAT | FORMAT_WITH_REQUESTS) {
+            return Err(Malformed("record: its format version is not 1 or 2; a newer synod wrote it"));
         }
         if reader.u8()? != 1 {
             return Err(Malformed("record: several bodies, which this version does not read"));
@@ -331,8 +344,12 @@ impl Record {
             }
             applied.origins.push(origin);
         }
+        let requests = match format {
+            FORMAT_WITH_REQUESTS => Requests::decode(&mut reader)?,
+            _ => Requests::default(),
+        };
         reader.end()?;
-        Ok(Record { version, value, expires_at_ms, applied })
+        Ok(Record { version, value, expires_at_ms, applied, requests })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The state of one entity as commands see it.
 
 use crate::object::{Hash, List, Set, SortedSet};
+use crate::requests::Requests;
 
 /// A typed value. The tags of the types are part of the record format (docs/formats/record.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +91,10 @@ pub struct State {
     pub changed: bool,
     /// A command is being run: all of its changes have one version.
     pub is_one_step: bool,
+    /// Requests that clients numbered themselves.
+    pub requests: Requests,
+    /// A numbered request was noted there: a new entry must be chosen, of the same version if nothing else changed.
+    pub has_noted: bool,
 }
 
 impl State {

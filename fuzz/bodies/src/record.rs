@@ -40,7 +40,13 @@ pub fn sample() -> Record {
         applied.insert(CommandId { node, incarnation: 1, seq }, reply);
     }
     applied.settle(1 << 16, 1, 5);
-    Record { version: 1025, value: Some(Value::Str(b"value".to_vec())), expires_at_ms: 99, applied }
+    Record {
+        version: 1025,
+        value: Some(Value::Str(b"value".to_vec())),
+        expires_at_ms: 99,
+        applied,
+        requests: Default::default(),
+    }
 }
 
 /// A value of each type.

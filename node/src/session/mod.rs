@@ -29,7 +29,7 @@ mod transaction;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use shard::command::Command;
+use shard::command::{Command, Numbered};
 use shard::reply::Reply;
 
 use crate::cluster::{self, ClusterMap, Port};
@@ -146,6 +146,8 @@ pub struct Session {
     order: Order,
     transactions: Transactions,
     popping: Option<Box<Popping>>,
+    /// What stood in front of the request that is being read.
+    number: Option<Numbered>,
     out: Vec<u8>,
     closing: Option<Closing>,
     /// Why nothing is read at the moment.
@@ -188,6 +190,7 @@ impl Session {
             order: Order::default(),
             transactions: Transactions::default(),
             popping: None,
+            number: None,
             out: Vec::new(),
             closing: None,
             held: None,

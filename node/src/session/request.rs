@@ -1,7 +1,7 @@
 //! One request: may it run, who answers it, and where is it sent.
 
 use shard::command::table::{Level, Row};
-use shard::command::{Command, KeyCommand, Split};
+use shard::command::{Command, KeyCommand, Numbered, Split, NOT_TO_BE_NUMBERED};
 use shard::reply::Reply;
 use shard::slot::slot;
 
@@ -22,7 +22,20 @@ impl Session {
         now: Now,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let row = match catalog::resolve(args) {
+        let numbered = match args {
+            [reqid, client, seq, inner @ ..] if !inner.is_empty() && text::is(reqid, "REQID") => {
+                Some((Numbered::parse(client, seq), inner))
+            }
+            _ => None,
+        };
+        let (number, args) = numbered.map_or((None, args), |(number, inner)| (Some(number), inner));
+        let row = match (catalog::resolve(args), &number) {
+            (Ok(row), Some(Ok(_))) if !may_be_numbered(row) => Err(NOT_TO_BE_NUMBERED),
+            (Ok(_), Some(Err(error))) => Err(error.clone()),
+            (row, _) => row,
+        };
+        self.number = number.and_then(Result::ok);
+        let row = match row {
             Ok(row) if server.holds(row, row.name == "exec" && self.transactions.writes(), now) => {
                 return false;
             }
@@ -173,6 +186,14 @@ impl Session {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
+        let command = match self.number.take() {
+            Some(number) => command.numbered(&number),
+            None => Ok(command),
+        };
+        let command = match command {
+            Ok(command) => command,
+            Err(error) => return self.finish(seq, error, server, now),
+        };
         let planned = match command {
             Command::Key(command) => self.one_key(seq, command, asking, server, actions),
             Command::Many(split) => self.many_keys(seq, split, asking, server, actions),
@@ -264,6 +285,11 @@ impl Session {
             server.slowlog.push(brief, now.unix_seconds(), micros, addr, name, entries_max);
         }
     }
+}
+
+/// Whether REQID may stand in front of a command: of a write of keys, or EXEC. In front of a read it says nothing.
+fn may_be_numbered(row: &Row) -> bool {
+    matches!(row.level, Level::Key(_)) || row.name == "exec"
 }
 
 /// A browser that a web page makes speak to this port begins so. Redis closes it as well.

@@ -2,7 +2,7 @@
 //! (docs/design/transactions.md).
 
 use shard::command::table::{self, Level, Row};
-use shard::command::{Command, Gather, KeyCommand, Op, Split, Transaction};
+use shard::command::{Command, Gather, KeyCommand, Op, Split, Transaction, NOT_TO_BE_NUMBERED};
 use shard::reply::Reply;
 use shard::slot::slot;
 
@@ -199,6 +199,9 @@ impl Session {
             let text = format!("ERR '{name}' cannot be in a transaction: it is no command on one key");
             return Err(Reply::Error(text.into()));
         };
+        if self.number.take().is_some() {
+            return Err(Reply::error("ERR REQID goes in front of EXEC, not of what is queued"));
+        }
         let command = Command::parse_row(row, args, &server.command_limits)?;
         if let Some(other) = row.keys_of(args).find(|other| *other != key) {
             return Err(crossing(key, other));
@@ -238,6 +241,11 @@ impl Session {
         }
         commands.version = watched.first().map(|(_, version)| *version);
         let command = KeyCommand { key, op: Op::Transaction(Box::new(commands)) };
+        let command = match self.number.take() {
+            Some(number) => Command::Key(command).numbered(&number)?,
+            None => Command::Key(command),
+        };
+        let Command::Key(command) = command else { return Err(NOT_TO_BE_NUMBERED) };
         self.one_key(seq, command, asking, server, actions).map(|()| None)
     }
 

@@ -233,7 +233,7 @@ impl World {
                 let (now_wall_ms, limits) = (self.now.wall_us / 1000, &self.limits);
                 let mut context = Context { now_wall_ms, limits, rng: &mut Rng::new(1) };
                 let reply = execute(command, state, &mut context);
-                if state.value.is_none() {
+                if state.value.is_none() && state.requests.is_empty() {
                     self.store.remove(&*one.key);
                 }
                 reply
@@ -251,7 +251,8 @@ impl World {
                 scope.as_ref().is_none_or(|ranges| ranges.iter().any(|&(a, b)| (a..=b).contains(&slot)));
             map.slice(slot) == slice && in_scope
         };
-        let keys: Vec<Vec<u8>> = self.store.keys().filter(inside).cloned().collect();
+        let there = self.store.iter().filter(|(_, state)| state.value.is_some());
+        let keys: Vec<Vec<u8>> = there.map(|(key, _)| key).filter(inside).cloned().collect();
         let list = |keys: &mut dyn Iterator<Item = &Vec<u8>>| Reply::Array(keys.map(Reply::bulk).collect());
         match command {
             Keyspace::Size => Reply::Int(keys.len() as i64),

@@ -78,11 +78,13 @@ pub enum Class {
     Transactions,
     /// Producers push jobs, workers wait for them.
     Jobs,
+    /// Some writes are numbered by their clients, who send them again when they do not know what became of them.
+    Numbers,
 }
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Class, &'static str); 35] = [
+    pub const ALL: [(Class, &'static str); 36] = [
         (Class::Loss, "loss"),
         (Class::Repeat, "repeat"),
         (Class::Replay, "replay"),
@@ -118,6 +120,7 @@ impl Class {
         (Class::Objects, "objects"),
         (Class::Transactions, "transactions"),
         (Class::Jobs, "jobs"),
+        (Class::Numbers, "numbers"),
     ];
 
     /// Its name.

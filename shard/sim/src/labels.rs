@@ -59,6 +59,7 @@ pub const WANTED: &[&str] = &[
     "a sync failed in a copy's recovery",
     "a tombstone was dropped",
     "a transaction",
+    "a numbered request was answered when it was sent again",
     "a walk by SCAN came to its end",
     "a way was clogged",
     "a worker was told in vain",

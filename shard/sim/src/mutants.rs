@@ -131,6 +131,7 @@ pub const ALL: &[Mutant] = &[
     mutant(194, "EXEC runs its first command before it looks at the version that is watched"),
     mutant(195, "who waits last is told first"),
     mutant(196, "who waits is not told of what came"),
+    mutant(197, "a numbered request is not remembered"),
     mutant(201, "the log reports a frame as durable when its write starts"),
     mutant(202, "the log does not sync its writes"),
     mutant(203, "a failed write of the log is taken for done"),

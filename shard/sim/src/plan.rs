@@ -103,7 +103,7 @@ const NARROW: [Class; 6] =
     [Class::Blackouts, Class::Cuts, Class::Pauses, Class::SlowDisks, Class::FalseSignals, Class::Clocks];
 
 /// Classes that keep no host from working.
-const HARMLESS: [Class; 13] = [
+const HARMLESS: [Class; 14] = [
     Class::Tail,
     Class::Repeat,
     Class::Replay,
@@ -117,6 +117,7 @@ const HARMLESS: [Class; 13] = [
     Class::Objects,
     Class::Transactions,
     Class::Jobs,
+    Class::Numbers,
 ];
 
 /// One in so many seeds asks about the keyspace, and one in so many about many keys at once.
@@ -140,6 +141,9 @@ const OBJECTS_ONE_IN: u64 = 4;
 
 /// One in so many seeds has transactions.
 const TRANSACTIONS_ONE_IN: u64 = 4;
+
+/// One in so many seeds has clients that number their writes.
+const NUMBERS_ONE_IN: u64 = 5;
 
 /// One in so many seeds has queues of jobs.
 const JOBS_ONE_IN: u64 = 8;
@@ -299,6 +303,8 @@ impl Plan {
         self.classes.draw(Class::Objects, objects);
         let transactions = rng.below(TRANSACTIONS_ONE_IN) == 0;
         self.classes.draw(Class::Transactions, transactions);
+        let numbers = rng.below(NUMBERS_ONE_IN) == 0;
+        self.classes.draw(Class::Numbers, numbers);
     }
 
     /// Has each host take itself for preferred. What it reads is at hand, and it misses some of what the others write: else reads that are

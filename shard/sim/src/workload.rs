@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use reactor::rng::Rng;
-use shard::command::{self, KeyCommand, Limits, Op, Transaction};
+use shard::command::{self, KeyCommand, Limits, Numbered, Op, Transaction};
 use shard::reply::Reply;
 use shard::slot::slot;
 use shard::state::Value;
@@ -117,6 +117,8 @@ pub struct Ask {
     pub form: Form,
     /// Whether it is said as a transaction of two steps, neither of which is it alone.
     pub in_steps: bool,
+    /// The client and the number that stand in front of it (REQID).
+    pub number: Option<(u32, u64)>,
 }
 
 /// What a client learns from a reply.
@@ -152,21 +154,26 @@ pub struct Workload {
     hot: bool,
     /// Three commands of four, and a share of the others, only read.
     reads: bool,
-    /// Half of the writes that can be are transactions.
-    transactions: bool,
+    extras: Extras,
     unique: u64,
+    /// Numbered requests so far.
+    numbered: u64,
+}
+
+/// What is in a workload besides commands on strings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras {
+    /// Some keys hold objects.
+    pub objects: bool,
+    /// Half of the writes that can be are transactions.
+    pub transactions: bool,
+    /// Half of the writes are numbered by their clients.
+    pub numbers: bool,
 }
 
 impl Workload {
-    /// Keys for a run, and behind them so many for commands of many keys. `reads`: most commands read. `objects`: some keys hold
-    /// objects. `transactions`: some writes are such.
-    pub fn new(
-        mut rng: Rng,
-        keys: usize,
-        grouped: usize,
-        reads: bool,
-        (objects, transactions): (bool, bool),
-    ) -> Workload {
+    /// Keys for a run, and behind them so many for commands of many keys. `reads`: most commands read.
+    pub fn new(mut rng: Rng, keys: usize, grouped: usize, reads: bool, extras: Extras) -> Workload {
         let first = rng.below(KINDS.len() as u64) as usize;
         let kind = |index: usize| match index {
             0 => Kind::Appended,
@@ -184,11 +191,11 @@ impl Workload {
         };
         let hot = rng.coin();
         let mut places: Vec<Place> = (0..keys + grouped).map(place).collect();
-        for place in places.iter_mut().filter(|_| objects) {
+        for place in places.iter_mut().filter(|_| extras.objects) {
             let fits = matches!(place.kind, Kind::Appended | Kind::Register | Kind::Counter);
             place.object = fits && rng.below(3) > 0;
         }
-        Workload { places, hot, reads, transactions, unique: 0, rng }
+        Workload { places, hot, reads, extras, unique: 0, numbered: 0, rng }
     }
 
     /// The keys that are there at first, and whether they are appended to only.
@@ -235,8 +242,12 @@ impl Workload {
             (Command::Set(_), Form::Versioned(_)) => true,
             _ => false,
         };
-        let in_steps = self.transactions && can && self.rng.coin();
-        Ask { place, key, command, form, in_steps }
+        let in_steps = self.extras.transactions && can && self.rng.coin();
+        let number = (self.extras.numbers && !command.is_read() && self.rng.coin()).then(|| {
+            self.numbered += 1;
+            (client, self.numbered)
+        });
+        Ask { place, key, command, form, in_steps, number }
     }
 
     /// A value that no other command has.
@@ -306,7 +317,7 @@ impl Workload {
                 Verb::Del => Command::Del,
                 Verb::Exists => Command::Exists,
             };
-            group.asks.push(Ask { place, key, command, form: Form::Plain, in_steps: false });
+            group.asks.push(Ask { place, key, command, form: Form::Plain, in_steps: false, number: None });
         }
         Some(group).filter(|group| group.asks.len() > 1)
     }
@@ -358,9 +369,13 @@ impl Workload {
 impl Ask {
     /// The command as the product takes it.
     pub fn to_command(&self) -> command::Command {
-        if self.in_steps {
-            return self.to_transaction();
-        }
+        let command = if self.in_steps { self.to_transaction() } else { self.to_plain() };
+        let Some((client, seq)) = self.number else { return command };
+        let client = format!("client {client}").into_bytes().into();
+        command.numbered(&Numbered { client, seq }).expect("it is a write of keys")
+    }
+
+    fn to_plain(&self) -> command::Command {
         let key = self.key.as_slice();
         let number = |number: u64| number.to_string().into_bytes();
         let (expiry, version, by);
@@ -433,7 +448,14 @@ impl Ask {
 
     /// The last read of a key.
     pub fn last_read(key: &[u8]) -> Ask {
-        Ask { place: 0, key: key.to_vec(), command: Command::Get, form: Form::Plain, in_steps: false }
+        Ask {
+            place: 0,
+            key: key.to_vec(),
+            command: Command::Get,
+            form: Form::Plain,
+            in_steps: false,
+            number: None,
+        }
     }
 
     fn is_list(&self) -> bool {

@@ -8,7 +8,7 @@
 use super::bytes::{put_bytes, put_varint, DecodeError, Reader};
 use super::limits::ARGUMENTS_MAX;
 use super::strings::{Condition, Given, Set};
-use super::{Command, ExpireIf, Expiry, Gather, Keyspace, Limits, Moment, Op, Split, Transaction};
+use super::{Command, ExpireIf, Expiry, Gather, Keyspace, Limits, Moment, Once, Op, Split, Transaction};
 
 /// Collects arguments.
 pub(super) struct Arguments<'a> {
@@ -40,22 +40,28 @@ impl Arguments<'_> {
 impl Command {
     /// Appends the command; [`Command::decode`] reads it. The caller frames it and versions the frame.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut list = Vec::new();
-        let count = spelt(&mut list, |to| match self {
+        put_list(out, |to| match self {
             Command::Key(command) => on_key(&command.key, &command.op, to),
             Command::Many(split) => many(split, to),
             Command::Keyspace(command) => keyspace(command, to),
         });
-        put_varint(out, count);
-        out.extend_from_slice(&list);
     }
 
     /// Reads what [`Command::encode`] wrote, and nothing else: all bytes must belong to the command. The lengths are
     /// bounded by the bytes; the limits were checked where the client's bytes were parsed.
     pub fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
         let arguments = arguments(bytes)?;
-        Transaction::read(&arguments).unwrap_or_else(|| plain(&arguments))
+        let read = Transaction::read(&arguments).or_else(|| Once::read(&arguments));
+        read.unwrap_or_else(|| plain(&arguments))
     }
+}
+
+/// Appends the arguments that `spell` gives, behind their count.
+pub(super) fn put_list(out: &mut Vec<u8>, spell: impl FnOnce(&mut Arguments<'_>)) {
+    let mut list = Vec::new();
+    let count = spelt(&mut list, spell);
+    put_varint(out, count);
+    out.extend_from_slice(&list);
 }
 
 /// Appends the arguments that `spell` gives; says how many.
@@ -132,6 +138,10 @@ pub(super) fn on_key(key: &[u8], op: &Op, to: &mut Arguments<'_>) {
         Op::Version => to.text("OBJECT").text("VERSION").bytes(key),
         Op::Transaction(transaction) => {
             transaction.spell(key, to);
+            to
+        }
+        Op::Once(once) => {
+            once.spell(key, to);
             to
         }
     };

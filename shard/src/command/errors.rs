@@ -170,6 +170,22 @@ pub const TRANSACTION_READ_LEFT_OUT: Reply = Reply::error(
     "ERR the replies of this transaction would exceed the maximum allowed size: this read was not run",
 );
 
+/// A name in front of a numbered request that is none.
+pub const CLIENT_NAME: Reply = Reply::error("ERR REQID: the name of a client has 1 to 64 bytes");
+/// A number of a request that is none.
+pub const REQUEST_NUMBER: Reply = Reply::error(
+    "ERR REQID: the number of a request is an integer from 1 on, above that of the request before",
+);
+/// A numbered request that changes no keys.
+pub const NOT_TO_BE_NUMBERED: Reply = Reply::error("ERR REQID goes in front of commands on keys, or of EXEC");
+/// A numbered request of which nobody knows whether it was done.
+pub const REQUEST_FORGOTTEN: Reply = Reply::error(
+    "UNCERTAIN write may or may not be applied: the key has forgotten this request, and remembers later ones of this client",
+);
+/// A numbered request that was done.
+pub const REQUEST_REPLY_LOST: Reply =
+    Reply::error("UNCERTAIN write was applied, but its reply was too large to be kept for a retry");
+
 /// A key that is longer than the limit.
 pub fn key_too_long(limits: &Limits) -> Reply {
     let bytes = limits.key_bytes_max;

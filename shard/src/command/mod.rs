@@ -45,6 +45,7 @@ pub mod limits;
 mod list;
 mod numbers;
 mod objects;
+mod once;
 mod parse;
 mod parse_sorted_set;
 mod pops;
@@ -65,6 +66,7 @@ mod transaction;
 
 pub use bytes::DecodeError;
 pub(crate) use bytes::{put_bytes, put_varint, Reader};
+pub use errors::NOT_TO_BE_NUMBERED;
 pub use expiry::{ExpireIf, Expiry, Moment};
 pub use glob::glob;
 pub use hash::HashOp;
@@ -72,6 +74,7 @@ pub use keyspace::Keyspace;
 pub use limits::Limits;
 pub use list::{End, ListOp, Search};
 pub use objects::Chosen;
+pub use once::{Numbered, Once};
 pub use pops::Pop;
 pub use scan::Scan;
 pub use set::SetOp;
@@ -162,6 +165,8 @@ pub enum Op {
     Version,
     /// What was queued between MULTI and EXEC.
     Transaction(Box<Transaction>),
+    /// REQID: another operation, unless it was done before.
+    Once(Box<Once>),
     /// What is done with a hash.
     OnHash(HashOp),
     /// What is done with a list.
@@ -246,12 +251,14 @@ impl Op {
             Op::OnSet(op) => op.bytes(),
             Op::OnSortedSet(op) => op.bytes(),
             Op::Transaction(transaction) => transaction.bytes(),
+            Op::Once(once) => once.bytes(),
             _ => 0,
         }
     }
 
-    fn is_transaction(&self) -> bool {
-        matches!(self, Op::Transaction(_))
+    /// Whether it may be a step of a transaction.
+    fn is_step(&self) -> bool {
+        !matches!(self, Op::Transaction(_) | Op::Once(_))
     }
 
     /// Whether it can change no more than to remove the value: what a full disk still takes.
@@ -259,6 +266,7 @@ impl Op {
         match self {
             Op::Delete(_) | Op::GetDelete => true,
             Op::Transaction(transaction) => transaction.only_deletes(),
+            Op::Once(once) => once.op.only_deletes(),
             _ => false,
         }
     }
@@ -279,7 +287,8 @@ impl Op {
             | Op::IdleTime
             | Op::ReferenceCount
             | Op::Version
-            | Op::Transaction(_) => None,
+            | Op::Transaction(_)
+            | Op::Once(_) => None,
             Op::OnHash(_) => Some(Type::Hash),
             Op::OnList(_) => Some(Type::List),
             Op::OnSet(_) => Some(Type::Set),
@@ -328,7 +337,8 @@ impl Op {
             | Op::SetRange(..)
             | Op::Delete(_)
             | Op::Expire(..)
-            | Op::Persist => false,
+            | Op::Persist
+            | Op::Once(_) => false,
         }
     }
 }
@@ -395,5 +405,6 @@ fn run(op: &Op, state: &mut State, context: &mut Context<'_>) -> Reply {
         Op::ReferenceCount => keys::of_present(state, Reply::Int(1)),
         Op::Version => strings::version_of(state),
         Op::Transaction(transaction) => transaction::run(transaction, state, context),
+        Op::Once(once) => once::run(once, state, context),
     }
 }

@@ -148,6 +148,15 @@ pub(super) const ROWS: &[Row] = &[
         .keys(Keys { first: 1, last: -1, step: 1, counted: 0 }),
     row("unwatch", 1, "transactions", "2.2.0", "Watches no key any more.")
         .flags(&["noscript", "loading", "stale", "fast", "allow_busy"], &["fast", "transaction"]),
+    row(
+        "reqid",
+        -4,
+        "transactions",
+        "synod",
+        "Numbers a write of a client, so that it is done once however often it is sent.",
+    )
+    .flags(&["write", "denyoom", "movablekeys"], &["write", "slow"])
+    .keys(Keys { first: 4, last: 4, step: 1, counted: 0 }),
     row("time", 1, "server", "2.6.0", "The time of the host.")
         .flags(&["loading", "stale", "fast"], &["fast"]),
     row("command", -1, "server", "2.8.13", "All commands.")

@@ -28,7 +28,7 @@ impl Transaction {
         };
         let mut parts = parts.into_iter();
         match (parts.next(), parts.next()) {
-            (Some(Command::Key(command)), None) if *command.key == *key && !command.op.is_transaction() => {
+            (Some(Command::Key(command)), None) if *command.key == *key && command.op.is_step() => {
                 self.steps.push((command.op, gather));
                 true
             }

@@ -25,7 +25,7 @@ use crate::core::{ballot_of, floor_of, meta, stamp_of, Change, Loading, Shard, W
 use crate::held::Bytes;
 use crate::limits::{
     DROP_BATCH, DROP_BATCH_BYTES, DROP_READS_MAX, LIST_ENTRIES_MAX, REPAIR_ANSWER_NS, REPAIR_LOOK_BUSY_NS,
-    REPAIR_LOOK_NS, REPAIR_LOOK_NS_MAX, SURVEY_TURN_RECORDS,
+    REPAIR_LOOK_NS, REPAIR_LOOK_NS_MAX, REQUESTS_KEPT_MS, SURVEY_TURN_RECORDS,
 };
 use crate::record::{Applied, Record};
 use crate::turn::Turn;
@@ -225,7 +225,7 @@ impl<D: Disk> Shard<D> {
                     let read = DroppingRead { batch: batch.id, fingerprint, ballot };
                     self.expect_read(ticket, Loading::Dropping(read));
                 }
-                Read::Ready(found) => self.take_tombstone(&mut batch, (fingerprint, ballot), found),
+                Read::Ready(found) => self.take_tombstone(turn, &mut batch, (fingerprint, ballot), found),
                 Read::Absent => {}
             }
         }
@@ -247,17 +247,27 @@ impl<D: Disk> Shard<D> {
         };
         batch.reading -= 1;
         if let Some(found) = found {
-            self.take_tombstone(&mut batch, (read.fingerprint, read.ballot), found);
+            self.take_tombstone(turn, &mut batch, (read.fingerprint, read.ballot), found);
         }
         self.go_on_dropping(turn, batch);
     }
 
-    fn take_tombstone(&self, batch: &mut Batch, (fingerprint, ballot): (Fingerprint, Ballot), found: Found) {
+    fn take_tombstone(
+        &self,
+        turn: &Turn<'_, D>,
+        batch: &mut Batch,
+        (fingerprint, ballot): (Fingerprint, Ballot),
+        found: Found,
+    ) {
         let fits = batch.bytes + found.key.len() <= DROP_BATCH_BYTES;
         if !fits || found.stamp != stamp_of(ballot) || found.kind != Kind::Tombstone {
             return;
         }
-        let settled = Record::decode(&found.body).is_ok_and(|record| self.is_all_settled(&record.applied));
+        let settled = Record::decode(&found.body).is_ok_and(|record| {
+            let remembered_to = record.requests.used_ms().saturating_add(REQUESTS_KEPT_MS);
+            let remembers = !record.requests.is_empty() && turn.clock.wall_ms < remembered_to;
+            self.is_all_settled(&record.applied) && !remembers
+        });
         if settled {
             batch.bytes += found.key.len();
             let agreed = MemberSet::EMPTY;

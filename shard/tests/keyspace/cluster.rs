@@ -250,9 +250,13 @@ impl Cluster {
 
     /// Sends a command to a host; its number.
     pub fn submit(&mut self, host: usize, args: &[&[u8]], scope: Scope, wait_ms: u64) -> u64 {
+        let command = Command::parse(args, &Limits::default()).expect("a command");
+        self.submit_command(host, command, scope, wait_ms)
+    }
+
+    fn submit_command(&mut self, host: usize, command: Command, scope: Scope, wait_ms: u64) -> u64 {
         self.last_request += 1;
         let id = RequestId(self.last_request);
-        let command = Command::parse(args, &Limits::default()).expect("a command");
         let deadline = self.now + wait_ms * MS;
         self.with_turn(host, |shard, turn| {
             shard.submit(turn, Request { id, command, deadline, scope });
@@ -273,6 +277,12 @@ impl Cluster {
     /// Asks a host and waits.
     pub fn ask(&mut self, host: usize, args: &[&[u8]]) -> Reply {
         let id = self.submit(host, args, None, 20_000);
+        self.wait(id)
+    }
+
+    /// As [`Cluster::ask`], of what is parsed already.
+    pub fn ask_command(&mut self, host: usize, command: Command) -> Reply {
+        let id = self.submit_command(host, command, None, 20_000);
         self.wait(id)
     }
 

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use bitcask::Fingerprint;
+use shard::command::{Command, Limits, Numbered};
+use shard::limits::REQUESTS_KEPT_MS;
 use shard::record::{CommandId, Record};
 use shard::reply::Reply;
 use shard::slot::slot;
@@ -56,6 +58,25 @@ fn is_consent(bytes: &[u8]) -> bool {
 
 fn is_drop(bytes: &[u8]) -> bool {
     matches!(asked(bytes), Some(RepairAsked::Drop { .. }))
+}
+
+#[test]
+fn a_tombstone_that_remembers_a_numbered_request_stays() {
+    let mut cluster = cluster(3, 60);
+    set(&mut cluster, 0, &keys("k", 1), b"v");
+    let request = Numbered { client: (*b"till").into(), seq: 1 };
+    let delete = || {
+        let command = Command::parse(&[b"DEL", b"k0"], &Limits::default()).expect("a command");
+        command.numbered(&request).expect("a write")
+    };
+    assert_eq!(cluster.ask_command(0, delete()), Reply::Int(1));
+    cluster.pass(60_000);
+    assert_eq!(records(&cluster), [1; 3]);
+    assert_eq!(cluster.ask_command(1, delete()), Reply::Int(1), "as the first time");
+    cluster.pass(REQUESTS_KEPT_MS - 120_000);
+    assert_eq!(records(&cluster), [1; 3]);
+    cluster.pass(120_000);
+    until(&mut cluster, 0, 20_000);
 }
 
 #[test]

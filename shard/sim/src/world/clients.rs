@@ -34,8 +34,8 @@ pub(super) struct Client {
     at: Place,
     pub left: u32,
     pub waits_for: BTreeSet<RequestId>,
-    /// What it asks again, since it may have been done or not.
-    again: Option<Ask>,
+    /// What it asks again, since it may have been done or not: as another operation, or, numbered, as the same one.
+    again: Option<(Ask, Option<OperationId>)>,
     /// A walk through the keys that goes on.
     pub scan: Option<Scan>,
 }
@@ -56,8 +56,8 @@ impl Client {
 /// Who asked.
 #[derive(Clone, Debug)]
 pub(super) enum Asker {
-    /// A client, with what it asked and its place in the history.
-    Client { client: u32, ask: Box<Ask>, operation: OperationId },
+    /// A client, with what it asked and its place in the history; `again`: it asked the same before, under the same number.
+    Client { client: u32, ask: Box<Ask>, operation: OperationId, again: bool },
     /// A producer or a worker of jobs.
     Job(JobAsk),
     /// The last read of a key.
@@ -134,7 +134,7 @@ impl World {
         let entry = &mut self.clients[client as usize];
         entry.left -= 1;
         let again = entry.again.take();
-        let ask = again.unwrap_or_else(|| self.workload.next(client));
+        let (ask, operation) = again.unwrap_or_else(|| (self.workload.next(client), None));
         if holds_object(&ask.key) {
             self.label("a command about an object");
         }
@@ -142,26 +142,27 @@ impl World {
             self.label("a transaction");
         }
         let command = ask.to_command();
-        self.issue_part(client, at, place, ask, command);
+        self.issue_part(client, at, place, (ask, operation), command);
     }
 
-    /// One question of one key, as a command of its own or as a part of one.
+    /// One question of one key, as a command of its own or as a part of one; of an operation that began before, where it is asked again.
     pub(super) fn issue_part(
         &mut self,
         client: u32,
         at: Place,
         place: u32,
-        ask: Ask,
+        (ask, again): (Ask, Option<OperationId>),
         command: Command,
     ) -> RequestId {
         let thread = client * PIPELINE_MAX as u32 + place;
-        let operation = self.history.call(thread, &ask.key, ask.command.clone(), self.now);
+        let operation =
+            again.unwrap_or_else(|| self.history.call(thread, &ask.key, ask.command.clone(), self.now));
         let deadline = self.now + self.work.between(30 * MILLISECOND, DEADLINE_MAX);
         let (arrival, chosen) = (self.client_delay(), self.ledger.newest_chosen(&ask.key));
         let request = self.open_request(Outstanding {
             at,
             slice: self.ledger.slice_of(&ask.key),
-            asker: Asker::Client { client, ask: Box::new(ask), operation },
+            asker: Asker::Client { client, ask: Box::new(ask), operation, again: again.is_some() },
             deadline,
             command,
             scope: None,
@@ -219,10 +220,10 @@ impl World {
             return Err(Violation::new(invariant::ONE_REPLY, detail));
         };
         match outstanding.asker {
-            Asker::Client { client, ask, operation } => {
+            Asker::Client { client, ask, operation, again } => {
                 self.check_claim(&ask, outstanding.chosen, &reply)?;
                 self.note_part(request, &reply)?;
-                self.settle(client, request, &ask, operation, &reply)
+                self.settle(client, request, &ask, (operation, again), &reply)
             }
             Asker::Job(ask) => self.on_job_reply(&ask, &reply),
             Asker::LastRead { key, operation } => {
@@ -261,16 +262,23 @@ impl World {
         client: u32,
         request: RequestId,
         ask: &Ask,
-        operation: OperationId,
+        (operation, again): (OperationId, bool),
         reply: &Reply,
     ) -> Checked {
         if !self.waits(client, request) {
             self.label("a reply came too late for its client");
             return Ok(());
         }
-        let told = ask.told(reply);
+        let told = match ask.told(reply) {
+            // It says what became of this attempt, not of the ones before it.
+            Told::Failed if again => Told::Unknown,
+            told => told,
+        };
         let label = match &told {
             Told::Reply(reply, version) => {
+                if again {
+                    self.label("a numbered request was answered when it was sent again");
+                }
                 self.history.replied(operation, self.now, reply.clone(), *version);
                 if let (Form::Versioned(Some(expected)), Some(version)) = (ask.form, *version) {
                     self.swaps.push(Swap { key: ask.key.clone(), expected, version });
@@ -282,7 +290,7 @@ impl World {
                 "failed"
             }
             Told::Unknown => {
-                self.may_ask_again(client, ask);
+                self.may_ask_again(client, ask, operation);
                 "unknown by reply"
             }
         };
@@ -323,9 +331,9 @@ impl World {
             return;
         }
         let asker = self.outstanding.get(&request).map(|outstanding| outstanding.asker.clone());
-        if let Some(Asker::Client { ask, .. }) = asker {
+        if let Some(Asker::Client { ask, operation, .. }) = asker {
             self.learn(&ask, &Told::Unknown);
-            self.may_ask_again(client, &ask);
+            self.may_ask_again(client, &ask, operation);
             self.label("unknown by giving up");
         }
         self.tell(|| format!("client {client} gives up {request:?}"));
@@ -338,14 +346,20 @@ impl World {
     }
 
     /// What may have been done or not is asked again, as a question of its own: unless values must all be different.
-    fn may_ask_again(&mut self, client: u32, ask: &Ask) {
+    fn may_ask_again(&mut self, client: u32, ask: &Ask, operation: OperationId) {
+        if ask.number.is_some() {
+            if self.work.below(4) > 0 {
+                self.clients[client as usize].again = Some((ask.clone(), Some(operation)));
+            }
+            return;
+        }
         let unlike = matches!(self.workload.kind_of(&ask.key), Kind::Appended | Kind::Register);
         if self.plan.classes.has(Class::Retries) && (ask.command.is_read() || !unlike) && self.work.coin() {
             self.label("a client asked again");
             if let Some(value) = ask.value() {
                 self.ledger.written_again(&ask.key, value);
             }
-            self.clients[client as usize].again = Some(ask.clone());
+            self.clients[client as usize].again = Some((ask.clone(), None));
         }
     }
 
@@ -378,16 +392,16 @@ impl World {
                 continue;
             }
             let (client, ask) = match outstanding.asker {
-                Asker::Client { client, ask, .. } => (client, Some(ask)),
+                Asker::Client { client, ask, operation, .. } => (client, Some((ask, operation))),
                 Asker::Survey { client: Some(client), .. } => (client, None),
                 Asker::Survey { client: None, .. } | Asker::LastRead { .. } | Asker::Job(_) => continue,
             };
             if !self.waits(client, request) {
                 continue;
             }
-            if let Some(ask) = ask {
+            if let Some((ask, operation)) = ask {
                 self.learn(&ask, &Told::Unknown);
-                self.may_ask_again(client, &ask);
+                self.may_ask_again(client, &ask, operation);
             }
             self.label("unknown by a reset");
             let after = self.work.between(MILLISECOND / 10, 3 * MILLISECOND);

@@ -44,7 +44,7 @@ impl World {
         self.groups.open.insert(id, Open { name, gather: split.gather, replies });
         for (index, (ask, part)) in group.asks.into_iter().zip(split.parts).enumerate() {
             self.clients[client as usize].left -= 1;
-            let request = self.issue_part(client, at, index as u32, ask, part);
+            let request = self.issue_part(client, at, index as u32, (ask, None), part);
             self.groups.parts.insert(request, (id, index));
         }
     }

@@ -37,7 +37,7 @@ use crate::plan::{Plan, Stream, Weather};
 use crate::report::Report;
 use crate::story::Story;
 use crate::violation::{invariant, Checked, Violation};
-use crate::workload::Workload;
+use crate::workload::{Extras, Workload};
 
 use self::core::Core;
 use clients::{Client, Outstanding};
@@ -171,9 +171,12 @@ impl World {
         let members = Members::new(plan.hosts).expect("a plan has 3 or 5 hosts");
         let mut work = Stream::Work.rng(plan.seed);
         let grouped = if plan.classes.is_drawn(Class::ManyKeys) { GROUPED_PLACES } else { 0 };
-        let objects = plan.classes.is_drawn(Class::Objects);
-        let transactions = plan.classes.is_drawn(Class::Transactions);
-        let workload = Workload::new(work.fork(), plan.keys, grouped, plan.reads, (objects, transactions));
+        let extras = Extras {
+            objects: plan.classes.is_drawn(Class::Objects),
+            transactions: plan.classes.is_drawn(Class::Transactions),
+            numbers: plan.classes.is_drawn(Class::Numbers),
+        };
+        let workload = Workload::new(work.fork(), plan.keys, grouped, plan.reads, extras);
         let mut ledger = Ledger::new(members, plan.cores);
         workload.keys().iter().for_each(|(key, appended)| ledger.watch(key, *appended));
         let jobs =

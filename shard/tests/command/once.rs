@@ -1,0 +1,156 @@
+//! Numbered requests: done once however often they come, by a key that remembers them.
+
+use reactor::rng::Rng;
+use shard::command::{execute, Command, Context, KeyCommand, Limits, Numbered, Op, Transaction};
+use shard::record::Record;
+use shard::reply::Reply;
+use shard::state::{State, Value};
+
+use super::random::Random;
+use super::words;
+
+const NOW_MS: u64 = 1_000_000;
+
+fn run(command: &Command, state: &mut State) -> Reply {
+    let mut rng = Rng::new(7);
+    let limits = Limits::default();
+    execute(command, state, &mut Context { now_wall_ms: NOW_MS, limits: &limits, rng: &mut rng })
+}
+
+fn parse(line: &str) -> Command {
+    let words = words(line);
+    let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    Command::parse(&args, &Limits::default()).expect(line)
+}
+
+fn request(client: &str, seq: u64) -> Numbered {
+    Numbered { client: client.as_bytes().into(), seq }
+}
+
+fn numbered(line: &str, client: &str, seq: u64) -> Command {
+    parse(line).numbered(&request(client, seq)).expect(line)
+}
+
+#[test]
+fn a_request_that_comes_again_is_answered_and_not_done() {
+    let mut state = State::default();
+    let incr = numbered("INCR k", "a", 1);
+    assert_eq!(run(&incr, &mut state), Reply::Int(1));
+    state.changed = false;
+    assert_eq!((run(&incr, &mut state), state.changed), (Reply::Int(1), false));
+    assert_eq!(run(&numbered("INCR k", "b", 1), &mut state), Reply::Int(2), "another client");
+    assert_eq!(run(&numbered("INCR k", "a", 2), &mut state), Reply::Int(3), "another number");
+    assert_eq!(run(&incr, &mut state), Reply::Int(1));
+    // Whatever comes in between, and whatever it is that comes again.
+    run(&parse("DEL k"), &mut state);
+    assert_eq!(run(&numbered("LPUSH k x", "a", 2), &mut state), Reply::Int(3));
+    assert_eq!(state.value, None);
+}
+
+#[test]
+fn what_changed_nothing_is_not_done_later_either() {
+    let mut state = State { value: Some(Value::Str(b"1".to_vec())), ..State::default() };
+    let setnx = numbered("SETNX k 2", "a", 1);
+    assert_eq!((run(&setnx, &mut state), state.changed, state.has_noted), (Reply::Int(0), false, true));
+    let push = numbered("RPUSH k x", "a", 2);
+    assert!(run(&push, &mut state).is_error());
+    run(&parse("DEL k"), &mut state);
+    assert_eq!(run(&setnx, &mut state), Reply::Int(0));
+    assert!(run(&push, &mut state).is_error());
+    // A first copy that comes late must not undo what was written after the second was answered.
+    let del = numbered("DEL k", "a", 3);
+    assert_eq!(run(&del, &mut state), Reply::Int(0));
+    run(&numbered("SET k 3", "a", 4), &mut state);
+    assert_eq!(run(&del, &mut state), Reply::Int(0));
+    assert_eq!(state.value, Some(Value::Str(b"3".to_vec())));
+}
+
+#[test]
+fn a_request_on_a_key_whose_time_has_come_is_remembered() {
+    let mut state =
+        State { value: Some(Value::Str(b"5".to_vec())), expires_at_ms: NOW_MS, ..State::default() };
+    let incr = numbered("INCR k", "a", 1);
+    assert_eq!((run(&incr, &mut state), run(&incr, &mut state)), (Reply::Int(1), Reply::Int(1)));
+}
+
+#[test]
+fn a_transaction_is_a_request_like_others() {
+    let mut transaction = Transaction { version: Some(0), ..Transaction::default() };
+    assert!(transaction.push(b"k", parse("SET k 1")) && transaction.push(b"k", parse("INCR k")));
+    let op = Op::Transaction(Box::new(transaction));
+    let exec = Command::Key(KeyCommand { key: (*b"k").into(), op }).numbered(&request("a", 9)).unwrap();
+    let mut state = State::default();
+    let done = Reply::Array(vec![Reply::OK, Reply::Int(2)]);
+    assert_eq!(run(&exec, &mut state), done);
+    assert_eq!(run(&exec, &mut state), done, "although the version is another one now");
+    assert!(!Transaction::default().push(b"k", exec), "none within another");
+}
+
+#[test]
+fn older_requests_than_are_remembered_are_uncertain() {
+    let mut state = State::default();
+    for seq in 1..=40 {
+        run(&numbered("INCR k", "a", seq), &mut state);
+    }
+    let Reply::Error(text) = run(&numbered("INCR k", "a", 3), &mut state) else { panic!("an error") };
+    assert!(text.starts_with("UNCERTAIN"), "{text}");
+    assert_eq!(run(&numbered("INCR k", "a", 30), &mut state), Reply::Int(30));
+    assert_eq!(state.value, Some(Value::Str(b"40".to_vec())));
+}
+
+#[test]
+fn numbered_requests_come_back_from_the_wire_and_from_the_record() {
+    let mut random = Random(0xFACE);
+    let mut kept = 0;
+    let mut state = State::default();
+    for seq in 1..4000 {
+        let line = random.line();
+        let Ok(command) =
+            Command::parse(&words(&line).iter().map(Vec::as_slice).collect::<Vec<_>>(), &Limits::default())
+        else {
+            continue;
+        };
+        let read = command.is_read();
+        for part in command.split().parts {
+            let Ok(part) = part.numbered(&request(&format!("c{}", seq % 90), seq)) else { continue };
+            assert_eq!(part.is_read(), read, "{line}");
+            let mut wire = Vec::new();
+            part.encode(&mut wire);
+            assert_eq!(Command::decode(&wire), Ok(part.clone()), "{line}");
+            run(&part, &mut state);
+            let record = Record {
+                value: state.value.clone(),
+                expires_at_ms: state.expires_at_ms,
+                requests: state.requests.clone(),
+                ..Record::default()
+            };
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            assert_eq!(Record::check(&bytes), Ok(()), "{line}");
+            assert_eq!(Record::is_tombstone(&bytes), Ok(state.value.is_none()), "{line}");
+            assert_eq!(Record::decode(&bytes).as_ref(), Ok(&record), "{line}");
+            kept += usize::from(!state.requests.is_empty());
+        }
+    }
+    assert!(kept > 1000, "{kept}");
+}
+
+#[test]
+fn bytes_that_no_host_sends_are_refused() {
+    for (client, seq, inner) in [
+        ("", "1", "INCR k"),
+        ("a", "0", "INCR k"),
+        ("a", "x", "INCR k"),
+        ("a", "1", "GET k"),
+        ("a", "1", "DBSIZE"),
+    ] {
+        let mut list = Vec::new();
+        parse(inner).encode(&mut list);
+        let mut bytes = vec![4];
+        for argument in [b"REQID", client.as_bytes(), seq.as_bytes(), &list] {
+            bytes.push(argument.len() as u8);
+            bytes.extend_from_slice(argument);
+        }
+        assert!(Command::decode(&bytes).is_err(), "{client:?} {seq:?} {inner:?}");
+    }
+}
