@@ -200,8 +200,8 @@ impl Core {
         let segments = &mut self.segments;
         match raw.kind {
             RecordKind::Tombstone if planted(212) => {}
-            RecordKind::Value | RecordKind::Tombstone => {
-                let what = (raw.stamp, raw.kind == RecordKind::Tombstone);
+            RecordKind::Value | RecordKind::Expiring | RecordKind::Tombstone => {
+                let what = (raw.stamp, raw.kind.of_key());
                 self.directory.find_entry(segments, &self.keyed, key, what, at)?;
             }
             RecordKind::Promise => {
@@ -264,7 +264,7 @@ impl Core {
     /// Whether the directory needs the record at this place.
     pub fn is_live(&self, raw: &Raw<'_>, at: Location) -> bool {
         match raw.kind {
-            RecordKind::Value | RecordKind::Tombstone => {
+            RecordKind::Value | RecordKind::Expiring | RecordKind::Tombstone => {
                 let key = (raw.slot, self.keyed.fingerprint(raw.key));
                 self.directory.find(key).is_some_and(|(_, location)| location == at)
             }

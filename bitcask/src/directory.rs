@@ -24,6 +24,7 @@ pub type KeyRef = (u16, Fingerprint);
 struct Slot {
     table: Table,
     keys: u32,
+    expiring: u32,
     records: u32,
     sum: u128,
 }
@@ -31,7 +32,7 @@ struct Slot {
 const _: () = assert!(size_of::<Slot>() == 64);
 
 /// What a slot is that nothing was ever put into.
-static EMPTY: Slot = Slot { table: Table::EMPTY, keys: 0, records: 0, sum: 0 };
+static EMPTY: Slot = Slot { table: Table::EMPTY, keys: 0, expiring: 0, records: 0, sum: 0 };
 
 /// Something for each slot, in pages that are made when one of theirs is first written: a core that owns few slots, or holds few
 /// keys, neither takes room for all of them nor walks over them.
@@ -110,7 +111,7 @@ struct FoundEntry {
     round: u64,
     /// Interned, and counted once for this.
     origin: u16,
-    tombstone: bool,
+    kind: Kind,
     location: Location,
 }
 
@@ -169,7 +170,7 @@ impl Directory {
         segments: &mut Segments,
         keyed: &Keyed,
         (slot, fingerprint): KeyRef,
-        (stamp, tombstone): (Stamp, bool),
+        (stamp, kind): (Stamp, Kind),
         location: Location,
     ) -> Result<(), String> {
         let pair = (stamp.node, stamp.incarnation);
@@ -182,7 +183,7 @@ impl Directory {
         };
         let recovering = self.recovering.as_mut().expect("only recovery finds records");
         let gathered = recovering.gathered.get_mut(slot);
-        gathered.push(FoundEntry { fingerprint, round: stamp.round, origin, tombstone, location });
+        gathered.push(FoundEntry { fingerprint, round: stamp.round, origin, kind, location });
         if gathered.len() == GATHERED_MAX {
             let found = std::mem::replace(gathered, Vec::with_capacity(GATHERED_MAX));
             self.take_entries(segments, keyed, slot, found);
@@ -199,10 +200,10 @@ impl Directory {
     }
 
     fn take_entries(&mut self, segments: &mut Segments, keyed: &Keyed, slot: u16, found: Vec<FoundEntry>) {
-        for FoundEntry { fingerprint, round, origin, tombstone, location } in found {
+        for FoundEntry { fingerprint, round, origin, kind, location } in found {
             let (node, incarnation) = self.origins.pair(origin);
             let stamp = Stamp { round, node, incarnation };
-            self.take_entry(segments, keyed, (slot, fingerprint), (stamp, tombstone), location);
+            self.take_entry(segments, keyed, (slot, fingerprint), (stamp, kind), location);
             self.origins.release(origin);
         }
     }
@@ -265,7 +266,7 @@ impl Directory {
     fn entry(&self, cell: &Cell) -> Entry {
         Entry {
             stamp: self.stamp(cell),
-            kind: if cell.tombstone { Kind::Tombstone } else { Kind::Value },
+            kind: cell.kind,
             marked: cell.marked,
             bytes: cell.location.bytes() as u32,
         }
@@ -281,8 +282,8 @@ impl Directory {
     }
 
     pub fn summary(&self, slot: u16) -> SlotSummary {
-        let Slot { keys, records, sum, .. } = self.slots.get(slot);
-        SlotSummary { keys: *keys, records: *records, sum: *sum }
+        let Slot { keys, expiring, records, sum, .. } = self.slots.get(slot);
+        SlotSummary { keys: *keys, expiring: *expiring, records: *records, sum: *sum }
     }
 
     /// The sum over a range of slots, both ends included.
@@ -301,7 +302,7 @@ impl Directory {
         segments: &mut Segments,
         keyed: &Keyed,
         key: KeyRef,
-        (stamp, tombstone): (Stamp, bool),
+        (stamp, kind): (Stamp, Kind),
         location: Location,
     ) -> bool {
         self.round_max = self.round_max.max(stamp.round);
@@ -319,7 +320,7 @@ impl Directory {
             let origin = origins
                 .acquire((stamp.node, stamp.incarnation))
                 .expect("there is room for the origin of every record that was taken");
-            Some(Cell { round: stamp.round, origin, tombstone, marked: false, location })
+            Some(Cell { round: stamp.round, origin, kind, marked: false, location })
         });
         if !took {
             return false;
@@ -330,8 +331,9 @@ impl Directory {
         }
         let slot = self.slots.get_mut(slot);
         slot.records += 1;
-        slot.keys += u32::from(!tombstone);
-        self.keys += u64::from(!tombstone);
+        slot.expiring += u32::from(kind == Kind::Expiring);
+        slot.keys += u32::from(kind != Kind::Tombstone);
+        self.keys += u64::from(kind != Kind::Tombstone);
         slot.sum = slot.sum.wrapping_add(keyed.term(fingerprint, stamp));
         segments.born(location);
         self.drop_promise(segments, key, stamp);
@@ -343,8 +345,9 @@ impl Directory {
         let stamp = self.stamp(cell);
         let slot = self.slots.get_mut(key.0);
         slot.records -= 1;
-        slot.keys -= u32::from(!cell.tombstone);
-        self.keys -= u64::from(!cell.tombstone);
+        slot.expiring -= u32::from(cell.kind == Kind::Expiring);
+        slot.keys -= u32::from(cell.kind != Kind::Tombstone);
+        self.keys -= u64::from(cell.kind != Kind::Tombstone);
         slot.sum = slot.sum.wrapping_sub(keyed.term(key.1, stamp));
         self.origins.release(cell.origin);
         segments.died(cell.location);

@@ -353,9 +353,10 @@ impl Bitcask {
         let directory = &self.core.directory;
         let keys_full = || directory.entries() >= self.core.options.keys_max && !directory.contains(key);
         match kind {
-            Kind::Value if self.core.full => Err(AppendError::Full),
-            Kind::Value if keys_full() => Err(AppendError::TooManyKeys),
+            Kind::Value | Kind::Expiring if self.core.full => Err(AppendError::Full),
+            Kind::Value | Kind::Expiring if keys_full() => Err(AppendError::TooManyKeys),
             Kind::Value => Ok(RecordKind::Value),
+            Kind::Expiring => Ok(RecordKind::Expiring),
             Kind::Tombstone => Ok(RecordKind::Tombstone),
             Kind::Promise if directory.promises() >= PROMISES_MAX => Err(AppendError::TooManyKeys),
             Kind::Promise => Ok(RecordKind::Promise),

@@ -94,6 +94,9 @@ fn record_line(raw: &Raw<'_>, bytes: usize) -> String {
     let key = format!("\"{}\"{more}", shown.escape_ascii());
     match raw.kind {
         RecordKind::Value => format!("value {key} slot {} stamp {stamp}, {bytes} bytes", raw.slot),
+        RecordKind::Expiring => {
+            format!("expiring value {key} slot {} stamp {stamp}, {bytes} bytes", raw.slot)
+        }
         RecordKind::Tombstone => format!("tombstone {key} slot {} stamp {stamp}, {bytes} bytes", raw.slot),
         RecordKind::Promise => format!("promise {key} slot {} stamp {stamp}", raw.slot),
         RecordKind::Meta => {

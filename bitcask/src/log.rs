@@ -157,9 +157,9 @@ impl Log {
         }
         let end = self.end_with(core, bytes);
         match (core.full, kind) {
-            (false, RecordKind::Value) if end.is_there_for_value(core, bytes) => Ok(end),
-            (true, RecordKind::Value) => Err(AppendError::Full),
-            (false, kind) if kind != RecordKind::Value && end.is_there(core, false) => Ok(end),
+            (false, kind) if kind.is_value() && end.is_there_for_value(core, bytes) => Ok(end),
+            (true, kind) if kind.is_value() => Err(AppendError::Full),
+            (false, kind) if !kind.is_value() && end.is_there(core, false) => Ok(end),
             (false, _) => Err(AppendError::Making),
             (true, _) if self.waits_for_large(core, bytes) => Err(AppendError::ReserveUsed),
             (true, _) if end.is_there(core, self.is_thin(core, bytes)) => Ok(end),
@@ -401,8 +401,8 @@ fn take(core: &mut Core, pending: &Pending, segment: u16, offset: u64, frame: &[
     let key = pending.key;
     core.segments.at_mut(segment).used += location.bytes();
     match pending.kind {
-        RecordKind::Value | RecordKind::Tombstone => {
-            let what = (pending.stamp, pending.kind == RecordKind::Tombstone);
+        RecordKind::Value | RecordKind::Expiring | RecordKind::Tombstone => {
+            let what = (pending.stamp, pending.kind.of_key());
             let newest = core.directory.take_entry(&mut core.segments, &core.keyed, key, what, location);
             if newest && pending.keep {
                 core.cache_record(key, bytes);

@@ -281,7 +281,7 @@ impl Merge {
             let segments = &mut core.segments;
             segments.at_mut(segment).used += to.bytes();
             match copy.kind {
-                RecordKind::Value | RecordKind::Tombstone => {
+                RecordKind::Value | RecordKind::Expiring | RecordKind::Tombstone => {
                     core.directory.move_entry(segments, copy.key, copy.from, to);
                 }
                 RecordKind::Promise => core.directory.move_promise(segments, copy.key, copy.from, to),

@@ -9,9 +9,9 @@ use crate::core::Core;
 use crate::directory::KeyRef;
 use crate::error::{Fault, ReadError};
 use crate::limits::{READ_BUFFERS_MAX, READ_BUFFER_BYTES_MAX, UNIT_BYTES};
-use crate::record::{self, RecordKind};
+use crate::record;
 use crate::table::Location;
-use crate::types::{Bytes, Event, Found, Kind, Stamp, Ticket};
+use crate::types::{Bytes, Event, Found, Stamp, Ticket};
 
 struct Pending {
     ticket: Ticket,
@@ -129,7 +129,6 @@ pub(crate) fn found(record: Rc<[u8]>, name: Option<&[u8]>) -> Option<Found> {
     if name.is_some_and(|name| name != &*key) {
         return None;
     }
-    let kind = if head.kind == RecordKind::Tombstone { Kind::Tombstone } else { Kind::Value };
     let body = Bytes::part(&record, body_at..body_at + head.body_bytes);
-    Some(Found { stamp: head.stamp, kind, key, body })
+    Some(Found { stamp: head.stamp, kind: head.kind.of_key(), key, body })
 }

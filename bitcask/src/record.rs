@@ -3,12 +3,12 @@
 //! Every record has a checksum of its own, so that one read from disk without its frame proves itself.
 
 use crate::limits::{BODY_BYTES_MAX, KEY_BYTES_MAX, ROUND_MAX, SLOTS, UNIT_BYTES};
-use crate::types::Stamp;
+use crate::types::{Kind, Stamp};
 
 /// Bytes before the key.
 pub(crate) const HEADER_BYTES: usize = 32;
 
-/// What a record on disk is. The numbers are the format's; those from 6 on are free (5 bits are reserved).
+/// What a record on disk is. The numbers are the format's; those from 8 on are free (5 bits are reserved).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum RecordKind {
@@ -21,6 +21,8 @@ pub(crate) enum RecordKind {
     Remove = 5,
     /// The segment is complete; the body is a [`SealBody`].
     Seal = 6,
+    /// A value that ends at a time of which the owner knows.
+    Expiring = 7,
 }
 
 impl RecordKind {
@@ -32,8 +34,23 @@ impl RecordKind {
             4 => RecordKind::Meta,
             5 => RecordKind::Remove,
             6 => RecordKind::Seal,
+            7 => RecordKind::Expiring,
             _ => return None,
         })
+    }
+
+    /// What the record of a key says about it.
+    pub fn of_key(self) -> Kind {
+        match self {
+            RecordKind::Tombstone => Kind::Tombstone,
+            RecordKind::Expiring => Kind::Expiring,
+            _ => Kind::Value,
+        }
+    }
+
+    /// Whether it needs room that is not kept back: what may be refused when the disk is full.
+    pub fn is_value(self) -> bool {
+        matches!(self, RecordKind::Value | RecordKind::Expiring)
     }
 }
 

@@ -223,7 +223,7 @@ fn take(core: &Core, reading: &Reading, bytes: &[u8]) -> Taken {
 
 /// Whether a record is marked, if it is the newest of its key.
 fn is_marked(core: &Core, raw: &Raw<'_>, place: Location) -> Option<bool> {
-    if !matches!(raw.kind, RecordKind::Value | RecordKind::Tombstone) {
+    if !matches!(raw.kind, RecordKind::Value | RecordKind::Expiring | RecordKind::Tombstone) {
         return None;
     }
     let key = (raw.slot, core.keyed.fingerprint(raw.key));

@@ -7,6 +7,7 @@
 
 use crate::fingerprint::Fingerprint;
 use crate::limits::{LEAF_ENTRIES_MAX, LEAF_GROWTH, LENGTH_BITS, OFFSET_BITS, ROUND_BITS, SEGMENT_BITS};
+use crate::types::Kind;
 
 /// Where a record lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +32,8 @@ pub(crate) struct Cell {
     pub round: u64,
     /// Interned (node, incarnation).
     pub origin: u16,
-    pub tombstone: bool,
+    /// Not `Promise`.
+    pub kind: Kind,
     pub marked: bool,
     pub location: Location,
 }
@@ -52,7 +54,12 @@ impl Packed {
                 && length >> LENGTH_BITS == 0,
             "every field fits into its bits"
         );
-        let kind = if cell.tombstone { 2 } else { 1 };
+        let kind: u64 = match cell.kind {
+            Kind::Value => 1,
+            Kind::Tombstone => 2,
+            Kind::Expiring => 3,
+            Kind::Promise => unreachable!("a promise is no entry"),
+        };
         let first = cell.round | u64::from(segment) << ROUND_BITS | kind << (ROUND_BITS + SEGMENT_BITS);
         let second = u64::from(offset)
             | u64::from(length) << OFFSET_BITS
@@ -81,7 +88,11 @@ impl Packed {
         Cell {
             round: bits(first, 0, ROUND_BITS),
             origin: bits(second, OFFSET_BITS + LENGTH_BITS, 16) as u16,
-            tombstone: first >> (ROUND_BITS + SEGMENT_BITS) == 2,
+            kind: match first >> (ROUND_BITS + SEGMENT_BITS) {
+                2 => Kind::Tombstone,
+                3 => Kind::Expiring,
+                _ => Kind::Value,
+            },
             marked: second >> 63 == 1,
             location: Location {
                 segment: bits(first, ROUND_BITS, SEGMENT_BITS) as u16,
@@ -299,7 +310,7 @@ mod tests {
         Cell {
             round: rng.below(1 << ROUND_BITS),
             origin: rng.next_u64() as u16,
-            tombstone: rng.coin(),
+            kind: [Kind::Value, Kind::Expiring, Kind::Tombstone][rng.below(3) as usize],
             marked: rng.coin(),
             location: Location {
                 segment: rng.below(1 << SEGMENT_BITS) as u16,

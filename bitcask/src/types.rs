@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::error::{Fault, ReadError};
 use crate::fingerprint::Fingerprint;
-use crate::record::{self, RecordKind};
+use crate::record;
 
 /// The opaque order of the records of one key: the greatest wins, wherever it lies. Ordered lexicographically.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +29,8 @@ impl Stamp {
 pub enum Kind {
     /// The key has this body.
     Value,
+    /// The key has this body, until a time of which its owner knows.
+    Expiring,
     /// The key was deleted. The body may hold what its owner must not forget.
     Tombstone,
     /// Nothing below this stamp will be taken for the key any more. Has no body.
@@ -55,7 +57,7 @@ pub struct Record<'a> {
 pub struct Entry {
     /// Its stamp.
     pub stamp: Stamp,
-    /// `Value` or `Tombstone`.
+    /// Not `Promise`.
     pub kind: Kind,
     /// The mark, which a restart forgets.
     pub marked: bool,
@@ -115,7 +117,7 @@ impl Stretch {
         std::iter::from_fn(move || {
             let (raw, taken) = record::decode_proved(rest).ok()?;
             rest = rest.get(taken..)?;
-            let kind = if raw.kind == RecordKind::Tombstone { Kind::Tombstone } else { Kind::Value };
+            let kind = raw.kind.of_key();
             Some(Record { slot: raw.slot, key: raw.key, stamp: raw.stamp, kind, body: raw.body })
         })
     }
@@ -186,7 +188,7 @@ impl std::fmt::Debug for Bytes {
 pub struct Found {
     /// Its stamp.
     pub stamp: Stamp,
-    /// `Value` or `Tombstone`.
+    /// Not `Promise`.
     pub kind: Kind,
     /// Its key.
     pub key: Bytes,
@@ -275,6 +277,8 @@ pub struct Recovered {
 pub struct SlotSummary {
     /// Keys with a value.
     pub keys: u32,
+    /// Those of them that are `Kind::Expiring`.
+    pub expiring: u32,
     /// Keys with a value or a tombstone.
     pub records: u32,
     /// Sum, modulo 2^128, of a hash of each record's fingerprint and stamp. Two directories with the same fingerprint

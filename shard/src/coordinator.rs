@@ -503,7 +503,9 @@ impl<D: Disk> Shard<D> {
     }
 
     fn count_hits(&mut self, id: EntityId, hit: bool) {
-        let reads = self.entity(id).batch.iter().filter(|queued| queued.command.is_read()).count() as u64;
+        let asked =
+            |queued: &&Queued| queued.command.is_read() && !matches!(queued.waiter, Waiter::Expiring(_));
+        let reads = self.entity(id).batch.iter().filter(asked).count() as u64;
         if hit {
             self.metrics.keyspace_hits += reads;
         } else {
@@ -586,6 +588,7 @@ impl<D: Disk> Shard<D> {
                 turn.effects.replies.push((request, reply));
             }
             Waiter::Survey(id) => self.surveys.on_deleted(turn.clock.now, id, reply),
+            Waiter::Expiring(slot) => self.expiring.on_answer(turn.clock.now, slot, &reply),
             Waiter::Peer(member) => self.send_forwarded(turn, member, queued.id, &reply),
             Waiter::Learner(member, id) => {
                 self.settle(queued.id);

@@ -17,6 +17,7 @@ use crate::abreast::Abreast;
 use crate::config::Config;
 use crate::entity::{Entity, Stage};
 use crate::error::{self, Fault};
+use crate::expiring::{kind_of, Expiring};
 use crate::forward::Forwards;
 use crate::held::Held;
 use crate::keyspace::Surveys;
@@ -24,7 +25,6 @@ use crate::limits::{ROUND_JUMP_MAX, ROUND_MAX, STARTS_BITS};
 use crate::metrics::Metrics;
 use crate::ranges::Ranges;
 use crate::readers::Readers;
-use crate::record::Record;
 use crate::repair::Repair;
 use crate::reply::Reply;
 use crate::timers::Timers;
@@ -97,6 +97,8 @@ pub(crate) struct Accepted {
     pub ballot: Ballot,
     /// It is known to be chosen as soon as it is here: a copy, and no vote.
     pub copied: bool,
+    /// When its value ends: wall clock milliseconds, 0 = never.
+    pub ends_ms: u64,
 }
 
 /// One core's keys. See the crate's essay.
@@ -149,6 +151,8 @@ pub struct Shard<D> {
     pub(crate) former: Option<Forwards>,
     pub(crate) surveys: Surveys,
     pub(crate) repair: Repair,
+    /// Keys whose time comes.
+    pub(crate) expiring: Expiring,
     /// Clients that wait for keys.
     pub(crate) waits: Waits,
     /// Which links are up.
@@ -182,6 +186,8 @@ pub(crate) enum Loading {
     Serving(crate::repair::ServingRead),
     /// A tombstone that may go.
     Dropping(crate::repair::DroppingRead),
+    /// A record of this slot that ends at some time.
+    Expiring(u16),
 }
 
 impl<D: Disk> Shard<D> {
@@ -223,6 +229,7 @@ impl<D: Disk> Shard<D> {
             former: None,
             surveys: Surveys::default(),
             repair: Repair::new(config.repair),
+            expiring: Expiring::new(config.slots()),
             waits: Waits::new(config.me),
             links_up: vec![false; config.hosts.len()],
             peers_up: vec![false; config.hosts.len()],
@@ -345,6 +352,7 @@ impl<D: Disk> Shard<D> {
         self.survey_timers(turn);
         self.hasten_look(turn.clock.now);
         self.repair_timers(turn);
+        self.expiry_timers(turn);
         self.wait_timers(turn);
         self.look_for_space(turn);
         if self.status == Status::Ready {
@@ -370,10 +378,8 @@ impl<D: Disk> Shard<D> {
         let (forwards, surveys) = (self.forwards.deadline(), self.surveys.deadline());
         let former = self.former.as_ref().and_then(Forwards::deadline);
         let (confirms, waits) = (self.abreast.deadline(), self.waits.deadline());
-        [timer, store, forwards, former, surveys, confirms, waits, self.repair_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let (repair, expiry) = (self.repair_deadline(), self.expiry_deadline());
+        [timer, store, forwards, former, surveys, confirms, waits, repair, expiry].into_iter().flatten().min()
     }
 
     /// On a full disk the engine asks for space again at a time that it knows only when it is told the time: nothing else may
@@ -498,7 +504,10 @@ impl<D: Disk> Shard<D> {
 
     /// A record is durable and in the directory since this step.
     pub(crate) fn note_durable(&mut self, reference: KeyRef, accepted: Accepted) {
-        let Accepted { ballot, copied } = accepted;
+        let Accepted { ballot, copied, ends_ms } = accepted;
+        if ends_ms > 0 {
+            self.expiring.note(reference.0, ends_ms);
+        }
         let passed_over = planted(174) && ballot.node == self.node || planted(180);
         self.abreast.on_durable(reference, ballot, copied || passed_over);
     }
@@ -583,6 +592,7 @@ impl<D: Disk> Shard<D> {
             Loading::Survey(read) => self.on_survey_read(turn, read, result),
             Loading::Serving(read) => self.on_serving_read(turn, read, result),
             Loading::Dropping(read) => self.on_dropping_read(turn, read, result),
+            Loading::Expiring(slot) => self.on_expiring_read(turn, slot, result),
         }
     }
 
@@ -659,12 +669,12 @@ impl<D: Disk> Shard<D> {
     fn persist(&mut self, id: EntityId, token: paxos::Token, record: &Recorded<Held>) {
         let entity = &self.entities[id];
         let copied = entity.instance.state().is_chosen();
-        let (kind, ballot, body): (Kind, Ballot, &[u8]) = match record {
-            Recorded::Promised { ballot } => (Kind::Promise, *ballot, &[]),
+        let (kind, ends_ms, ballot, body): (Kind, u64, Ballot, &[u8]) = match record {
+            Recorded::Promised { ballot } => (Kind::Promise, 0, *ballot, &[]),
             Recorded::Accepted { ballot, entry } => {
                 let bytes = entry.bytes().expect("a record is in memory when it is accepted");
-                let dead = Record::is_tombstone(bytes).expect("entries are checked when they arrive");
-                (if dead { Kind::Tombstone } else { Kind::Value }, *ballot, bytes)
+                let (kind, ends_ms) = kind_of(bytes);
+                (kind, ends_ms, *ballot, bytes)
             }
         };
         let stamp = stamp_of(ballot);
@@ -673,7 +683,7 @@ impl<D: Disk> Shard<D> {
         let own = ballot.node == self.node;
         match self.store.append_as(entity.reference, record, own) {
             Ok(lsn) => {
-                let accepted = (kind != Kind::Promise).then_some(Accepted { ballot, copied });
+                let accepted = (kind != Kind::Promise).then_some(Accepted { ballot, copied, ends_ms });
                 if planted(180) && kind != Kind::Promise {
                     self.abreast.on_durable(self.entities[id].reference, ballot, copied);
                 }

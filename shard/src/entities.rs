@@ -117,7 +117,7 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn stored_state(&self, reference: KeyRef) -> (AcceptorState, Option<Held>) {
         let info = self.store.info_as(reference);
         let promised = info.promised.map_or(Ballot::ZERO, ballot_of);
-        let Some(entry) = info.entry.filter(|entry| entry.kind == Kind::Value || !planted(118)) else {
+        let Some(entry) = info.entry.filter(|entry| entry.kind != Kind::Tombstone || !planted(118)) else {
             return (AcceptorState { promised, ..AcceptorState::default() }, None);
         };
         let accepted = ballot_of(entry.stamp);

@@ -29,6 +29,8 @@ pub(crate) enum Waiter {
     Learner(Member, CommandId),
     /// A sweep of this core, which deletes what it finds.
     Survey(crate::keyspace::SurveyId),
+    /// The sweep of this core for keys of this slot whose time has come.
+    Expiring(u16),
 }
 
 /// A command on its way.

@@ -6,7 +6,7 @@
 //! replicas, drives one `paxos` instance per entity, appends to the core's log through `bitcask`, and hands out replies
 //! and messages ([`Effects`]). Its modules, in the order of a command's life: [`command`] (parse and run, pure), [`object`] (what is more than a string),
 //! `forward` (to the preferred core, or here), `learner` (to a voter, or not at all), `coordinator` (queue, batch, propose, read), `acceptor` (what peers ask),
-//! `votes` (what they ask most, in short), `abreast` (reads confirmed many at a time), `ranges` (phase 1 for many keys at once), `entities`, `core` (store, steps, timers), `epoch` (voter or learner), `waits` (clients that wait for a key), `repair` (what this replica lacks), [`wire`] and [`record`] (bytes).
+//! `votes` (what they ask most, in short), `abreast` (reads confirmed many at a time), `ranges` (phase 1 for many keys at once), `entities`, `core` (store, steps, timers), `epoch` (voter or learner), `waits` (clients that wait for a key), `repair` (what this replica lacks), `expiring` (keys whose time has come), [`wire`] and [`record`] (bytes).
 //!
 //! # What it leaves out, and why
 //!
@@ -42,6 +42,7 @@ mod core;
 mod entities;
 mod entity;
 mod epoch;
+mod expiring;
 mod forward;
 mod held;
 mod keyspace;

@@ -69,6 +69,8 @@ pub struct Metrics {
     pub expired_deadlines: u64,
     /// Keys whose end of life was made a tombstone here.
     pub expired_keys: u64,
+    /// Keys that a sweep of this core found to have ended, and had looked at.
+    pub swept_keys: u64,
     /// Values read from disk.
     pub disk_reads: u64,
     /// Messages from peers.

@@ -9,13 +9,14 @@
 //! instance over the same durable state gets the same Accept, so it decides the same; what it wants to have written is
 //! what was written. Nothing can change the durable state meanwhile, because whatever does goes through the entity.
 
-use bitcask::{KeyRef, Kind, Record as LogRecord};
+use bitcask::{KeyRef, Record as LogRecord};
 use paxos::{AcceptorState, Ballot, Member, Message, Output};
 use reactor::mutants::planted;
 use reactor::Disk;
 
 use crate::core::{stamp_of, Accepted, Change, EntityId, Shard, Waiting};
 use crate::error::Fault;
+use crate::expiring::kind_of;
 use crate::held::{Bytes, Held};
 use crate::record::Record;
 use crate::turn::Turn;
@@ -39,7 +40,7 @@ pub(crate) enum Vote {
     /// Nothing else concerns its key.
     Alone(Alone),
     /// It became an entity, which waits for this token.
-    Joined { entity: EntityId, token: paxos::Token, reference: KeyRef, ballot: Ballot },
+    Joined { entity: EntityId, token: paxos::Token, reference: KeyRef, accepted: Accepted },
 }
 
 /// The Accept of a vote.
@@ -47,7 +48,7 @@ pub(crate) enum Vote {
 pub(crate) struct Alone {
     from: Member,
     reference: KeyRef,
-    ballot: Ballot,
+    accepted: Accepted,
     base: Ballot,
     key_bytes: usize,
     /// The key, and the entry behind it.
@@ -55,12 +56,12 @@ pub(crate) struct Alone {
 }
 
 impl Alone {
-    fn new(from: Member, reference: KeyRef, accept: &AcceptMessage<'_>) -> Alone {
-        let AcceptMessage { key, ballot, base, entry, .. } = *accept;
+    fn new(from: Member, reference: KeyRef, accept: &AcceptMessage<'_>, accepted: Accepted) -> Alone {
+        let AcceptMessage { key, base, entry, .. } = *accept;
         let mut bytes = Vec::with_capacity(key.len() + entry.len());
         bytes.extend_from_slice(key);
         bytes.extend_from_slice(entry);
-        Alone { from, reference, ballot, base, key_bytes: key.len(), bytes: bytes.into_boxed_slice() }
+        Alone { from, reference, accepted, base, key_bytes: key.len(), bytes: bytes.into_boxed_slice() }
     }
 
     fn key(&self) -> &[u8] {
@@ -73,7 +74,7 @@ impl Alone {
 
     fn message(&self) -> Message<Held> {
         let entry = Held::Here(Bytes::from(self.entry()));
-        Message::Accept { ballot: self.ballot, base: self.base, entry }
+        Message::Accept { ballot: self.accepted.ballot, base: self.base, entry }
     }
 }
 
@@ -81,8 +82,8 @@ impl Vote {
     /// What was voted for.
     pub fn ballot(&self) -> Ballot {
         match self {
-            Vote::Alone(vote) => vote.ballot,
-            Vote::Joined { ballot, .. } => *ballot,
+            Vote::Alone(vote) => vote.accepted.ballot,
+            Vote::Joined { accepted, .. } => accepted.ballot,
         }
     }
 }
@@ -103,7 +104,7 @@ impl<D: Disk> Shard<D> {
         if !is_granted(&mut state, self.floor, ballot, base) {
             return false;
         }
-        let kind = if Record::is_tombstone(entry) == Ok(true) { Kind::Tombstone } else { Kind::Value };
+        let (kind, ends_ms) = kind_of(entry);
         if self.store.admits_as(reference, key.len(), kind, entry.len()).is_err()
             || !self.see_round(ballot.round.max(base.round))
         {
@@ -116,7 +117,8 @@ impl<D: Disk> Shard<D> {
         let record = LogRecord { slot, key, kind, stamp: stamp_of(ballot), body: entry };
         match self.store.append_as(reference, record, false) {
             Ok(lsn) => {
-                let id = self.votes.insert(Vote::Alone(Alone::new(from, reference, &accept)));
+                let accepted = Accepted { ballot, copied: false, ends_ms };
+                let id = self.votes.insert(Vote::Alone(Alone::new(from, reference, &accept, accepted)));
                 self.places.insert(reference.1, Place::Vote(id));
                 self.waiting.push_back(Waiting { lsn, change: Change::Vote(id) });
                 if planted(180) {
@@ -150,14 +152,14 @@ impl<D: Disk> Shard<D> {
             Vote::Alone(vote) => {
                 let place = self.places.remove(&vote.reference.1);
                 assert!(place == Some(Place::Vote(id)), "a vote alone is what is under way for its key");
-                self.note_durable(vote.reference, Accepted { ballot: vote.ballot, copied: false });
+                self.note_durable(vote.reference, vote.accepted);
                 if !planted(144) {
-                    self.say_accepted(turn, vote.from, vote.reference.0, vote.key(), vote.ballot);
+                    self.say_accepted(turn, vote.from, vote.reference.0, vote.key(), vote.accepted.ballot);
                 }
                 self.stir(turn, vote.reference.1, Some(vote.entry()));
             }
-            Vote::Joined { entity, token, reference, ballot } => {
-                self.note_durable(reference, Accepted { ballot, copied: false });
+            Vote::Joined { entity, token, reference, accepted } => {
+                self.note_durable(reference, accepted);
                 self.stir_by(turn, entity);
                 self.on_entity_persisted(turn, entity, token);
             }
@@ -175,7 +177,7 @@ impl<D: Disk> Shard<D> {
         let Vote::Alone(vote) = &self.votes[id] else {
             panic!("what is under way for a key is in one place")
         };
-        let (from, message, reference, ballot) = (vote.from, vote.message(), vote.reference, vote.ballot);
+        let (from, message, reference, accepted) = (vote.from, vote.message(), vote.reference, vote.accepted);
         let key = vote.key().to_vec();
         let entity = self.make(reference, &key);
         let mut outputs = Vec::new();
@@ -185,7 +187,7 @@ impl<D: Disk> Shard<D> {
             [Output::Persist { token, .. }] => token,
             _ => panic!("an instance grants what was granted, and withholds its answer"),
         };
-        self.votes[id] = Vote::Joined { entity, token, reference, ballot };
+        self.votes[id] = Vote::Joined { entity, token, reference, accepted };
         entity
     }
 }

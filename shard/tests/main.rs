@@ -4,6 +4,7 @@ mod abreast;
 mod bridge;
 mod command;
 mod deadlines;
+mod expiry;
 mod keyspace;
 mod learner;
 mod ranges;

@@ -68,6 +68,8 @@ metrics! {
     KeyMisses: Counter "synod_keyspace_misses_total";
     /// Keys that ended by their expiry time.
     KeysExpired: Counter "synod_keyspace_expired_keys_total";
+    /// Keys whose expiry time had come when a sweep found them.
+    KeysSwept: Counter "synod_keyspace_swept_keys_total";
     /// Live keys.
     Keys: Gauge "synod_keyspace_keys";
     /// Client connections open now.

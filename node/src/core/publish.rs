@@ -101,6 +101,7 @@ impl Core {
             (Metric::KeyHits, shard.keyspace_hits),
             (Metric::KeyMisses, shard.keyspace_misses),
             (Metric::KeysExpired, shard.expired_keys),
+            (Metric::KeysSwept, shard.swept_keys),
             (Metric::Keys, store.keys),
             (Metric::Clients, clients),
             (Metric::ClientsAccepted, accepted),

@@ -80,6 +80,7 @@ pub const WANTED: &[&str] = &[
     "fast proposals",
     "hosts fell apart into two groups",
     "keys expired",
+    "keys found to have ended by sweeps",
     "keys were flushed",
     "more counted than is remembered",
     "no quorum",

@@ -42,6 +42,10 @@ pub const QUIET: Nanos = 2 * SECOND;
 /// second apart, up to eight where the ones before came to nothing.
 pub const LEVEL_MAX: Nanos = 30 * SECOND;
 
+/// After faults stop, keys that ended so long ago by all hosts' wall clocks are gone, although nobody asked for them: sweeps are a
+/// second apart.
+pub const ENDED_MS: u64 = 3_000;
+
 /// How often it is looked whether they are.
 pub const LEVEL_POLL: Nanos = 500 * MILLISECOND;
 

@@ -103,6 +103,8 @@ pub const ALL: &[Mutant] = &[
     mutant(164, "a learner that votes again goes on with the incarnations of its former life"),
     mutant(165, "a core answers in an epoch that is not durable"),
     mutant(166, "a learner takes the tails of its peers' logs for all there is"),
+    mutant(167, "nobody sweeps for keys whose time has come"),
+    mutant(168, "when a record ends is not noted as it comes"),
     mutant(170, "what a peer has counted is not noted"),
     mutant(171, "a confirmed read shows the own record, chosen or not"),
     mutant(172, "an answer to an earlier Confirm serves later reads"),

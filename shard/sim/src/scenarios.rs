@@ -124,6 +124,12 @@ pub const ALL: &[Scenario] = &[
         change: |plan| *plan = Plan::draw(18_114),
     },
     Scenario {
+        name: "a value that ends before it is durable",
+        story: "a sweep came after a value's end and before its record was in the directory, and never looked at the slot again",
+        seed: 5136,
+        change: |plan| *plan = Plan::draw(5136),
+    },
+    Scenario {
         name: "an answer from before the two began",
         story: "no bug of the product: a sum read before the first answer came late, and a vote between the two was in neither (planted bug 179)",
         seed: 1894,

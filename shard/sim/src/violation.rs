@@ -38,6 +38,8 @@ pub mod invariant {
     pub const ONE_REPLY: &str = "every request has one reply in time";
     /// After faults stopped: a read failed, or hosts disagree, or something never ended.
     pub const CONVERGES: &str = "after faults all is well again";
+    /// A key whose time came long ago is still held, although its host sweeps.
+    pub const ENDED: &str = "what has ended goes";
     /// Something spins, or grows without bound.
     pub const BOUNDED: &str = "queues and steps are bounded";
     /// Bytes on the wire that no host should have sent.

@@ -121,7 +121,7 @@ impl<D: Disk> Shard<D> {
         let mut keys = Vec::new();
         for fingerprint in fingerprints {
             let entry = self.store.slot_entries(slot, *fingerprint, 1).into_iter().next();
-            match entry.filter(|(found, entry)| found == fingerprint && entry.kind == Kind::Value) {
+            match entry.filter(|(found, entry)| found == fingerprint && entry.kind != Kind::Tombstone) {
                 Some((_, entry)) => queue.push_back((*fingerprint, entry.bytes)),
                 None => keys.push(SlotKey { fingerprint: *fingerprint, live: None }),
             }

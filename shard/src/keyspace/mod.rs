@@ -13,7 +13,7 @@
 //! A write that was answered before the survey began is at its ballot or a newer one on a majority, so any majority asked
 //! afterwards shows it. A write under way may show or not; so may one that no host finished yet. DBSIZE and
 //! COUNTKEYSINSLOT count from the directories, which do not know when values end: as in Redis, a key past its end counts
-//! until somebody looks at it. All others drop what has ended.
+//! until somebody looks at it, a sweep at the latest. All others drop what has ended.
 //!
 //! # Parts
 //!

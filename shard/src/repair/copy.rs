@@ -1,11 +1,12 @@
 //! Copies in, and entities settled whose record nobody can prove to be chosen.
 
-use bitcask::{AppendError, Kind};
+use bitcask::AppendError;
 use reactor::clock::Nanos;
 use reactor::Disk;
 
 use crate::core::{EntityId, Shard};
 use crate::entity::Stage;
+use crate::expiring::kind_of;
 use crate::held::{Bytes, Held};
 use crate::limits::{REPAIR_SETTLES_MAX, REPAIR_SETTLE_NS};
 use crate::record::Record;
@@ -37,7 +38,7 @@ impl<D: Disk> Shard<D> {
         if before > ballot {
             return true;
         }
-        let kind = if Record::is_tombstone(entry) == Ok(true) { Kind::Tombstone } else { Kind::Value };
+        let (kind, _) = kind_of(entry);
         match self.store.admits(slot, key, kind, entry.len()) {
             Ok(()) => {}
             Err(AppendError::Making | AppendError::Backlog) => return false,

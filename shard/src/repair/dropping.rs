@@ -4,7 +4,7 @@
 //! whose request ids are all settled are asked about, and those that *all* members agree to are dropped. Nothing is asked
 //! while a member is away or a learner, or while the last comparison found something to take over here.
 //!
-//! Left out: hosts that have no others, and keys that have ended and were not touched since, which are no tombstones yet.
+//! Left out: hosts that have no others. Keys that have ended become tombstones by another sweep ([`crate::expiring`]).
 //!
 //! Invariants: what an answer says rests on what is durable here. The watermarks of a question are taken over before it is
 //! answered. The floor covers a tombstone's ballot and promise, in the log, before the removal. While a survey of this
@@ -210,7 +210,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Whether nothing is under way for a key here.
-    fn is_quiet(&self, fingerprint: Fingerprint) -> bool {
+    pub(crate) fn is_quiet(&self, fingerprint: Fingerprint) -> bool {
         !self.places.contains_key(&fingerprint) && !self.removing.contains(&fingerprint)
     }
 

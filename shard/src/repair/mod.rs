@@ -27,7 +27,6 @@ use reactor::Disk;
 use self::away::Away;
 use self::dropping::Dropping;
 use self::look::Look;
-use self::pace::Pace;
 use self::pull::Job;
 use self::rejoin::Coming;
 use self::serve::Serving;
@@ -39,6 +38,7 @@ use crate::wire::{Counted, PeerMessage, RepairAnswer, RepairAsk, RepairAsked, Re
 
 pub(crate) use self::copy::Settle;
 pub(crate) use self::dropping::DroppingRead;
+pub(crate) use self::pace::Pace;
 pub use self::pace::RepairRate;
 pub(crate) use self::serve::ServingRead;
 
@@ -255,7 +255,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Whether commands are served, here or where copies come from.
-    fn is_busy(&self, now: Nanos) -> bool {
+    pub(crate) fn is_busy(&self, now: Nanos) -> bool {
         self.repair.load.here_until > now || self.repair.load.peer_until > now
     }
 

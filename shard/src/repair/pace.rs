@@ -16,7 +16,7 @@ pub struct RepairRate {
 
 /// The buckets. What is taken may exceed what is there; then the next one waits until the debt is paid.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     rate: RepairRate,
     /// What is there, in bytes and records times a second's nanoseconds; below zero is debt.
     bytes: i128,

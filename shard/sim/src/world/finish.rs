@@ -14,7 +14,7 @@ use super::jobs::Jobs;
 use super::{Event, Phase, Place, World};
 use crate::ledger::show;
 use crate::limits::{
-    LAST_PASSES_MAX, LAST_READ_DEADLINE, LAST_WAITS_MAX, LEVEL_MAX, LEVEL_POLL, QUIET, SETTLE,
+    ENDED_MS, LAST_PASSES_MAX, LAST_READ_DEADLINE, LAST_WAITS_MAX, LEVEL_MAX, LEVEL_POLL, QUIET, SETTLE,
 };
 use crate::order;
 use crate::plan::Weather;
@@ -98,7 +98,11 @@ impl World {
                 self.schedule(self.now + LEVEL_POLL, Event::Finish);
                 self.check_voters(self.now - since)
             }
-            Phase::Settling { .. } => {
+            Phase::Settling { since } => {
+                if self.waits_for_ended(since)? {
+                    self.schedule(self.now + LEVEL_POLL, Event::Finish);
+                    return Ok(());
+                }
                 if self.end_jobs() {
                     self.schedule(self.now + LAST_READ_DEADLINE + SETTLE, Event::Finish);
                     return Ok(());
@@ -126,6 +130,25 @@ impl World {
             Phase::Levelling { .. } => self.level(),
             Phase::Faults | Phase::Over => Ok(()),
         }
+    }
+
+    /// Keys whose time has come go by themselves. Whether that is still to be waited for.
+    fn waits_for_ended(&mut self, since: Nanos) -> Result<bool, Violation> {
+        if self.hosts_left().len() < usize::from(self.plan.hosts) {
+            return Ok(false);
+        }
+        let clocks = self.hosts.iter().map(|host| host.clock.read(self.now).wall_ms);
+        let ended_ms = clocks.min().unwrap_or(0).saturating_sub(ENDED_MS);
+        let mut cores = self.hosts.iter().flat_map(|host| &host.cores).filter_map(|core| core.shard());
+        if !cores.any(|shard| shard.is_expiry_behind(ended_ms)) {
+            return self.check_ended(ended_ms).map(|()| false);
+        }
+        if self.now - since > 2 * LEVEL_MAX {
+            let detail = "a sweep for keys whose time has come did not end";
+            return Err(Violation::new(invariant::CONVERGES, detail));
+        }
+        self.label("keys whose time had come were waited for");
+        Ok(true)
     }
 
     /// Asks for the last reads from a moment on.
@@ -353,6 +376,7 @@ impl World {
                 ("commands taken back", m.forward_fallbacks),
                 ("uncertain replies", m.uncertain),
                 ("keys expired", m.expired_keys),
+                ("keys found to have ended by sweeps", m.swept_keys),
                 ("a tombstone was dropped", m.tombstones_dropped),
                 ("records taken over in the order of a log", m.tail_records),
                 ("disk reads", m.disk_reads),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcask::{Bitcask, Event, Fingerprint, Found, Kind, Read, Stamp};
 use paxos::{Ballot, Member};
 use reactor::sim::SimDisk;
+use shard::record::Record;
 use shard::slot::SLOTS;
 
 use super::core::store_options;
@@ -31,6 +32,28 @@ impl World {
             }
             let Some((first, others)) = all.split_first() else { continue };
             others.iter().try_for_each(|other| compare(core, (first.0, &first.1), (other.0, &other.1)))?;
+        }
+        Ok(())
+    }
+
+    /// No record is left that ended before this, by the wall clock, in a slot that some core sweeps.
+    pub(super) fn check_ended(&mut self, wall_ms: u64) -> Checked {
+        for place in (0..self.plan.hosts).flat_map(|host| self.places(host)).collect::<Vec<_>>() {
+            for (key, (_, kind, body)) in self.records(place)? {
+                let slot = shard::slot::slot(&key);
+                let swept = |host: Member| {
+                    let shard = self.core(Place { host, core: place.core }).shard();
+                    shard.is_some_and(|shard| shard.sweeps_slot(slot))
+                };
+                let ends_ms = Record::head(&body).ok().flatten().map_or(0, |(_, ends_ms)| ends_ms);
+                let is_old = kind != Kind::Tombstone && (1..wall_ms).contains(&ends_ms);
+                if is_old && (0..self.plan.hosts).any(swept) {
+                    let ago = wall_ms - ends_ms;
+                    let detail =
+                        format!("{place} still holds {}, which ended {ago} ms before that", show(&key));
+                    return Err(Violation::new(invariant::ENDED, detail));
+                }
+            }
         }
         Ok(())
     }

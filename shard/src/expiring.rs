@@ -1,0 +1,272 @@
+//! Keys whose time has come go by themselves, although nobody asks for them.
+//!
+//! Expiry is a write like any other (consensus.md section 1): whoever runs a command on a key whose time has come has a tombstone
+//! chosen first. So this module only has to ask for such keys: it *sweeps* over the slots that this core is preferred for, reads
+//! the records that end at some time, and puts an EXISTS in the queue of each that has ended by this host's wall clock. What that
+//! finds is a matter of the key's own consensus; a stale record here, or a clock that is ahead, costs a question and nothing else.
+//!
+//! When a slot is worth a look is known to the millisecond for what was written since the core started: `due`, the first end in
+//! the slot, which each record that goes to the log may bring forward. For older records the first sweep finds it out. What a core
+//! needs for that is 8 bytes for each of its slots, and a bit in the directory's entries ([`bitcask::Kind::Expiring`]): nothing
+//! per key.
+//!
+//! Costs: a look at a slot reads all of its records that end at some time, so those with far ends are read again when one of their
+//! slot has ended. [`EXPIRY_RATE`] bounds what sweeps read, to a fifth while clients have commands served; a core with very many
+//! such keys is behind by the time that it takes to read them all.
+//!
+//! Left out: values written by versions that did not know the kind go when somebody asks for them, or writes them anew.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bitcask::{Fingerprint, Found, Kind, Read};
+use reactor::clock::Nanos;
+use reactor::mutants::planted;
+use reactor::Disk;
+
+use crate::command::{Command, KeyCommand, Op};
+use crate::core::{Loading, Shard, Status};
+use crate::entity::{Queued, Waiter};
+use crate::limits::{
+    EXPIRY_COMMANDS_MAX, EXPIRY_COMMAND_NS, EXPIRY_RATE, EXPIRY_READS_MAX, EXPIRY_SWEEP_NS,
+    EXPIRY_TURN_RECORDS, LIST_ENTRIES_MAX, SURVEY_TURN_RECORDS,
+};
+use crate::record::Record;
+use crate::repair::Pace;
+use crate::reply::Reply;
+use crate::turn::Turn;
+
+/// Nothing in the slot ends.
+const NEVER: u64 = u64::MAX;
+
+/// Not known: the slot is looked at.
+const UNKNOWN: u64 = 0;
+
+/// What a core knows of ends, and where its sweep stands.
+#[derive(Debug)]
+pub(crate) struct Expiring {
+    /// The first slot of the slice, and of each slot when the first of its values ends: wall clock milliseconds.
+    first: u16,
+    due: Vec<u64>,
+    /// When it goes on by itself. None: when something that it waits for is there.
+    at: Option<Nanos>,
+    /// When the next sweep may begin.
+    next_sweep: Nanos,
+    /// Where the sweep under way goes on.
+    place: Option<(u16, Fingerprint)>,
+    /// Records to be read, with the bytes that they take on disk.
+    queue: VecDeque<(u16, Fingerprint, u32)>,
+    reading: usize,
+    /// Commands of its own that are not answered.
+    asking: usize,
+    pace: Pace,
+}
+
+impl Expiring {
+    /// Nothing known.
+    pub fn new((first, last): (u16, u16)) -> Expiring {
+        Expiring {
+            first,
+            due: vec![UNKNOWN; usize::from(last - first) + 1],
+            at: Some(0),
+            next_sweep: 0,
+            place: None,
+            queue: VecDeque::new(),
+            reading: 0,
+            asking: 0,
+            pace: Pace::new(EXPIRY_RATE),
+        }
+    }
+
+    /// None: a slot of another slice, which no peer should speak of.
+    fn due(&mut self, slot: u16) -> Option<&mut u64> {
+        let place = slot.checked_sub(self.first)?;
+        self.due.get_mut(usize::from(place))
+    }
+
+    /// A record of the slot is in the directory, and ends then. No sooner: a sweep that does not find it passes over it.
+    pub fn note(&mut self, slot: u16, ends_ms: u64) {
+        if planted(168) && ends_ms != UNKNOWN {
+            return;
+        }
+        if let Some(due) = self.due(slot) {
+            *due = (*due).min(ends_ms);
+        }
+    }
+
+    /// One of its commands was answered. What did not come to an end is looked at again by the next sweep.
+    pub fn on_answer(&mut self, now: Nanos, slot: u16, reply: &Reply) {
+        self.asking -= 1;
+        self.at = Some(now);
+        if reply.is_error() {
+            self.note(slot, UNKNOWN);
+        }
+    }
+}
+
+/// What an entry is for the log, and when its value ends: wall clock milliseconds, 0 = never.
+pub(crate) fn kind_of(entry: &[u8]) -> (Kind, u64) {
+    match Record::head(entry) {
+        Ok(None) => (Kind::Tombstone, 0),
+        Ok(Some((_, ends_ms))) if ends_ms > 0 => (Kind::Expiring, ends_ms),
+        _ => (Kind::Value, 0),
+    }
+}
+
+/// How far a sweep came.
+enum Next {
+    /// Records are to be read.
+    Found,
+    /// Nothing in a turn's worth of records.
+    Later,
+    /// All slots were looked at.
+    End,
+}
+
+impl<D: Disk> Shard<D> {
+    /// Whether this core sweeps a slot, as the one that is preferred for it: for the simulator.
+    pub fn sweeps_slot(&self, slot: u16) -> bool {
+        let (first, last) = self.config.slots();
+        self.status == Status::Ready
+            && !self.config.learner
+            && (first..=last).contains(&slot)
+            && self.preferred(slot) == self.config.me
+    }
+
+    /// Whether something ended in a slot of its own before this moment by the wall clock, as far as this core knows, and the sweep has not
+    /// come there yet: for the simulator.
+    pub fn is_expiry_behind(&self, wall_ms: u64) -> bool {
+        let Expiring { first, due, queue, reading, asking, .. } = &self.expiring;
+        let is_due = |(slot, ends_ms): (u16, &u64)| *ends_ms < wall_ms && self.sweeps_slot(slot);
+        !queue.is_empty() || reading + asking > 0 || (*first..).zip(due).any(is_due)
+    }
+
+    /// When the sweep wants a turn.
+    pub(crate) fn expiry_deadline(&self) -> Option<Nanos> {
+        self.expiring.at.filter(|_| self.sweeps())
+    }
+
+    fn sweeps(&self) -> bool {
+        self.status == Status::Ready && !self.config.learner && !planted(167)
+    }
+
+    /// Goes on with the sweep, if it is time.
+    pub(crate) fn expiry_timers(&mut self, turn: &mut Turn<'_, D>) {
+        if !self.sweeps() || self.expiring.at.is_none_or(|at| at > turn.clock.now) {
+            return;
+        }
+        self.expiring.at = self.sweep(turn);
+    }
+
+    /// Reads on until something has to be waited for. Says until when; None: for what is under way.
+    fn sweep(&mut self, turn: &mut Turn<'_, D>) -> Option<Nanos> {
+        let now = turn.clock.now;
+        let mut taken = 0;
+        loop {
+            let full =
+                self.expiring.asking >= EXPIRY_COMMANDS_MAX || self.commands >= self.config.commands_max;
+            if full || self.expiring.reading >= EXPIRY_READS_MAX {
+                let waits = self.expiring.asking + self.expiring.reading > 0;
+                return (!waits).then_some(now + EXPIRY_SWEEP_NS);
+            }
+            if self.expiring.queue.is_empty() {
+                if self.expiring.place.is_none() && now < self.expiring.next_sweep {
+                    return Some(self.expiring.next_sweep);
+                }
+                match self.find_expiring(turn.clock.wall_ms) {
+                    Next::Found => continue,
+                    Next::Later => return Some(now),
+                    Next::End => {
+                        self.expiring.next_sweep = now + EXPIRY_SWEEP_NS;
+                        continue;
+                    }
+                }
+            }
+            if taken == EXPIRY_TURN_RECORDS {
+                return Some(now);
+            }
+            taken += 1;
+            if let Err(at) = self.expiring.pace.look(now, self.is_busy(now)) {
+                return Some(at);
+            }
+            let Some((slot, fingerprint, bytes)) = self.expiring.queue.pop_front() else { continue };
+            self.expiring.pace.take(u64::from(bytes), 1);
+            self.metrics.disk_reads += 1;
+            match self.store.read_fingerprint(turn.disk, slot, fingerprint) {
+                Read::Pending(ticket) => {
+                    self.expiring.reading += 1;
+                    self.expect_read(ticket, Loading::Expiring(slot));
+                }
+                Read::Ready(found) => self.look_at_end(turn, slot, &found),
+                Read::Absent => {}
+            }
+        }
+    }
+
+    /// Lists what ends in the next slot that is due.
+    fn find_expiring(&mut self, wall_ms: u64) -> Next {
+        let (first, last) = self.config.slots();
+        let (mut slot, mut from) = self.expiring.place.take().unwrap_or((first, Fingerprint::MIN));
+        let mut looked = 0;
+        while slot <= last {
+            if from == Fingerprint::MIN && !self.begins_slot(slot, wall_ms) {
+                slot += 1;
+                continue;
+            }
+            let listed = self.store.slot_entries(slot, from, LIST_ENTRIES_MAX);
+            looked += listed.len();
+            for (fingerprint, entry) in listed.iter().filter(|(_, entry)| entry.kind == Kind::Expiring) {
+                match self.is_quiet(*fingerprint) {
+                    true => self.expiring.queue.push_back((slot, *fingerprint, entry.bytes)),
+                    false => self.expiring.note(slot, UNKNOWN),
+                }
+            }
+            let last_listed = listed.last().filter(|_| listed.len() >= LIST_ENTRIES_MAX);
+            let more = last_listed.and_then(|(fingerprint, _)| fingerprint.next());
+            (slot, from) = more.map_or((slot + 1, Fingerprint::MIN), |more| (slot, more));
+            let found = !self.expiring.queue.is_empty();
+            if found || looked >= SURVEY_TURN_RECORDS {
+                self.expiring.place = Some((slot, from));
+                return if found { Next::Found } else { Next::Later };
+            }
+        }
+        Next::End
+    }
+
+    /// Whether a slot is worth a look. If so, what is found there says when it is the next time.
+    fn begins_slot(&mut self, slot: u16, wall_ms: u64) -> bool {
+        let own = self.preferred(slot) == self.config.me;
+        let Some(due) = self.expiring.due(slot).filter(|due| own && **due <= wall_ms) else { return false };
+        *due = NEVER;
+        self.store.slot_summary(slot).expiring > 0
+    }
+
+    /// A record of the sweep was read.
+    pub(crate) fn on_expiring_read(&mut self, turn: &mut Turn<'_, D>, slot: u16, found: Option<Found>) {
+        self.expiring.reading -= 1;
+        self.expiring.at = Some(turn.clock.now);
+        if let Some(found) = found {
+            self.look_at_end(turn, slot, &found);
+        }
+    }
+
+    /// Has a key looked at whose time has come.
+    fn look_at_end(&mut self, turn: &mut Turn<'_, D>, slot: u16, found: &Found) {
+        let Ok(Some((_, ends_ms))) = Record::head(&found.body) else { return };
+        if ends_ms == 0 {
+            return;
+        }
+        if ends_ms > turn.clock.wall_ms {
+            return self.expiring.note(slot, ends_ms);
+        }
+        let command = Rc::new(Command::Key(KeyCommand { key: (*found.key).into(), op: Op::Exists }));
+        let bytes = command.bytes();
+        self.commands += 1;
+        self.command_bytes += bytes;
+        self.metrics.swept_keys += 1;
+        self.expiring.asking += 1;
+        let (waiter, id) = (Waiter::Expiring(slot), self.own_id(false));
+        let deadline = turn.clock.now + EXPIRY_COMMAND_NS;
+        self.enqueue(turn, slot, Queued { waiter, id, command, bytes, deadline, sent: false });
+    }
+}
