@@ -6,8 +6,8 @@
 //! finds is a matter of the key's own consensus; a stale record here, or a clock that is ahead, costs a question and nothing else.
 //!
 //! When a slot is worth a look is known to the millisecond for what was written since the core started: `due`, the first end in
-//! the slot, which each record that goes to the log may bring forward. For older records the first sweep finds it out. What a core
-//! needs for that is 8 bytes for each of its slots, and a bit in the directory's entries ([`bitcask::Kind::Expiring`]): nothing
+//! the slot, which each record may bring forward as it becomes durable. For older records the first sweep finds it out. What a core
+//! needs for that is 8 bytes for each of its slots, and a kind of its own in the directory's entries ([`bitcask::Kind::Expiring`]): nothing
 //! per key.
 //!
 //! Costs: a look at a slot reads all of its records that end at some time, so those with far ends are read again when one of their
@@ -106,10 +106,10 @@ impl Expiring {
 
 /// What an entry is for the log, and when its value ends: wall clock milliseconds, 0 = never.
 pub(crate) fn kind_of(entry: &[u8]) -> (Kind, u64) {
-    match Record::head(entry) {
-        Ok(None) => (Kind::Tombstone, 0),
-        Ok(Some((_, ends_ms))) if ends_ms > 0 => (Kind::Expiring, ends_ms),
-        _ => (Kind::Value, 0),
+    match Record::head(entry).expect("entries are checked when they arrive") {
+        None => (Kind::Tombstone, 0),
+        Some((_, 0)) => (Kind::Value, 0),
+        Some((_, ends_ms)) => (Kind::Expiring, ends_ms),
     }
 }
 
