@@ -5,12 +5,13 @@
 //! numbers, and what is chosen by chance by how many it is. The first difference ends it, with all commands on that key.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use reactor::rng::Rng;
-use shard::command::{execute, Command, Context, Limits};
+use shard::command::{execute, Command, Context, Joint, Limits};
+use shard::joint::{Snapshot, Write};
 use shard::reply::{format_double, Reply};
 use shard::state::State;
 
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
         eprintln!("like_redis: COMMANDS and SEED are numbers");
         return ExitCode::from(2);
     };
-    for kind in ["string", "hash", "list", "set", "zset"] {
+    for kind in ["string", "hash", "list", "set", "zset", "joint"] {
         match compare(socket, kind, commands, seed) {
             Ok(errors) => println!("{kind}: {commands} commands as in Redis, {errors} of them refused"),
             Err(why) => {
@@ -179,9 +180,29 @@ impl Store {
             Ok(command) => command,
             Err(error) => return told(&error),
         };
+        if let Command::Joint(joint) = &command {
+            return told(&self.run_joint(joint));
+        }
         let split = command.split();
         let replies = split.parts.iter().map(|part| self.run_one(part)).collect();
         told(&split.gather.join(replies))
+    }
+
+    fn run_joint(&mut self, joint: &Joint) -> Reply {
+        let mut found = |key: &[u8]| {
+            let state = self.states.entry(key.to_vec()).or_default();
+            Snapshot { version: state.version, is: Write::of(state) }
+        };
+        let found: Vec<Snapshot> = joint.keys.iter().map(|key| found(key)).collect();
+        let limits = Limits::default();
+        let now_wall_ms = 1_000 * (FAR / 2);
+        let ran = joint.run(&found, &mut Context { now_wall_ms, limits: &limits, rng: &mut self.rng });
+        for ((key, found), write) in joint.keys.iter().zip(found).zip(ran.writes) {
+            if let Some(write) = write {
+                self.states.insert(key.to_vec(), write.state(found.version + 1));
+            }
+        }
+        ran.reply
     }
 
     fn run_one(&mut self, command: &Command) -> Reply {
@@ -352,6 +373,7 @@ impl Maker {
             "list" => self.of_list(key),
             "set" => self.of_set(key),
             "zset" => self.of_sorted_set(key),
+            "joint" => self.of_several_keys(),
             _ => self.of_string(key),
         }
     }
@@ -599,6 +621,128 @@ impl Maker {
             }
             _ => {}
         }
+        (bytes(words), order)
+    }
+
+    /// What several keys hold, and what is done with them in one step.
+    fn of_several_keys(&mut self) -> (Words, Order) {
+        let name = self.pick(&[
+            "fill",
+            "fill",
+            "look",
+            "RENAME",
+            "RENAMENX",
+            "COPY",
+            "MSETNX",
+            "LMOVE",
+            "RPOPLPUSH",
+            "SMOVE",
+            "SINTER",
+            "SUNION",
+            "SDIFF",
+            "SINTERSTORE",
+            "SUNIONSTORE",
+            "SDIFFSTORE",
+            "SINTERCARD",
+            "ZINTER",
+            "ZUNION",
+            "ZDIFF",
+            "ZINTERSTORE",
+            "ZUNIONSTORE",
+            "ZDIFFSTORE",
+            "ZINTERCARD",
+            "ZRANGESTORE",
+        ]);
+        let kind = match name {
+            "LMOVE" | "RPOPLPUSH" => "list",
+            name if name.starts_with('S') => "set",
+            name if name.starts_with('Z') => self.pick(&["zset", "zset", "zset", "set"]),
+            _ => self.pick(&["string", "hash", "list", "set", "zset"]),
+        };
+        if matches!(name, "fill" | "look") {
+            return self.filled_or_seen(kind, name == "fill");
+        }
+        let mut words = vec![name.to_string()];
+        let mut order = Order::Same;
+        match name {
+            "RENAME" | "RENAMENX" | "RPOPLPUSH" => words.extend([self.key(kind), self.key(kind)]),
+            "COPY" => {
+                words.extend([self.key(kind), self.key(kind)]);
+                words.extend(self.rng.coin().then(|| "REPLACE".to_string()));
+            }
+            "MSETNX" => {
+                let keys = self.some(|maker| maker.key("string"));
+                words.extend(keys.into_iter().flat_map(|key| [key, self.value()]));
+            }
+            "LMOVE" => {
+                words.extend([self.key(kind), self.key(kind)]);
+                words.extend(
+                    [self.pick(&["LEFT", "RIGHT"]), self.pick(&["LEFT", "RIGHT", "UP"])].map(String::from),
+                );
+            }
+            "SMOVE" => words.extend([self.key(kind), self.key(kind), self.name()]),
+            "SINTERCARD" | "ZINTERCARD" => {
+                self.add_counted(&mut words, kind);
+                if self.rng.coin() {
+                    words.extend(["LIMIT".into(), self.integer()]);
+                }
+            }
+            "ZRANGESTORE" => {
+                words.extend([self.key(kind), self.key(kind)]);
+                let by = self.pick(&["", "BYSCORE"]);
+                words.extend([self.end(by), self.end(by)]);
+                words.extend((!by.is_empty()).then(|| by.to_string()));
+                words.extend(self.rng.coin().then(|| "REV".to_string()));
+            }
+            name if name.starts_with('S') => {
+                words.extend(self.some(|maker| maker.key(kind)));
+                order = Order::Any;
+            }
+            name => {
+                if name.ends_with("STORE") {
+                    words.push(self.key("zset"));
+                }
+                let count = self.add_counted(&mut words, kind);
+                if self.rng.below(3) == 0 {
+                    words.push("WEIGHTS".into());
+                    words.extend((0..count).map(|_| self.score()));
+                }
+                if self.rng.below(3) == 0 {
+                    words.extend(["AGGREGATE", self.pick(&["SUM", "MIN", "MAX", "AVG"])].map(String::from));
+                }
+                words.extend((self.rng.below(3) == 0).then(|| "WITHSCORES".to_string()));
+            }
+        }
+        (bytes(words), order)
+    }
+
+    /// Adds some keys behind their number, which is a wrong one now and then.
+    fn add_counted(&mut self, words: &mut Vec<String>, kind: &str) -> usize {
+        let keys = self.some(|maker| maker.key(kind));
+        let wrong = self.rng.below(20) == 0;
+        words.push(if wrong { self.integer() } else { keys.len().to_string() });
+        let count = keys.len();
+        words.extend(keys);
+        count
+    }
+
+    fn filled_or_seen(&mut self, kind: &str, fills: bool) -> (Words, Order) {
+        let key = self.key(kind);
+        let (words, order) = match (kind, fills) {
+            ("hash", true) => (vec!["HSET".into(), key, self.name(), self.value()], Order::Same),
+            ("hash", false) => (vec!["HGETALL".into(), key], Order::Pairs),
+            ("list", true) => (vec!["RPUSH".into(), key, self.name(), self.name()], Order::Same),
+            ("list", false) => (vec!["LRANGE".into(), key, "0".into(), "-1".into()], Order::Same),
+            ("set", true) => (vec!["SADD".into(), key, self.name(), self.name()], Order::Same),
+            ("set", false) => (vec!["SMEMBERS".into(), key], Order::Any),
+            ("zset", true) => (vec!["ZADD".into(), key, self.score(), self.name()], Order::Same),
+            ("zset", false) => {
+                let words = ["0", "-1", "WITHSCORES"].map(String::from);
+                (["ZRANGE".into(), key].into_iter().chain(words).collect(), Order::Same)
+            }
+            (_, true) => (vec!["SET".into(), key, self.value()], Order::Same),
+            (_, false) => (vec!["GET".into(), key], Order::Same),
+        };
         (bytes(words), order)
     }
 

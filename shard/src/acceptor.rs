@@ -44,6 +44,7 @@ impl<D: Disk> Shard<D> {
             PeerMessage::HandOver(forward) => self.on_forward(turn, from, &forward, true),
             PeerMessage::Forwarded { id, reply } => self.on_forwarded(turn, id, reply),
             PeerMessage::NotForwarded { id, never } => self.on_not_forwarded(turn, id, never),
+            PeerMessage::ForwardHeld(id) => self.on_forward_held(id),
             PeerMessage::WrongEpoch => self.metrics.messages_refused += 1,
             PeerMessage::Hello { learner } => self.on_hello(turn, from, learner, started),
             PeerMessage::SlotQuery(query) => self.on_slot_query(turn, from, &query),

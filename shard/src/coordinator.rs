@@ -19,9 +19,10 @@ use crate::core::{EntityId, Shard, Status};
 use crate::entity::{Asked, Queued, Stage, Waiter};
 use crate::error::{self, Fault};
 use crate::held::{Bytes, Held};
+use crate::joint;
 use crate::limits::{
-    BACKOFF_NS, BACKOFF_NS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, CONFLICTS_MAX, ORIGIN_IDS_MAX,
-    READ_PATIENCE_NS_MIN, READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX, SCRATCH_BYTES_MAX,
+    BACKOFF_NS, BACKOFF_NS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, CLAIM_ROOM, CONFLICTS_MAX,
+    ORIGIN_IDS_MAX, READ_PATIENCE_NS_MIN, READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX, SCRATCH_BYTES_MAX,
 };
 use crate::record::{Applied, CommandId, Known, Record};
 use crate::reply::Reply;
@@ -146,12 +147,26 @@ impl<D: Disk> Shard<D> {
         let mut refused = Vec::new();
         let entity = &mut self.entity(id);
         let mut bytes: usize = entity.batch.iter().map(|queued| queued.bytes).sum();
-        while let Some(next) = entity.queue.front() {
+        let mut at = 0;
+        // What waits for a claim goes on behind what may end it, in the same batch.
+        let mut goes_on = !entity.is_claimed;
+        loop {
+            let Some(next) = entity.queue.get(at) else {
+                if goes_on || !entity.batch.iter().any(joint::may_end_claim) {
+                    break;
+                }
+                (at, goes_on) = (0, true);
+                continue;
+            };
+            if !goes_on && !joint::passes(next) {
+                at += 1;
+                continue;
+            }
             let room = entity.batch.len() < BATCH_COMMANDS_MAX && bytes + next.bytes <= BATCH_BYTES_MAX;
             if !room && !entity.batch.is_empty() {
                 break;
             }
-            let Some(queued) = entity.queue.pop_front() else { break };
+            let Some(queued) = entity.queue.remove(at) else { break };
             if queued.deadline <= now {
                 expired.push(queued);
             } else if full && needs_room(&queued) {
@@ -210,10 +225,13 @@ impl<D: Disk> Shard<D> {
         let accepted = entity.instance.state().accepted;
         let bound = if planted(188) { Ballot::ZERO } else { bound };
         let fresh = accepted.round > fast_above && accepted.succ() >= bound;
-        if fresh && entity.collisions < CONFLICTS_MAX && entity.instance.can_fast(node, incarnation) {
+        let calm = fresh && entity.collisions < CONFLICTS_MAX && entity.instance.can_fast(node, incarnation);
+        // What waits for a claim has to hear of its end, which others may have chosen.
+        let wary = self.may_meet_claim(id);
+        if calm && !wary {
             return self.start_from_own(turn, id, accepted.succ(), None);
         }
-        if let Some(ballot) = self.granted_ballot(id) {
+        if let Some(ballot) = self.granted_ballot(id).filter(|_| !wary) {
             return self.start_from_own(turn, id, ballot, Some(ballot));
         }
         if let Err(reply) = self.admit(id, Kind::Promise, 0) {
@@ -223,6 +241,13 @@ impl<D: Disk> Shard<D> {
         self.metrics.classic_proposals += 1;
         self.begin(turn, id, Stage::Proposing, RESEND_NS);
         self.step(turn, id, |instance, floor, out| instance.prepare(ballot, floor, out));
+    }
+
+    /// Whether the own record says that a command of the batch has to wait for a claim.
+    fn may_meet_claim(&self, id: EntityId) -> bool {
+        let entity = self.peek(id);
+        let is_claimed = entity.warm().is_some_and(|(_, bytes)| Record::is_claimed(&bytes));
+        is_claimed && !entity.batch.iter().all(joint::passes)
     }
 
     /// Runs the batch on the own record, because phase 1 is done for the ballot, and proposes what comes of it. `granted`: it is the one that
@@ -257,6 +282,9 @@ impl<D: Disk> Shard<D> {
         if let Err(reply) = entry.bytes().map_or(Ok(()), |bytes| self.admit_entry(id, bytes)) {
             return self.refuse_batch(turn, id, &reply);
         }
+        if let Err(reply) = self.admit_claims(id, entry.bytes().map_or(0, |bytes| bytes.len())) {
+            return self.refuse_batch(turn, id, &reply);
+        }
         self.begin(turn, id, Stage::Proposing, RESEND_NS);
         self.step(turn, id, |instance, floor, out| {
             match granted {
@@ -266,6 +294,14 @@ impl<D: Disk> Shard<D> {
         });
         if planted(106) && !self.peek(id).batch.is_empty() {
             self.finish_batch(turn, id);
+        }
+    }
+
+    /// Whether there is room to end the claims of a batch as well: a disk that is filling up refuses those, and not what ends them.
+    fn admit_claims(&self, id: EntityId, bytes: usize) -> Result<(), Reply> {
+        match self.peek(id).batch.iter().any(joint::claims) {
+            true => self.admit(id, Kind::Value, CLAIM_ROOM * bytes),
+            false => Ok(()),
         }
     }
 
@@ -428,26 +464,58 @@ impl<D: Disk> Shard<D> {
                 return Ran::Unreadable;
             }
         };
-        let Record { version, value, expires_at_ms, applied, requests } = record;
+        let Record { version, value, expires_at_ms, applied, requests, ties } = record;
         let had_value = value.is_some();
-        let mut state = State { version, value, expires_at_ms, requests, ..State::default() };
+        let mut state = State { version, value, expires_at_ms, requests, ties, ..State::default() };
         // One round leaves room for the versions of a whole batch (amendment 10).
         state.version_floor = ballot.round << VERSION_BITS;
         let mut applied = if planted(104) { Applied::default() } else { applied };
         self.prune(id, &mut applied);
         let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
         let expired = state.expire(wall_ms);
-        let batch = mem::take(&mut self.entity(id).batch);
+        let mut batch = mem::take(&mut self.entity(id).batch);
         let mut replies = mem::take(&mut self.entity(id).replies);
         replies.clear();
         replies.reserve_exact(batch.len());
-        for queued in &batch {
+        let mut waiting: Vec<usize> = Vec::new();
+        let mut met = None;
+        let entity = self.peek(id);
+        let someone_waits = entity.is_claimed && !entity.queue.iter().all(joint::passes);
+        for (place, queued) in batch.iter().enumerate() {
+            // Whoever comes behind one that waits does not overtake it.
+            if !waiting.is_empty() && !joint::passes(queued)
+                || joint::waits_for_claim(queued, &state, &applied)
+            {
+                met = met.or_else(|| state.claim().cloned());
+                waiting.push(place);
+                continue;
+            }
+            // Nor does a joint command whose turn at another key has come.
+            let may_be_known = queued.sent || applied.find(queued.id) != Known::New;
+            if joint::claims_another(queued) && (someone_waits || !waiting.is_empty()) && !may_be_known {
+                replies.push(Some(Reply::Nil));
+                continue;
+            }
             let mut context = command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng };
             replies.push(run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch));
         }
+        let waiting: Vec<Queued> = waiting.into_iter().rev().map(|place| batch.remove(place)).collect();
         let entity = self.entity(id);
         entity.batch = batch;
         entity.replies = replies;
+        match (met, state.claim()) {
+            (Some(_), Some(claim)) => {
+                let claim = claim.clone();
+                self.meet_claim(turn, id, &claim, waiting.into_iter().rev().collect());
+            }
+            (met, _) => {
+                if met.is_none() && self.peek(id).is_claimed && state.claim().is_none() || met.is_some() {
+                    self.note_unclaimed(id);
+                }
+                // The claim went in the same batch: they are in the next one.
+                waiting.into_iter().for_each(|queued| self.entity(id).queue.push_front(queued));
+            }
+        }
         if ballot.is_zero() {
             self.count_hits(id, had_value && !expired);
         }
@@ -464,7 +532,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Runs a read on the record of its key. Nothing in the reply's place: nobody waits for it. None at all: something changes by the
-    /// read, because an expiry came due.
+    /// read, because an expiry came due, or it has to wait for a claim.
     pub(crate) fn run_read(
         &mut self,
         turn: &Turn<'_, D>,
@@ -474,9 +542,13 @@ impl<D: Disk> Shard<D> {
         let Ok(record) = bytes.map(|bytes| Record::decode(bytes)).transpose() else {
             return Some(Some(error::UNREADABLE));
         };
-        let Record { version, value, expires_at_ms, mut applied, requests } = record.unwrap_or_default();
+        let Record { version, value, expires_at_ms, mut applied, requests, ties } =
+            record.unwrap_or_default();
         let hit = value.is_some();
-        let mut state = State { version, value, expires_at_ms, requests, ..State::default() };
+        let mut state = State { version, value, expires_at_ms, requests, ties, ..State::default() };
+        if joint::waits_for_claim(queued, &state, &applied) {
+            return None;
+        }
         let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
         let mut context = command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng };
         let reply = run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch);
@@ -491,7 +563,10 @@ impl<D: Disk> Shard<D> {
     /// Drops from a table of applied commands what nobody will ask for again.
     fn prune(&self, id: EntityId, applied: &mut Applied) {
         let entity = self.peek(id);
-        let (own_watermark, sent) = (self.own_settled_below(), entity.batch.iter().any(|queued| queued.sent));
+        // What waits for a claim may have been in a batch before.
+        let waits = entity.queue.iter().filter(|_| !planted(510));
+        let sent = entity.batch.iter().chain(waits).any(|queued| queued.sent);
+        let own_watermark = self.own_settled_below();
         if !sent {
             // Commands that never left this core are asked for again by their own batch only.
             applied.retain(self.node, self.incarnation, |seq| seq & 1 == 1);
@@ -522,8 +597,8 @@ impl<D: Disk> Shard<D> {
 
     fn encode(&mut self, state: State, applied: Applied) -> Held {
         let version = if planted(116) && state.value.is_none() { 0 } else { state.version };
-        let State { value, expires_at_ms, requests, .. } = state;
-        let record = Record { version, value, expires_at_ms, applied, requests };
+        let State { value, expires_at_ms, requests, ties, .. } = state;
+        let record = Record { version, value, expires_at_ms, applied, requests, ties };
         self.scratch.clear();
         record.encode(&mut self.scratch);
         let bytes = Bytes::from(&self.scratch[..]);
@@ -583,12 +658,11 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn answer(&mut self, turn: &mut Turn<'_, D>, queued: Queued, reply: Reply) {
         self.release(&queued);
         match queued.waiter {
-            Waiter::Client(request) => {
+            Waiter::Client(_) | Waiter::Joint(_) => {
                 self.settle(queued.id);
-                turn.effects.replies.push((request, reply));
+                self.tell(turn, queued.waiter, reply);
             }
-            Waiter::Survey(id) => self.surveys.on_deleted(turn.clock.now, id, reply),
-            Waiter::Expiring(slot) => self.expiring.on_answer(turn.clock.now, slot, &reply),
+            Waiter::Survey(_) | Waiter::Expiring(_) => self.tell(turn, queued.waiter, reply),
             Waiter::Peer(member) => self.send_forwarded(turn, member, queued.id, &reply),
             Waiter::Learner(member, id) => {
                 self.settle(queued.id);
@@ -698,7 +772,7 @@ impl<D: Disk> Shard<D> {
 
     /// Answers the commands whose deadline passed, whatever those before them have. An Accept that is out may carry those of
     /// the batch.
-    fn drop_expired(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+    pub(crate) fn drop_expired(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         let now = turn.clock.now;
         if self.peek(id).queue.iter().any(|queued| queued.deadline <= now) {
             let queue = mem::take(&mut self.entity(id).queue);

@@ -20,6 +20,7 @@ use crate::error::{self, Fault};
 use crate::expiring::{kind_of, Expiring};
 use crate::forward::Forwards;
 use crate::held::Held;
+use crate::joint::Joints;
 use crate::keyspace::Surveys;
 use crate::limits::{ROUND_JUMP_MAX, ROUND_MAX, STARTS_BITS};
 use crate::metrics::Metrics;
@@ -150,6 +151,8 @@ pub struct Shard<D> {
     /// What this core handed over while it was a learner and nobody has answered.
     pub(crate) former: Option<Forwards>,
     pub(crate) surveys: Surveys,
+    /// Commands on several keys, and claims of them.
+    pub(crate) joints: Joints,
     pub(crate) repair: Repair,
     /// Keys whose time comes.
     pub(crate) expiring: Expiring,
@@ -228,6 +231,7 @@ impl<D: Disk> Shard<D> {
             forwards: Forwards::default(),
             former: None,
             surveys: Surveys::default(),
+            joints: Joints::default(),
             repair: Repair::new(config.repair),
             expiring: Expiring::new(config.slots()),
             waits: Waits::new(config.me),
@@ -293,9 +297,9 @@ impl<D: Disk> Shard<D> {
         self.incarnation
     }
 
-    /// Entities and votes in memory and commands under way, for the owner's gauges.
+    /// Entities and votes in memory, and commands under way, those on several keys included, for the owner's gauges.
     pub fn under_way(&self) -> (usize, usize) {
-        (self.entities.len() + self.votes.len(), self.commands)
+        (self.entities.len() + self.votes.len(), self.commands + self.joints.len())
     }
 
     /// What is durable about a key: for the simulator, which compares it with what this core says. Where nothing is held, the
@@ -350,6 +354,7 @@ impl<D: Disk> Shard<D> {
         self.run_timers(turn);
         self.forward_timers(turn);
         self.survey_timers(turn);
+        self.joint_timers(turn);
         self.hasten_look(turn.clock.now);
         self.repair_timers(turn);
         self.expiry_timers(turn);
@@ -378,8 +383,10 @@ impl<D: Disk> Shard<D> {
         let (forwards, surveys) = (self.forwards.deadline(), self.surveys.deadline());
         let former = self.former.as_ref().and_then(Forwards::deadline);
         let (confirms, waits) = (self.abreast.deadline(), self.waits.deadline());
-        let (repair, expiry) = (self.repair_deadline(), self.expiry_deadline());
-        [timer, store, forwards, former, surveys, confirms, waits, repair, expiry].into_iter().flatten().min()
+        let (repair, expiry, joints) =
+            (self.repair_deadline(), self.expiry_deadline(), self.joints.deadline());
+        let all = [timer, store, forwards, former, surveys, confirms, waits, repair, expiry, joints];
+        all.into_iter().flatten().min()
     }
 
     /// On a full disk the engine asks for space again at a time that it knows only when it is told the time: nothing else may
@@ -505,9 +512,7 @@ impl<D: Disk> Shard<D> {
     /// A record is durable and in the directory since this step.
     pub(crate) fn note_durable(&mut self, reference: KeyRef, accepted: Accepted) {
         let Accepted { ballot, copied, ends_ms } = accepted;
-        if ends_ms > 0 {
-            self.expiring.note(reference.0, ends_ms);
-        }
+        self.expiring.note_record(reference, ends_ms);
         let passed_over = planted(174) && ballot.node == self.node || planted(180);
         self.abreast.on_durable(reference, ballot, copied || passed_over);
     }
@@ -542,6 +547,7 @@ impl<D: Disk> Shard<D> {
         self.fail_forwards(turn, &fault);
         self.fail_former(turn, &fault);
         self.fail_surveys(turn, &fault);
+        self.fail_joints(turn, &fault);
         self.fail_repair();
         self.fail_waits(turn);
         self.entities.clear();

@@ -12,6 +12,7 @@ use reactor::clock::Nanos;
 
 use crate::command::Command;
 use crate::held::{Bytes, Held};
+use crate::joint::StepTicket;
 use crate::limits::{KEPT_KEY_BYTES_MAX, KEPT_LIST_MAX};
 use crate::record::CommandId;
 use crate::repair::Settle;
@@ -31,6 +32,8 @@ pub(crate) enum Waiter {
     Survey(crate::keyspace::SurveyId),
     /// The sweep of this core for keys of this slot whose time has come.
     Expiring(u16),
+    /// A joint command that this core runs, or finishes.
+    Joint(StepTicket),
 }
 
 /// A command on its way.
@@ -44,6 +47,8 @@ pub(crate) struct Queued {
     /// It may have been applied already: an Accept carried it, or another host had it. Only a chosen entry with its id, or one
     /// above all ballots that carried it, tells.
     pub sent: bool,
+    /// Since when it waits for a claim.
+    pub held_since: Option<Nanos>,
 }
 
 /// What the coordinator side of an entity is doing.
@@ -104,6 +109,10 @@ pub(crate) struct Entity {
     pub waiting_steps: Vec<(Member, Message<Held>)>,
     /// Repair wants the entity settled, with or without commands.
     pub settle: Option<Settle>,
+    /// A joint command has the key: what waits in the queue waits for that, but for steps of joint commands.
+    pub is_claimed: bool,
+    /// Joint commands in a row that were given up at this key.
+    pub give_ups: u32,
     /// Whether the entity is listed for the check at the end of the turn.
     pub touched: bool,
 }
@@ -127,6 +136,8 @@ impl Entity {
             waiting_sends: Vec::new(),
             waiting_steps: Vec::new(),
             settle: None,
+            is_claimed: false,
+            give_ups: 0,
             touched: false,
         }
     }
@@ -142,6 +153,7 @@ impl Entity {
         self.stage = Stage::Idle;
         (self.since, self.resends, self.collisions) = (0, 0, 0);
         (self.wake_at, self.settle, self.touched, self.asked) = (None, None, false, Asked::All);
+        (self.is_claimed, self.give_ups) = (false, 0);
     }
 
     /// Gives back the value of its key: what is kept is the memory for another entity, not what a client stored.

@@ -30,6 +30,7 @@ impl<D: Disk> Shard<D> {
         self.config.learner = learner;
         if learner {
             self.forwards = Forwards::of_learner(&mut self.rng);
+            self.joints.begin_at(self.rng.next_u64() >> 2);
         }
     }
 
@@ -61,7 +62,8 @@ impl<D: Disk> Shard<D> {
             | PeerMessage::Forward(_)
             | PeerMessage::HandOver(_)
             | PeerMessage::Forwarded { .. }
-            | PeerMessage::NotForwarded { .. } => true,
+            | PeerMessage::NotForwarded { .. }
+            | PeerMessage::ForwardHeld(_) => true,
             _ if about_epochs => !saving,
             PeerMessage::WrongEpoch => {
                 self.metrics.messages_refused += 1;

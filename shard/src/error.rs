@@ -114,6 +114,19 @@ pub(crate) fn refused(error: bitcask::AppendError) -> Reply {
 pub(crate) const UNREADABLE: Reply =
     Reply::error("ERR the stored record cannot be read by this version of synod; see the log");
 
+/// Keys of one step that are of several slots.
+pub(crate) const CROSS_SLOT: Reply = Reply::error("CROSSSLOT Keys in request don't hash to the same slot");
+
+/// A command of several keys would write more at once than a record has room for.
+pub(crate) const JOINT_TOO_LARGE: Reply = Reply::error(
+    "ERR this command would change several keys to values of more than 2 MB together in one step; nothing was written. Move them one by one",
+);
+
+/// A command of several keys would read more at once than a core has room for.
+pub(crate) const JOINT_READS_TOO_MUCH: Reply = Reply::error(
+    "ERR this command would read keys that hold more than 40 MB together in one step; nothing was written. Use fewer keys",
+);
+
 /// No majority of hosts answers.
 pub(crate) fn no_quorum(answers: u8, hosts: u8, read: bool) -> Reply {
     let tail = if read { "cannot confirm the newest value" } else { "nothing was written" };

@@ -14,12 +14,14 @@
 //! slot has ended. [`EXPIRY_RATE`] bounds what sweeps read, to a fifth while clients have commands served; a core with very many
 //! such keys is behind by the time that it takes to read them all.
 //!
+//! What joint commands have left at a key is looked at as well (docs/design/several-keys.md, section 3).
+//!
 //! Left out: values written by versions that did not know the kind go when somebody asks for them, or writes them anew.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use bitcask::{Fingerprint, Found, Kind, Read};
+use bitcask::{Fingerprint, Found, KeyRef, Kind, Read};
 use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
@@ -29,7 +31,7 @@ use crate::core::{Loading, Shard, Status};
 use crate::entity::{Queued, Waiter};
 use crate::limits::{
     EXPIRY_COMMANDS_MAX, EXPIRY_COMMAND_NS, EXPIRY_RATE, EXPIRY_READS_MAX, EXPIRY_SWEEP_NS,
-    EXPIRY_TURN_RECORDS, LIST_ENTRIES_MAX, SURVEY_TURN_RECORDS,
+    EXPIRY_TURN_RECORDS, LIST_ENTRIES_MAX, SURVEY_TURN_RECORDS, TIED_MAX,
 };
 use crate::record::Record;
 use crate::repair::Pace;
@@ -41,6 +43,9 @@ const NEVER: u64 = u64::MAX;
 
 /// Not known: the slot is looked at.
 const UNKNOWN: u64 = 0;
+
+/// It does not end, and somebody has to look what becomes of it.
+const TIED: u64 = u64::MAX;
 
 /// What a core knows of ends, and where its sweep stands.
 #[derive(Debug)]
@@ -57,6 +62,8 @@ pub(crate) struct Expiring {
     /// Records to be read, with the bytes that they take on disk.
     queue: VecDeque<(u16, Fingerprint, u32)>,
     reading: usize,
+    /// Records in which joint commands have left something: looked at by each sweep, whatever else is in their slots.
+    tied: BTreeSet<KeyRef>,
     /// Commands of its own that are not answered.
     asking: usize,
     pace: Pace,
@@ -73,6 +80,7 @@ impl Expiring {
             place: None,
             queue: VecDeque::new(),
             reading: 0,
+            tied: BTreeSet::new(),
             asking: 0,
             pace: Pace::new(EXPIRY_RATE),
         }
@@ -94,6 +102,22 @@ impl Expiring {
         }
     }
 
+    /// What a record that is in the directory now says of its end, as [`kind_of`] tells it.
+    pub fn note_record(&mut self, reference: KeyRef, ends_ms: u64) {
+        if ends_ms != TIED {
+            if !self.tied.is_empty() {
+                self.tied.remove(&reference);
+            }
+            if ends_ms > 0 {
+                self.note(reference.0, ends_ms);
+            }
+        } else if self.tied.len() < TIED_MAX {
+            self.tied.insert(reference);
+        } else {
+            self.note(reference.0, UNKNOWN);
+        }
+    }
+
     /// One of its commands was answered. What did not come to an end is looked at again by the next sweep.
     pub fn on_answer(&mut self, now: Nanos, slot: u16, reply: &Reply) {
         self.asking -= 1;
@@ -106,7 +130,11 @@ impl Expiring {
 
 /// What an entry is for the log, and when its value ends: wall clock milliseconds, 0 = never.
 pub(crate) fn kind_of(entry: &[u8]) -> (Kind, u64) {
-    match Record::head(entry).expect("entries are checked when they arrive") {
+    let head = Record::head(entry).expect("entries are checked when they arrive");
+    if Record::is_tied(entry) {
+        return (Kind::Expiring, TIED);
+    }
+    match head {
         None => (Kind::Tombstone, 0),
         Some((_, 0)) => (Kind::Value, 0),
         Some((_, ends_ms)) => (Kind::Expiring, ends_ms),
@@ -136,9 +164,10 @@ impl<D: Disk> Shard<D> {
     /// Whether something ended in a slot of its own before this moment by the wall clock, as far as this core knows, and the sweep has not
     /// come there yet: for the simulator.
     pub fn is_expiry_behind(&self, wall_ms: u64) -> bool {
-        let Expiring { first, due, queue, reading, asking, .. } = &self.expiring;
+        let Expiring { first, due, queue, reading, asking, tied, .. } = &self.expiring;
         let is_due = |(slot, ends_ms): (u16, &u64)| *ends_ms < wall_ms && self.sweeps_slot(slot);
-        !queue.is_empty() || reading + asking > 0 || (*first..).zip(due).any(is_due)
+        let is_tied = tied.iter().any(|(slot, _)| self.sweeps_slot(*slot));
+        !queue.is_empty() || reading + asking > 0 || is_tied || (*first..).zip(due).any(is_due)
     }
 
     /// When the sweep wants a turn.
@@ -178,6 +207,7 @@ impl<D: Disk> Shard<D> {
                     Next::Later => return Some(now),
                     Next::End => {
                         self.expiring.next_sweep = now + EXPIRY_SWEEP_NS;
+                        self.list_tied();
                         continue;
                     }
                 }
@@ -198,9 +228,18 @@ impl<D: Disk> Shard<D> {
                     self.expect_read(ticket, Loading::Expiring(slot));
                 }
                 Read::Ready(found) => self.look_at_end(turn, slot, &found),
-                Read::Absent => {}
+                Read::Absent => drop(self.expiring.tied.remove(&(slot, fingerprint))),
             }
         }
+    }
+
+    /// Lists what joint commands have left at keys of its own, unless it is under way.
+    fn list_tied(&mut self) {
+        let own = |slot: u16| self.preferred(slot) == self.config.me;
+        let tied = self.expiring.tied.iter().filter(|(slot, _)| own(*slot));
+        let listed: Vec<KeyRef> =
+            tied.filter(|(_, fingerprint)| self.is_quiet(*fingerprint)).copied().collect();
+        self.expiring.queue.extend(listed.into_iter().map(|(slot, fingerprint)| (slot, fingerprint, 0)));
     }
 
     /// Lists what ends in the next slot that is due.
@@ -252,6 +291,12 @@ impl<D: Disk> Shard<D> {
 
     /// Has a key looked at whose time has come.
     fn look_at_end(&mut self, turn: &mut Turn<'_, D>, slot: u16, found: &Found) {
+        if Record::is_tied(&found.body) {
+            return self.look_at_ties(turn, slot, found);
+        }
+        if !self.expiring.tied.is_empty() {
+            self.expiring.tied.remove(&self.store.key_ref(slot, &found.key));
+        }
         let Ok(Some((_, ends_ms))) = Record::head(&found.body) else { return };
         if ends_ms == 0 {
             return;
@@ -259,7 +304,26 @@ impl<D: Disk> Shard<D> {
         if ends_ms > turn.clock.wall_ms {
             return self.expiring.note(slot, ends_ms);
         }
-        let command = Rc::new(Command::Key(KeyCommand { key: (*found.key).into(), op: Op::Exists }));
+        self.look_at_key(turn, slot, &found.key);
+    }
+
+    /// A joint command has left something at a key: if its claim, then whoever asks for the key sees to it; if a decision, then it is finished.
+    fn look_at_ties(&mut self, turn: &mut Turn<'_, D>, slot: u16, found: &Found) {
+        let Ok(Record { ties: Some(ties), .. }) = Record::decode(&found.body) else { return };
+        // The next sweep looks whether that was all.
+        self.expiring.note_record(self.store.key_ref(slot, &found.key), TIED);
+        if planted(509) {
+            return;
+        }
+        if ties.claim.is_some() {
+            self.look_at_key(turn, slot, &found.key);
+        }
+        self.finish_decisions(turn, &found.key, ties.decisions);
+    }
+
+    /// Asks whether a key is there: whatever is due at it is done before that is answered.
+    fn look_at_key(&mut self, turn: &mut Turn<'_, D>, slot: u16, key: &[u8]) {
+        let command = Rc::new(Command::Key(KeyCommand { key: key.into(), op: Op::Exists }));
         let bytes = command.bytes();
         self.commands += 1;
         self.command_bytes += bytes;
@@ -267,6 +331,10 @@ impl<D: Disk> Shard<D> {
         self.expiring.asking += 1;
         let (waiter, id) = (Waiter::Expiring(slot), self.own_id(false));
         let deadline = turn.clock.now + EXPIRY_COMMAND_NS;
-        self.enqueue(turn, slot, Queued { waiter, id, command, bytes, deadline, sent: false });
+        self.enqueue(
+            turn,
+            slot,
+            Queued { waiter, id, command, bytes, deadline, sent: false, held_since: None },
+        );
     }
 }

@@ -24,13 +24,14 @@ use crate::limits::FORWARD_NS;
 use crate::patience::Patience;
 use crate::record::CommandId;
 use crate::reply::Reply;
-use crate::turn::{Request, RequestId, Turn};
+use crate::turn::{Request, Turn};
 use crate::wire::{Forward, PeerMessage, Watermark};
 
 /// A travelling command of this core that is not settled.
 #[derive(Debug)]
 pub(crate) struct Travelling {
-    pub request: RequestId,
+    /// A client of this host, or a joint command of this core.
+    pub waiter: Waiter,
     pub command: Rc<Command>,
     pub bytes: usize,
     pub slot: u16,
@@ -38,6 +39,8 @@ pub(crate) struct Travelling {
     /// The member that has it, until it answers or this core takes the command back.
     pub at: Option<Member>,
     pub sent_at: Nanos,
+    /// It waits there because its key is claimed.
+    pub is_held: bool,
 }
 
 /// The travelling commands of this core, and the watermarks of the others.
@@ -149,43 +152,52 @@ impl<D: Disk> Shard<D> {
             Command::Keyspace(keyspace) => {
                 return self.survey(turn, request.id, keyspace, request.scope, request.deadline)
             }
+            Command::Joint(joint) => return self.submit_joint(turn, request.id, joint, request.deadline),
             Command::Many(_) => {
                 let reply = Reply::error("ERR a command of many keys is split before it reaches a core");
                 return turn.effects.replies.push((request.id, reply));
             }
         };
         let bytes = command.bytes();
-        if self.commands >= self.config.commands_max
+        if self.commands - self.joints.steps() >= self.config.commands_max
             || self.command_bytes + bytes > self.config.command_bytes_max
         {
             self.metrics.refused += 1;
             return turn.effects.replies.push((request.id, error::BUSY));
         }
         let slot = crate::slot::slot(command.key().expect("a command of one key has one"));
+        self.route(turn, Waiter::Client(request.id), slot, command, request.deadline);
+    }
+
+    /// Sends a command of one key to where it is proposed best. The bounds of the core were checked, where it has any.
+    pub(crate) fn route(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        waiter: Waiter,
+        slot: u16,
+        command: Command,
+        deadline: Nanos,
+    ) {
         if self.config.learner {
-            return self.hand_over(turn, request.id, slot, command, request.deadline);
+            return self.hand_over(turn, waiter, slot, command, deadline);
         }
         let preferred = self.preferred(slot);
+        let bytes = command.bytes();
         self.commands += 1;
         self.command_bytes += bytes;
         let command = Rc::new(command);
         let now = turn.clock.now;
-        if !self.is_reachable(preferred) || !self.forwards.patience.admits(preferred, now) {
+        // Behind what was given back, and waits here for a claim.
+        let is_awaited = command.key().is_some_and(|key| self.joints.awaits(key));
+        if is_awaited || !self.is_reachable(preferred) || !self.forwards.patience.admits(preferred, now) {
             let id = self.own_id(false);
-            let waiter = Waiter::Client(request.id);
-            let queued = Queued { waiter, id, command, bytes, deadline: request.deadline, sent: false };
+            let queued = Queued { waiter, id, command, bytes, deadline, sent: false, held_since: None };
             return self.enqueue(turn, slot, queued);
         }
         let id = self.own_id(true);
-        let travelling = Travelling {
-            request: request.id,
-            command,
-            bytes,
-            slot,
-            deadline: request.deadline,
-            at: Some(preferred),
-            sent_at: now,
-        };
+        let at = Some(preferred);
+        let travelling =
+            Travelling { waiter, command, bytes, slot, deadline, at, sent_at: now, is_held: false };
         self.send_forward(turn, preferred, id, &travelling);
         self.forwards.patience.on_sent(preferred, id.seq);
         self.forwards.travelling.insert(id.seq, travelling);
@@ -303,7 +315,7 @@ impl<D: Disk> Shard<D> {
         self.enqueue(
             turn,
             slot,
-            Queued { waiter, id, command: Rc::new(command), bytes, deadline, sent: false },
+            Queued { waiter, id, command: Rc::new(command), bytes, deadline, sent: false, held_since: None },
         );
     }
 
@@ -330,7 +342,18 @@ impl<D: Disk> Shard<D> {
         if let Some(travelling) = self.forwards.remove(id.seq) {
             self.commands -= 1;
             self.command_bytes -= travelling.bytes;
-            turn.effects.replies.push((travelling.request, reply));
+            self.tell(turn, travelling.waiter, reply);
+        }
+    }
+
+    /// Gives a reply to whoever waits for it on this host.
+    pub(crate) fn tell(&mut self, turn: &mut Turn<'_, D>, waiter: Waiter, reply: Reply) {
+        match waiter {
+            Waiter::Client(request) => turn.effects.replies.push((request, reply)),
+            Waiter::Joint(ticket) => self.joints.on_answer(ticket, reply),
+            Waiter::Survey(id) => self.surveys.on_deleted(turn.clock.now, id, reply),
+            Waiter::Expiring(slot) => self.expiring.on_answer(turn.clock.now, slot, &reply),
+            Waiter::Peer(_) | Waiter::Learner(..) => panic!("who waits at another host is not told here"),
         }
     }
 
@@ -352,10 +375,19 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// The member that has a command lets it wait for a claim.
+    pub(crate) fn on_forward_held(&mut self, id: CommandId) {
+        if self.is_own(id) {
+            if let Some(travelling) = self.forwards.travelling.get_mut(&id.seq) {
+                travelling.is_held = true;
+            }
+        }
+    }
+
     /// The member that has a command said something about it.
     fn note_answer(&mut self, turn: &Turn<'_, D>, seq: u64) {
         let Some(travelling) = self.forwards.travelling.get(&seq) else { return };
-        let Some(member) = travelling.at else { return };
+        let Some(member) = travelling.at.filter(|_| !travelling.is_held) else { return };
         let took = turn.clock.now.saturating_sub(travelling.sent_at);
         self.forwards.patience.on_answer(member, seq, turn.clock.now, took);
     }
@@ -380,12 +412,12 @@ impl<D: Disk> Shard<D> {
         if travelling.at.take().is_none() {
             return;
         }
-        let waiter = Waiter::Client(travelling.request);
+        let waiter = travelling.waiter;
         let (command, bytes, deadline) = (travelling.command.clone(), travelling.bytes, travelling.deadline);
         let slot = travelling.slot;
         self.metrics.forward_fallbacks += 1;
         let id = if planted(105) { self.own_id(true) } else { id };
-        let queued = Queued { waiter, id, command, bytes, deadline, sent: true };
+        let queued = Queued { waiter, id, command, bytes, deadline, sent: true, held_since: None };
         if deadline <= turn.clock.now {
             return self.answer_expired(turn, queued, 0);
         }
@@ -415,7 +447,9 @@ impl<D: Disk> Shard<D> {
         while self.status == Status::Ready && self.forwards.deadline().is_some_and(|at| at <= now) {
             let first = self.forwards.travelling.iter().find_map(|(seq, t)| Some((*seq, t.at?)));
             let Some((seq, member)) = first else { return };
-            self.forwards.patience.on_lapse(member, seq, now);
+            if self.forwards.travelling.get(&seq).is_some_and(|travelling| !travelling.is_held) {
+                self.forwards.patience.on_lapse(member, seq, now);
+            }
             self.take_back(turn, seq);
         }
     }
@@ -428,7 +462,7 @@ impl<D: Disk> Shard<D> {
                 self.commands -= 1;
                 self.command_bytes -= travelling.bytes;
                 let write = travelling.command.is_write();
-                turn.effects.replies.push((travelling.request, error::failed(fault, write)));
+                self.tell(turn, travelling.waiter, error::failed(fault, write));
             }
         }
     }

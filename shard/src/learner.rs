@@ -17,12 +17,13 @@ use reactor::Disk;
 
 use crate::command::Command;
 use crate::core::{Shard, Status};
+use crate::entity::Waiter;
 use crate::error::{self, Fault};
 use crate::forward::Travelling;
 use crate::limits::HAND_OVER_MARGIN_NS;
 use crate::record::CommandId;
 use crate::reply::Reply;
-use crate::turn::{RequestId, Turn};
+use crate::turn::Turn;
 use crate::wire::PeerMessage;
 
 /// What this voter has taken in from learners, so that a repeated message is not taken in twice.
@@ -115,11 +116,11 @@ impl<D: Disk> Shard<D> {
         turn.effects.message(to, |out| PeerMessage::Hello { learner }.encode(sender, out));
     }
 
-    /// Hands a client's command to a voter. The bounds of the core were checked.
+    /// Hands a command to a voter. The bounds of the core were checked.
     pub(crate) fn hand_over(
         &mut self,
         turn: &mut Turn<'_, D>,
-        request: RequestId,
+        waiter: Waiter,
         slot: u16,
         command: Command,
         deadline: Nanos,
@@ -127,7 +128,7 @@ impl<D: Disk> Shard<D> {
         let Some(to) = self.voter_for(slot) else {
             self.metrics.no_quorum += 1;
             let reply = error::no_quorum(0, self.members.count(), command.is_read());
-            return turn.effects.replies.push((request, reply));
+            return self.tell(turn, waiter, reply);
         };
         let bytes = command.bytes();
         self.commands += 1;
@@ -135,7 +136,7 @@ impl<D: Disk> Shard<D> {
         self.metrics.forwarded += 1;
         let id = self.own_id(true);
         let (at, sent_at, command) = (Some(to), turn.clock.now, Rc::new(command));
-        let travelling = Travelling { request, command, bytes, slot, deadline, at, sent_at };
+        let travelling = Travelling { waiter, command, bytes, slot, deadline, at, sent_at, is_held: false };
         self.send_forward(turn, to, id, &travelling);
         self.forwards.due.insert((deadline, id.seq));
         self.forwards.travelling.insert(id.seq, travelling);
@@ -191,7 +192,7 @@ impl<D: Disk> Shard<D> {
     fn answer_handed_over(&mut self, turn: &mut Turn<'_, D>, travelling: Travelling, reply: Reply) {
         self.commands -= 1;
         self.command_bytes -= travelling.bytes;
-        turn.effects.replies.push((travelling.request, reply));
+        self.tell(turn, travelling.waiter, reply);
     }
 
     /// What this core handed over while it was a learner and nobody has answered, of that what `which` names: it is a voter now, and

@@ -25,6 +25,7 @@
 pub mod command;
 pub mod config;
 pub mod error;
+pub mod joint;
 pub mod limits;
 pub mod metrics;
 pub mod object;

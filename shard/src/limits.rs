@@ -167,6 +167,63 @@ pub const EXPIRY_COMMANDS_MAX: usize = 64;
 /// each of which may take so long.
 pub const EXPIRY_COMMAND_NS: u64 = 5_000 * MS;
 
+/// Keys of one joint command.
+pub const JOINT_KEYS_MAX: usize = 128;
+
+/// Bytes that one may write at other keys than its anchor, together: they lie in the anchor's record until they are done.
+pub const JOINT_WRITE_BYTES_MAX: usize = 2 << 20;
+
+/// Bytes that the keys of one may hold, together: two of the longest values.
+pub const JOINT_READ_BYTES_MAX: usize = 2 * crate::command::limits::VALUE_BYTES_MAX;
+
+/// Bytes that a core's joint commands may have found, together, beyond which it takes no further one for the moment.
+pub const JOINTS_BYTES_MAX: usize = 256 << 20;
+
+/// Decisions that one record keeps, and the bytes of their writes, beyond which no further one is begun there.
+pub const DECISIONS_MAX: usize = 64;
+
+/// See [`DECISIONS_MAX`].
+pub const DECISIONS_HELD_BYTES: usize = 1 << 20;
+
+/// Joint commands that one core runs at a time; their steps have room beside its other commands.
+pub const JOINTS_MAX: usize = 4096;
+
+/// Records with something of joint commands that a core keeps in mind; more are found by going through their slots.
+pub const TIED_MAX: usize = 4096;
+
+/// Claims and decisions that it sees to at a time without anybody waiting for them.
+pub const JOINTS_MENDED_MAX: usize = 256;
+
+/// How often one that writes nothing reads its keys, before it claims them.
+pub const JOINT_READS_MAX: u32 = 3;
+
+/// How often the writes of one that has happened are tried again by its runner, before they are left to whoever comes to the keys.
+pub const JOINT_RELEASES_MAX: u32 = 3;
+
+/// A pause between two attempts, by chance up to this; twice as long each time,
+pub const JOINT_PAUSE_NS: u64 = MS / 2;
+
+/// so often.
+pub const JOINT_PAUSES_MAX: u32 = 7;
+
+/// How long a step may take that nobody waits for.
+pub const JOINT_STEP_NS: u64 = 2_000 * MS;
+
+/// How many times the bytes of its record there must be room for when a key is claimed.
+pub const CLAIM_ROOM: usize = 3;
+
+/// How often it is looked what became of a claim that somebody waits for.
+pub const CLAIM_LOOK_NS: u64 = 10 * MS;
+
+/// How long a command of another host waits here for a claim: somewhat less than that host waits for an answer.
+pub const CLAIM_HELD_NS: u64 = FORWARD_NS - 50 * MS;
+
+/// How long whoever has it is waited for, if he cannot be told to be gone: some times what a joint command takes over links of 10 ms.
+pub const CLAIM_PATIENCE_NS: u64 = 200 * MS;
+
+/// Twice as long after each that was given up at a key, so often.
+pub const CLAIM_GIVE_UPS_MAX: u32 = 4;
+
 /// Clients of a core that wait for a key.
 pub const WAITS_MAX: usize = 65_536;
 
@@ -365,6 +422,12 @@ pub const DROP_BATCH_BYTES: usize = 256 << 10;
 /// Reads from disk under way for tombstones that may be dropped: half of what copies for peers may have.
 pub const DROP_READS_MAX: usize = REPAIR_READS_MAX / 2;
 
+const _: () = assert!(JOINT_KEYS_MAX <= BATCH_COMMANDS_MAX && DECISIONS_MAX <= u16::MAX as usize);
+const _: () = assert!(
+    crate::command::limits::VALUE_BYTES_MAX + DECISIONS_HELD_BYTES + JOINT_WRITE_BYTES_MAX + (512 << 10)
+        < crate::command::limits::MESSAGE_BYTES_MAX,
+    "a record with its decisions fits one message"
+);
 const _: () = assert!(NAMED_RANGES_MAX <= RANGE_PROMISES_MAX);
 const _: () = assert!(COUNTED_RING_MAX * 26 + 64 < 1 << 20 && COUNTED_RING_MAX < NEEDS_MAX);
 const _: () = assert!(

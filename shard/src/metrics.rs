@@ -69,6 +69,16 @@ pub struct Metrics {
     pub expired_deadlines: u64,
     /// Keys whose end of life was made a tombstone here.
     pub expired_keys: u64,
+    /// Commands on several keys as one step,
+    pub joint_commands: u64,
+    /// attempts of them that met another one and began again,
+    pub joint_collisions: u64,
+    /// and batches that met a claim, and waited.
+    pub claims_met: u64,
+    /// Claims that were given up here, because whoever had them did not come on,
+    pub claims_given_up: u64,
+    /// and decisions whose writes a sweep of this core finished.
+    pub decisions_swept: u64,
     /// Keys that a sweep of this core found to have ended, and had looked at.
     pub swept_keys: u64,
     /// Values read from disk.

@@ -1,7 +1,8 @@
 //! An entry as bytes: what the log stores, what Accept carries, what a checksum covers (docs/formats/record.md).
 //!
 //! ```text
-//! format u8 = 1, 2 | bodies u8 | version u64 | bodies × body | origins u8 | origins × origin | in format 2: requests
+//! format u8 = 1, 2, 3 | bodies u8 | version u64 | bodies × body | origins u8 | origins × origin | in format 2: requests
+//!     | in format 3: 0 or 1 u8, requests if 1; ties
 //! body:   key_len u32, key (empty: the entity's own) | kind u8 (1 full, 2 delta, 3 tombstone)
 //!         | type u8 (1 string, 2 hash, 3 list, 4 set, 5 sorted set) | expires_at_ms u64 | len u32, bytes
 //! origin: node u32 | incarnation u32 | settled_below u64 | ids u16 × { seq u64, result u16 len, bytes }
@@ -14,6 +15,7 @@ use std::rc::Rc;
 
 use reactor::mutants::planted;
 
+use crate::joint::Ties;
 use crate::limits::{BATCH_COMMANDS_MAX, ORIGINS_MAX, RESULT_BYTES_MAX};
 use crate::object::{Hash, List, Set, SortedSet};
 use crate::requests::Requests;
@@ -23,6 +25,8 @@ use crate::wire::bytes::{put_bytes, Malformed, Reader};
 const FORMAT: u8 = 1;
 /// As format 1, and behind it the requests that clients numbered themselves, of which there are some.
 const FORMAT_WITH_REQUESTS: u8 = 2;
+/// As format 1, and behind it what joint commands have left there, and requests, if there are any.
+const FORMAT_WITH_TIES: u8 = 3;
 const KIND_FULL: u8 = 1;
 const KIND_TOMBSTONE: u8 = 3;
 const TYPE_NONE: u8 = 0;
@@ -175,6 +179,8 @@ pub struct Record {
     pub applied: Applied,
     /// Requests that clients numbered themselves.
     pub requests: Requests,
+    /// Joint commands that have to do with the key; None rather than empty.
+    pub ties: Option<Box<Ties>>,
 }
 
 impl Record {
@@ -185,13 +191,18 @@ impl Record {
             expires_at_ms: self.expires_at_ms,
             version: self.version,
             requests: self.requests.clone(),
+            ties: self.ties.clone(),
             ..State::default()
         }
     }
 
     /// Appends the encoding.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(if self.requests.is_empty() { FORMAT } else { FORMAT_WITH_REQUESTS });
+        out.push(match &self.ties {
+            Some(_) => FORMAT_WITH_TIES,
+            None if self.requests.is_empty() => FORMAT,
+            None => FORMAT_WITH_REQUESTS,
+        });
         out.push(1);
         out.extend_from_slice(&self.version.to_le_bytes());
         put_bytes(out, b"");
@@ -207,8 +218,14 @@ impl Record {
         for origin in &self.applied.origins {
             origin.encode(out);
         }
+        if self.ties.is_some() {
+            out.push(u8::from(!self.requests.is_empty()));
+        }
         if !self.requests.is_empty() {
             self.requests.encode(out);
+        }
+        if let Some(ties) = &self.ties {
+            ties.encode(out);
         }
     }
 
@@ -218,34 +235,45 @@ impl Record {
         }
         let at = out.len();
         put_bytes(out, b"");
-        match &self.value {
-            None | Some(Value::Str(_)) => return,
-            Some(Value::Hash(hash)) => hash.encode(out),
-            Some(Value::List(list)) => list.encode(out),
-            Some(Value::Set(set)) => set.encode(out),
-            Some(Value::SortedSet(set)) => set.encode(out),
-        }
+        let Some(value) = &self.value else { return };
+        put_value(value, out);
         let body = at + LEN_BYTES;
         let len = u32::try_from(out.len() - body).expect("objects are bounded far below that");
         out[at..body].copy_from_slice(&len.to_le_bytes());
     }
 
-    /// Whether encoded bytes hold a tombstone, by their head alone. An error where no encoder of this version wrote them.
+    /// Whether encoded bytes hold a tombstone, by their head alone: no value, nor anything that is not to be dropped. An error where no encoder
+    /// of this version wrote them.
     pub fn is_tombstone(bytes: &[u8]) -> Result<bool, Malformed> {
+        Ok(!Record::has_value(bytes)? && !Record::is_tied(bytes))
+    }
+
+    /// Whether joint commands have left something in encoded bytes.
+    pub fn is_tied(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&FORMAT_WITH_TIES)
+    }
+
+    /// Whether encoded bytes have a claim. Reads all of them, where there are ties.
+    pub fn is_claimed(bytes: &[u8]) -> bool {
+        let claim = |record: Record| record.ties.is_some_and(|ties| ties.claim.is_some());
+        Record::is_tied(bytes) && Record::decode(bytes).is_ok_and(claim)
+    }
+
+    fn has_value(bytes: &[u8]) -> Result<bool, Malformed> {
         let mut reader = Reader::new(bytes, "record");
         let head = (reader.u8()?, reader.u8()?);
         reader.u64()?;
         let key = reader.bytes()?;
         match (head, key.is_empty(), reader.u8()?) {
-            ((FORMAT | FORMAT_WITH_REQUESTS, 1), true, KIND_FULL) => Ok(false),
-            ((FORMAT | FORMAT_WITH_REQUESTS, 1), true, KIND_TOMBSTONE) => Ok(true),
+            ((FORMAT..=FORMAT_WITH_TIES, 1), true, KIND_FULL) => Ok(true),
+            ((FORMAT..=FORMAT_WITH_TIES, 1), true, KIND_TOMBSTONE) => Ok(false),
             _ => Err(reader.malformed()),
         }
     }
 
-    /// The type of the value in encoded bytes, and when it ends (wall clock milliseconds, 0 = never), by their head alone. None: a tombstone.
+    /// The type of the value in encoded bytes, and when it ends (wall clock milliseconds, 0 = never), by their head alone. None: there is none.
     pub fn head(bytes: &[u8]) -> Result<Option<(Type, u64)>, Malformed> {
-        if Record::is_tombstone(bytes)? {
+        if !Record::has_value(bytes)? {
             return Ok(None);
         }
         let mut reader = Reader::new(bytes, "record");
@@ -272,7 +300,7 @@ impl Record {
     /// Whether bytes are an encoding that [`Record::decode`] reads, without making copies of what is in it.
     pub fn check(bytes: &[u8]) -> Result<(), Malformed> {
         let mut reader = Reader::new(bytes, "record");
-        let dead = Record::is_tombstone(bytes)?;
+        let dead = !Record::has_value(bytes)?;
         // Format, bodies, version, the empty key, kind.
         reader.take(1 + 1 + 8 + 4 + 1)?;
         let kind_of_value = reader.u8()?;
@@ -304,8 +332,13 @@ impl Record {
                 }
             }
         }
-        if bytes.first() == Some(&FORMAT_WITH_REQUESTS) {
+        let format = bytes.first().copied().unwrap_or_default();
+        if has_requests(format, &mut reader)? {
             Requests::check(&mut reader)?;
+        }
+        if format == FORMAT_WITH_TIES {
+            Ties::decode(reader.rest()).map_err(|_| MALFORMED_TIES)?;
+            return Ok(());
         }
         reader.end()
     }
@@ -314,8 +347,8 @@ impl Record {
     pub fn decode(bytes: &[u8]) -> Result<Record, Malformed> {
         let mut reader = Reader::new(bytes, "record");
         let format = reader.u8()?;
-        if !matches!(format, FORMAT | FORMAT_WITH_REQUESTS) {
-            return Err(Malformed("record: its format version is not 1 or 2; a newer synod wrote it"));
+        if !matches!(format, FORMAT..=FORMAT_WITH_TIES) {
+            return Err(Malformed("record: its format version is not 1 to 3; a newer synod wrote it"));
         }
         if reader.u8()? != 1 {
             return Err(Malformed("record: several bodies, which this version does not read"));
@@ -328,7 +361,7 @@ impl Record {
         let expires_at_ms = reader.u64()?;
         let body = reader.bytes()?;
         let value = match (kind, kind_of_value) {
-            (KIND_FULL, tag) => Some(decode_body(tag, body)?),
+            (KIND_FULL, tag) => Some(take_value(tag, body)?),
             (KIND_TOMBSTONE, TYPE_NONE) if body.is_empty() => None,
             _ => return Err(UNKNOWN_BODY),
         };
@@ -344,21 +377,52 @@ impl Record {
             }
             applied.origins.push(origin);
         }
-        let requests = match format {
-            FORMAT_WITH_REQUESTS => Requests::decode(&mut reader)?,
-            _ => Requests::default(),
+        let requests = match has_requests(format, &mut reader)? {
+            true => Requests::decode(&mut reader)?,
+            false => Requests::default(),
         };
-        reader.end()?;
-        Ok(Record { version, value, expires_at_ms, applied, requests })
+        let ties = if format == FORMAT_WITH_TIES {
+            Some(Box::new(Ties::decode(reader.rest()).map_err(|_| MALFORMED_TIES)?))
+        } else {
+            reader.end()?;
+            None
+        };
+        Ok(Record { version, value, expires_at_ms, applied, requests, ties })
     }
 }
+
+/// Whether requests follow the origins.
+fn has_requests(format: u8, reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+    match format {
+        FORMAT_WITH_REQUESTS => Ok(true),
+        FORMAT_WITH_TIES => match reader.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(reader.malformed()),
+        },
+        _ => Ok(false),
+    }
+}
+
+/// Appends the bytes of a value.
+pub(crate) fn put_value(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Str(bytes) => out.extend_from_slice(bytes),
+        Value::Hash(hash) => hash.encode(out),
+        Value::List(list) => list.encode(out),
+        Value::Set(set) => set.encode(out),
+        Value::SortedSet(set) => set.encode(out),
+    }
+}
+
+const MALFORMED_TIES: Malformed = Malformed("record: what joint commands left there makes no sense");
 
 const UNKNOWN_BODY: Malformed = Malformed("record: a kind of body that this version does not read");
 
 /// Bytes of a length in front of a body.
 const LEN_BYTES: usize = 4;
 
-fn decode_body(tag: u8, body: &[u8]) -> Result<Value, Malformed> {
+pub(crate) fn take_value(tag: u8, body: &[u8]) -> Result<Value, Malformed> {
     let value = match type_of(tag).ok_or(UNKNOWN_BODY)? {
         Type::String => Ok(Value::Str(body.to_vec())),
         Type::Hash => Hash::decode(body).map(Value::Hash),
@@ -369,7 +433,7 @@ fn decode_body(tag: u8, body: &[u8]) -> Result<Value, Malformed> {
     value.map_err(|_| Malformed("record: the bytes of an object make no sense"))
 }
 
-/// Whether [`decode_body`] reads a body, without making copies of what is in it.
+/// Whether [`take_value`] reads a body, without making copies of what is in it.
 fn check_body(tag: u8, body: &[u8]) -> bool {
     type_of(tag).is_some_and(|kind| match kind {
         Type::String => true,

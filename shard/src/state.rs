@@ -1,5 +1,6 @@
 //! The state of one entity as commands see it.
 
+use crate::joint::{Claim, Ties};
 use crate::object::{Hash, List, Set, SortedSet};
 use crate::requests::Requests;
 
@@ -93,11 +94,26 @@ pub struct State {
     pub is_one_step: bool,
     /// Requests that clients numbered themselves.
     pub requests: Requests,
-    /// A numbered request was noted there: a new entry must be chosen, of the same version if nothing else changed.
+    /// Joint commands that have to do with the key; None rather than empty.
+    pub ties: Option<Box<Ties>>,
+    /// A numbered request or a tie was noted there: a new entry must be chosen, of the same version if nothing else changed.
     pub has_noted: bool,
 }
 
 impl State {
+    /// Whose the key is at the moment.
+    pub fn claim(&self) -> Option<&Claim> {
+        self.ties.as_ref().and_then(|ties| ties.claim.as_ref())
+    }
+
+    /// Notes a change of the ties: the value, and with it the version, may stay.
+    pub(crate) fn note_ties(&mut self) {
+        self.has_noted = true;
+        if self.ties.as_ref().is_some_and(|ties| ties.is_empty()) {
+            self.ties = None;
+        }
+    }
+
     /// Notes a change, and gives it a version above all before.
     pub(crate) fn touch(&mut self) {
         if self.is_one_step && self.changed {
@@ -125,9 +141,10 @@ impl State {
         present
     }
 
-    /// Drops the value if its time has come; says whether it had. Expiry is a write like any other.
+    /// Drops the value if its time has come; says whether it had. Expiry is a write like any other. What is claimed waits with it.
     pub fn expire(&mut self, now_wall_ms: u64) -> bool {
-        self.expires_at_ms != 0 && self.expires_at_ms <= now_wall_ms && self.delete()
+        let has_ended = self.expires_at_ms != 0 && self.expires_at_ms <= now_wall_ms;
+        has_ended && self.claim().is_none() && self.delete()
     }
 }
 

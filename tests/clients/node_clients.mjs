@@ -91,6 +91,10 @@ async function ioredisTransactions() {
     [null, 6],
     [null, "6"],
   ]);
+  assert.deepEqual(await client.multi().set("{io}a", "1").set("{io}b", "2").mget("{io}a", "{io}b").exec(), [
+    [null, "OK"], [null, "OK"], [null, ["1", "2"]],
+  ]);
+  assert.equal(await client.rename("{io}a", "{io}c"), "OK");
   await client.watch("io:multi");
   const other = new Redis(split(cluster.plain[2]));
   await other.set("io:multi", "7");
@@ -106,6 +110,10 @@ async function nodeRedisTransactions() {
   await client.connect();
   await client.del("nr:multi");
   assert.deepEqual(await client.multi().hSet("nr:multi", "a", "1").hLen("nr:multi").exec(), [1, 1]);
+  await client.del(["{nr}a", "{nr}b", "{nr}s", "{nr}t"]);
+  assert.deepEqual(await client.multi().rPush("{nr}a", "x").lMove("{nr}a", "{nr}b", "LEFT", "RIGHT").exec(), [1, "x"]);
+  await client.sAdd("{nr}s", ["a", "b"]);
+  assert.equal(await client.sUnionStore("{nr}t", ["{nr}s", "{nr}u"]), 2);
   await client.watch("nr:multi");
   assert.deepEqual(await client.multi().hDel("nr:multi", "a").exec(), [1]);
   client.destroy();

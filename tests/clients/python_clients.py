@@ -152,9 +152,72 @@ def transactions(cluster):
         assert pipe.execute() == [0, 2, True, ["a", "b"]]
         try:
             client.pipeline().get("py:one").get("py:other").execute()
-            raise AssertionError("a transaction is on one key")
+            raise AssertionError("a transaction is on keys of one slot")
         except redis.ResponseError as error:
             assert "CROSSSLOT" in str(error) or "slot" in str(error), error
+
+
+def in_one_step(client, tag):
+    """Commands on several keys."""
+    k = lambda name: f"{{{tag}}}{name}"
+    client.delete(*[k(name) for name in ("a", "b", "c", "l", "m", "s", "t", "u", "y", "z", "x")])
+    assert client.msetnx({k("a"): "1", k("b"): "2"}) and not client.msetnx({k("b"): "3", k("c"): "3"})
+    assert client.rename(k("b"), k("c")) and client.get(k("c")) == "2" and not client.renamenx(k("a"), k("c"))
+    assert client.copy(k("c"), k("b")) and client.get(k("b")) == "2"
+    client.rpush(k("l"), "one", "two", "three")
+    assert client.lmove(k("l"), k("m"), "LEFT", "RIGHT") == "one" and client.rpoplpush(k("l"), k("m")) == "three"
+    assert client.blmove(k("l"), k("m"), 1, "LEFT", "LEFT") == "two" and client.blmove(k("l"), k("m"), 1) is None
+    assert client.lrange(k("m"), 0, -1) == ["two", "three", "one"]
+    client.sadd(k("s"), "a", "b", "c")
+    client.sadd(k("t"), "b", "c", "d")
+    assert client.smove(k("s"), k("t"), "a") and set(client.sinter(k("s"), k("t"))) == {"b", "c"}
+    assert client.sunionstore(k("u"), k("s"), k("t")) == 4 and client.sdiffstore(k("u"), k("t"), k("s")) == 2
+    assert client.sintercard(2, [k("s"), k("t")]) == 2
+    client.zadd(k("y"), {"a": 1, "b": 2})
+    client.zadd(k("z"), {"b": 3, "c": 4})
+    assert client.zunionstore(k("x"), {k("y"): 2, k("z"): 1}) == 3 and client.zscore(k("x"), "b") == 7.0
+    assert client.zinter([k("y"), k("z")]) == ["b"] and client.zdiff([k("y"), k("z")]) == ["a"]
+    assert client.zrangestore(k("x"), k("z"), 0, 0) == 1 and client.zrange(k("x"), 0, -1) == ["b"]
+
+
+def several_keys(cluster):
+    """Money goes from account to account by threads on all hosts, under WATCH: it is never more nor less, whoever looks."""
+    hosts = [address(text) for text in cluster["plain"]]
+    accounts, moves = [f"{{py:bank}}{name}" for name in "abcd"], 15
+
+    def move(number, host, port):
+        with redis.Redis(host=host, port=port, decode_responses=True) as client:
+            for turn in range(moves):
+                one, other = accounts[(number + turn) % 4], accounts[(number + 2 * turn + 1) % 4]
+                if one == other:
+                    continue
+
+                def pay(pipe):
+                    have = int(pipe.get(one))
+                    pipe.multi()
+                    pipe.set(one, have - 1)
+                    pipe.incr(other)
+
+                client.transaction(pay, one, other)
+
+    with redis.Redis(host=hosts[0][0], port=hosts[0][1], decode_responses=True) as client:
+        client.mset({account: 100 for account in accounts})
+        threads = [threading.Thread(target=move, args=(number, *host)) for number, host in enumerate(hosts)]
+        [thread.start() for thread in threads]
+        while any(thread.is_alive() for thread in threads):
+            pipe = client.pipeline()
+            [pipe.get(account) for account in accounts]
+            found = pipe.execute()
+            assert sum(map(int, found)) == 400, found
+        [thread.join() for thread in threads]
+    for protocol in (2, 3):
+        host, port = hosts[protocol % len(hosts)]
+        with redis.Redis(host=host, port=port, protocol=protocol, decode_responses=True) as client:
+            in_one_step(client, f"py:step:{protocol}")
+    host, port = address(cluster["cores"][1])
+    client = RedisCluster(startup_nodes=[ClusterNode(host, port)], decode_responses=True)
+    in_one_step(client, "py:step:cluster")
+    client.close()
 
 
 def resp3(cluster):
@@ -175,7 +238,11 @@ def main():
     resp3(cluster)
     all_types(cluster)
     transactions(cluster)
-    print(f"redis-py {redis.__version__}: plain, cluster, asyncio, RESP2 and RESP3 work, with all types and transactions")
+    several_keys(cluster)
+    print(
+        f"redis-py {redis.__version__}: plain, cluster, asyncio, RESP2 and RESP3 work, "
+        "with all types, transactions and commands on several keys"
+    )
 
 
 main()

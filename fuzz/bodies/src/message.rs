@@ -111,6 +111,7 @@ pub fn messages() -> Vec<Vec<u8>> {
         encoded(PeerMessage::HandOver(forward)),
         encoded(PeerMessage::Forwarded { id, reply: &reply }),
         encoded(PeerMessage::NotForwarded { id, never: true }),
+        encoded(PeerMessage::ForwardHeld(id)),
         encoded(PeerMessage::WrongEpoch),
         encoded(PeerMessage::Hello { learner: false }),
     ];

@@ -1,8 +1,9 @@
 //! Entries, as the log keeps them and Accept carries them: what is decoded is encoded as it was.
 
+use shard::joint::{Claim, Decision, JointId, Ties, Write};
 use shard::object::{Hash, List, Score, Set, SortedSet};
 use shard::record::{Applied, CommandId, Record};
-use shard::state::Value;
+use shard::state::{State, Value};
 
 use crate::limits::{ANY_BYTES, DECODED_BYTES_PER_BYTE};
 use crate::meter;
@@ -17,7 +18,9 @@ pub fn run(data: &[u8]) {
     let mut again = Vec::new();
     record.encode(&mut again);
     assert_eq!(again, data, "{record:?}");
-    assert_eq!(tombstone, Ok(record.value.is_none()), "the head alone says the same");
+    let is_tombstone = record.value.is_none() && record.ties.is_none();
+    assert_eq!(tombstone, Ok(is_tombstone), "the head alone says the same");
+    assert_eq!(Record::is_tied(data), record.ties.is_some(), "and whether there are ties");
     let kind = record.value.as_ref().map(Value::kind);
     assert_eq!(head, Ok(kind.map(|kind| (kind, record.expires_at_ms))), "so do its type and its end");
     let entries = match &record.value {
@@ -46,7 +49,19 @@ pub fn sample() -> Record {
         expires_at_ms: 99,
         applied,
         requests: Default::default(),
+        ties: None,
     }
+}
+
+/// What joint commands leave at a key: a claim, and a decision with writes of two other keys.
+fn tied(value: Option<Value>) -> Record {
+    let id = |seq| JointId { node: 1 << 16, incarnation: 3, seq };
+    let value_of_other =
+        State { value: Some(Value::Str(b"v".to_vec())), expires_at_ms: 7, ..State::default() };
+    let writes = vec![((*b"b").into(), Write::of(&value_of_other)), ((*b"c").into(), Write::default())];
+    let claim = Some(Claim { id: id(300), anchor: (*b"anchor").into() });
+    let ties = Some(Box::new(Ties { claim, decisions: vec![Decision { id: id(2), writes }] }));
+    Record { value, ties, ..Record::default() }
 }
 
 /// A value of each type.
@@ -66,7 +81,10 @@ fn values() -> Vec<Value> {
 pub fn seeds() -> Vec<Vec<u8>> {
     let of = |value| Record { value: Some(value), expires_at_ms: 7, ..Record::default() };
     let records: Vec<Record> =
-        [Record::default(), sample()].into_iter().chain(values().into_iter().map(of)).collect();
+        [Record::default(), sample(), tied(None), tied(Some(Value::Str(b"v".to_vec())))]
+            .into_iter()
+            .chain(values().into_iter().map(of))
+            .collect();
     let encode = |record: &Record| {
         let mut out = Vec::new();
         record.encode(&mut out);

@@ -70,6 +70,14 @@ metrics! {
     KeysExpired: Counter "synod_keyspace_expired_keys_total";
     /// Keys whose expiry time had come when a sweep found them.
     KeysSwept: Counter "synod_keyspace_swept_keys_total";
+    /// Commands on several keys as one step.
+    Joint: Counter "synod_joint_commands_total";
+    /// Attempts of them that met another one and began again.
+    JointCollisions: Counter "synod_joint_collisions_total";
+    /// Batches in which commands met a claim and waited.
+    ClaimsMet: Counter "synod_joint_claims_met_total";
+    /// Claims that were given up because whoever had them did not go on.
+    ClaimsGivenUp: Counter "synod_joint_claims_given_up_total";
     /// Live keys.
     Keys: Gauge "synod_keyspace_keys";
     /// Client connections open now.

@@ -18,6 +18,7 @@ const fn row(
         name,
         arity,
         flags: &["admin", "noscript", "loading", "stale"],
+        is_joint: false,
         keys: Keys::NONE,
         categories: &["admin", "slow", "dangerous"],
         group,

@@ -18,8 +18,8 @@ pub(crate) const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the 
 pub(crate) const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 pub(crate) const UNBLOCKED_BY_STOP: &str =
     "UNBLOCKED this host is shutting down; nothing was taken, use another one";
-pub(crate) const ONE_KEY: &str =
-    "ERR a transaction, with what it watches, is on one key; commands on several keys cannot be in it";
+pub(crate) const VERSIONS_OF_ONE_KEY: &str =
+    "ERR GETV, SETV and OBJECT VERSION cannot be in a transaction on several keys: versions are known only behind it";
 pub(crate) const BAD_CLIENT_NAME: &str =
     "ERR Client names cannot contain spaces, newlines or special characters.";
 

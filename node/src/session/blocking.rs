@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use shard::command::table::Row;
-use shard::command::{Command, Pop};
+use shard::command::Pop;
 use shard::reply::Reply;
 use shard::slot::slot;
 
@@ -58,7 +58,7 @@ impl Popping {
     /// Tries a key.
     fn try_at(&mut self, place: usize) -> Action {
         self.tries = Some(place);
-        let command = Command::Key(self.pop.command(&self.pop.keys[place]));
+        let command = self.pop.command(&self.pop.keys[place]);
         Action::Run { ticket: self.ticket(place), slice: self.slices[place], command, scope: None }
     }
 }
@@ -109,9 +109,10 @@ impl Session {
             let (keys, max) = (pop.keys.len(), limits::PARTS_MAX);
             return Err(Reply::Error(format!("ERR {keys} keys in one command, the limit is {max}").into()));
         }
-        let mut slots = pop.keys.iter().map(|key| slot(key));
+        let mut slots = pop.keys.iter().chain(&pop.to).map(|key| slot(key));
         let first = slots.next().unwrap_or(0);
-        if self.client.port != Port::Plain && slots.any(|slot| slot != first) {
+        let is_one_step = pop.to.is_some();
+        if (self.client.port != Port::Plain || is_one_step) && slots.any(|slot| slot != first) {
             return Err(Reply::error(text::CROSSSLOT));
         }
         if let Route::Moved(owner) = server.map.route(first, self.client.port, asking) {
@@ -139,7 +140,11 @@ impl Session {
         let Some(key) = popping.pop.keys.get(place) else { return };
         let found = match popping.pop.reply(key, reply) {
             // Who waits goes on waiting when the key becomes something else, as in Redis.
-            Some(Reply::Error(error)) if popping.tried_all && error.starts_with("WRONGTYPE") => None,
+            Some(Reply::Error(error))
+                if popping.tried_all && popping.pop.to.is_none() && error.starts_with("WRONGTYPE") =>
+            {
+                None
+            }
             found => found,
         };
         match found {

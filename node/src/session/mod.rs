@@ -162,6 +162,8 @@ enum Held {
     Until(u64),
     /// CLIENT PAUSE.
     Pause,
+    /// What was asked before must be answered first.
+    Answers,
 }
 
 /// What a client above the limit of clients gets before it is closed.
@@ -235,6 +237,7 @@ impl Session {
         match held {
             Held::Depth => self.order.len() <= limits::PIPELINE_DEPTH_MAX / 2,
             Held::Until(seq) => self.order.is_answered(seq),
+            Held::Answers => self.order.is_empty(),
             Held::Pause => server.pause.is_none_or(|pause| pause.until_us <= now.mono_us),
         }
     }
@@ -280,12 +283,12 @@ impl Session {
                 Step::More => break,
                 Step::Empty(bytes) => used += bytes,
                 Step::Request(bytes) => {
-                    let ran = {
+                    let held = {
                         let args: smallvec::SmallVec<[&[u8]; 8]> = parser.args(rest).iter().collect();
                         self.request(&args, rest.len() - bytes, server, now, actions)
                     };
-                    if !ran {
-                        self.held = Some(Held::Pause);
+                    if let Some(held) = held {
+                        self.held = Some(held);
                         parser.next_request();
                         break;
                     }

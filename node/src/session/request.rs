@@ -1,7 +1,7 @@
 //! One request: may it run, who answers it, and where is it sent.
 
 use shard::command::table::{Level, Row};
-use shard::command::{Command, KeyCommand, Numbered, Split, NOT_TO_BE_NUMBERED};
+use shard::command::{Command, Joint, KeyCommand, Numbered, Split, NOT_TO_BE_NUMBERED};
 use shard::reply::Reply;
 use shard::slot::slot;
 
@@ -13,7 +13,7 @@ use crate::server::slowlog::Brief;
 use crate::server::{catalog, execute, text, CoreAsk, Now, Outcome, Replies, Server};
 
 impl Session {
-    /// Runs one request. `behind`: bytes that arrived behind it. False: it has to wait, and was not run.
+    /// Runs one request. `behind`: bytes that arrived behind it. If it has to wait, it was not run.
     pub(super) fn request(
         &mut self,
         args: &[&[u8]],
@@ -21,7 +21,7 @@ impl Session {
         server: &mut Server,
         now: Now,
         actions: &mut Vec<Action>,
-    ) -> bool {
+    ) -> Option<Held> {
         let numbered = match args {
             [reqid, client, seq, inner @ ..] if !inner.is_empty() && text::is(reqid, "REQID") => {
                 Some((Numbered::parse(client, seq), inner))
@@ -37,14 +37,16 @@ impl Session {
         self.number = number.and_then(Result::ok);
         let row = match row {
             Ok(row) if server.holds(row, row.name == "exec" && self.transactions.writes(), now) => {
-                return false;
+                return Some(Held::Pause);
             }
+            // Its claims go ahead of what waits for a key, so that must not be what this client asked before.
+            Ok(row) if self.is_joint(row) && !self.order.is_empty() => return Some(Held::Answers),
             Ok(row) => Ok(row),
             Err(_) if is_http(args) => {
                 let peer = self.client.peer;
                 tracing::warn!(client = self.client.id, %peer, "closed a client that speaks HTTP");
                 self.close(Closing::Http);
-                return true;
+                return None;
             }
             Err(error) => Err(error),
         };
@@ -84,7 +86,13 @@ impl Session {
                 }
             }
         }
-        true
+        None
+    }
+
+    /// Whether a request is, or may be, one on several keys as one step.
+    fn is_joint(&self, row: &'static Row) -> bool {
+        let is_queued = self.transactions.is_open();
+        row.is_joint && !is_queued || row.name == "exec" && self.transactions.are_joint()
     }
 
     /// Whether the reply to the next request is dropped.
@@ -197,6 +205,7 @@ impl Session {
         let planned = match command {
             Command::Key(command) => self.one_key(seq, command, asking, server, actions),
             Command::Many(split) => self.many_keys(seq, split, asking, server, actions),
+            Command::Joint(joint) => self.several_keys(seq, joint, asking, server, actions),
             Command::Keyspace(command) => {
                 gather::spread(command, &server.map, self.client.port, seq).map(|(parts, join)| {
                     self.run_parts(seq, parts, join, actions);
@@ -259,6 +268,31 @@ impl Session {
             actions.push(Action::Run { ticket, slice, command, scope: None });
         }
         Ok(())
+    }
+
+    /// As one step: then the keys are of one slot, on the plain port too. What comes behind it on the connection waits for it.
+    pub(super) fn several_keys(
+        &mut self,
+        seq: u64,
+        joint: Box<Joint>,
+        asking: bool,
+        server: &Server,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), Reply> {
+        let mut slots = joint.keys.iter().map(|key| slot(key));
+        let first = slots.next().unwrap_or(0);
+        if slots.any(|slot| slot != first) {
+            return Err(Reply::error(text::CROSSSLOT));
+        }
+        match server.map.route(first, self.client.port, asking) {
+            Route::Moved(owner) => Err(owner.moved(first)),
+            Route::Here(slice) => {
+                let ticket = Ticket { seq, part: 0 };
+                actions.push(Action::Run { ticket, slice, command: Command::Joint(joint), scope: None });
+                self.held = Some(Held::Until(seq));
+                Ok(())
+            }
+        }
     }
 
     fn run_parts(&mut self, seq: u64, parts: Vec<SlicePart>, join: Join, actions: &mut Vec<Action>) {

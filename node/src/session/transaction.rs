@@ -1,8 +1,8 @@
-//! MULTI, EXEC, DISCARD, WATCH and UNWATCH: what one connection queues, all on one key, and the keys it watches
-//! (docs/design/transactions.md).
+//! MULTI, EXEC, DISCARD, WATCH and UNWATCH: what one connection queues, on keys of one slot, and the keys it watches
+//! (docs/design/transactions.md). What is on one key is a transaction there; what is on several is one joint command.
 
 use shard::command::table::{self, Level, Row};
-use shard::command::{Command, Gather, KeyCommand, Op, Split, Transaction, NOT_TO_BE_NUMBERED};
+use shard::command::{self, Command, Gather, KeyCommand, Op, Split, Transaction, NOT_TO_BE_NUMBERED};
 use shard::reply::Reply;
 use shard::slot::slot;
 
@@ -27,9 +27,9 @@ pub(super) struct Transactions {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// Which key it is about, once that is known.
-    key: Option<Key>,
-    commands: Transaction,
+    /// Which keys it is about: all of one slot.
+    keys: Vec<Key>,
+    commands: Vec<Command>,
     bytes: usize,
     /// A command was refused: EXEC does nothing.
     is_broken: bool,
@@ -43,12 +43,21 @@ impl Transactions {
 
     /// Whether EXEC would write.
     pub(super) fn writes(&self) -> bool {
-        self.queue.as_ref().is_some_and(|queue| !queue.commands.is_read())
+        self.queue.as_ref().is_some_and(|queue| queue.commands.iter().any(Command::is_write))
+    }
+
+    /// Whether EXEC would be on several keys.
+    pub(super) fn are_joint(&self) -> bool {
+        let queued = self.queue.iter().flat_map(|queue| &queue.keys);
+        let mut keys = queued.chain(self.watched.iter().map(|(key, _)| key));
+        let first = keys.next();
+        let one = first.is_none_or(|first| keys.all(|key| key == first));
+        !one || self.queue.iter().flat_map(|queue| &queue.commands).any(|command| !is_of_one_key(command))
     }
 
     /// Commands queued, keys watched, and the bytes of both: for CLIENT LIST.
     pub(super) fn counts(&self) -> (Option<usize>, usize, usize) {
-        let queued = self.queue.as_ref().map(|queue| queue.commands.steps.len());
+        let queued = self.queue.as_ref().map(|queue| queue.commands.len());
         let bytes = self.queue.as_ref().map_or(0, |queue| queue.bytes) + self.watched_bytes();
         (queued, self.watched.len(), bytes)
     }
@@ -87,32 +96,71 @@ impl Transactions {
 }
 
 impl Queue {
-    /// Queues a command on one key.
-    fn push(&mut self, key: &[u8], command: Command, bytes_max: usize) -> Result<(), Reply> {
-        if let Some(first) = self.key.as_deref().filter(|first| *first != key) {
-            return Err(crossing(first, key));
-        }
+    /// Queues a command on these keys.
+    fn push(&mut self, keys: &[&[u8]], command: Command, bytes_max: usize) -> Result<(), Reply> {
         let bytes = command.bytes();
-        let count = self.commands.steps.len();
+        let count = self.commands.len();
         if count >= limits::QUEUED_MAX || count > 0 && self.bytes + bytes > bytes_max {
             let max = limits::QUEUED_MAX;
             let text = format!("ERR a transaction has up to {max} commands of {bytes_max} bytes together");
             return Err(Reply::Error(text.into()));
         }
-        if !self.commands.push(key, command) {
-            return Err(Reply::error(text::ONE_KEY));
+        let first = self.keys.first().map(|key| slot(key));
+        if keys.iter().any(|key| slot(key) != first.unwrap_or_else(|| slot(keys[0]))) {
+            return Err(Reply::error(text::CROSSSLOT));
         }
-        self.key.get_or_insert_with(|| key.into());
+        for key in keys {
+            if !self.keys.iter().any(|known| **known == **key) {
+                self.keys.push((*key).into());
+            }
+        }
+        self.commands.push(command);
+        if self.keys.len() > 1 && self.commands.iter().any(Command::tells_version) {
+            return Err(Reply::error(text::VERSIONS_OF_ONE_KEY));
+        }
         self.bytes += bytes;
         Ok(())
     }
+
+    /// What EXEC asks for. None: nothing.
+    fn exec(self, watched: &[(Key, u64)]) -> Result<Option<Command>, Reply> {
+        let mut keys = self.keys.iter().chain(watched.iter().map(|(key, _)| key));
+        let Some(key) = keys.next() else { return Ok(None) };
+        if keys.clone().any(|other| slot(other) != slot(key)) {
+            return Err(Reply::error(text::CROSSSLOT));
+        }
+        if keys.all(|other| other == key) && self.commands.iter().all(is_of_one_key) {
+            let version = watched.first().map(|(_, version)| *version);
+            let mut transaction = Transaction { version, ..Transaction::default() };
+            let key = key.clone();
+            for command in self.commands {
+                if !transaction.push(&key, command) {
+                    return Err(NOT_IN_TRANSACTION);
+                }
+            }
+            return Ok(Some(Command::Key(KeyCommand { key, op: Op::Transaction(Box::new(transaction)) })));
+        }
+        if self.commands.iter().any(Command::tells_version) {
+            return Err(Reply::error(text::VERSIONS_OF_ONE_KEY));
+        }
+        let mut queue = command::Queue::default();
+        for command in self.commands {
+            if !queue.push(command) {
+                return Err(NOT_IN_TRANSACTION);
+            }
+        }
+        queue.exec(watched).map(Some)
+    }
 }
 
-/// Two keys in one transaction.
-fn crossing(one: &[u8], other: &[u8]) -> Reply {
-    match slot(one) == slot(other) {
-        true => Reply::error(text::ONE_KEY),
-        false => Reply::error(text::CROSSSLOT),
+/// What is refused when it is queued.
+const NOT_IN_TRANSACTION: Reply = Reply::error("ERR this command cannot be in a transaction");
+
+fn is_of_one_key(command: &Command) -> bool {
+    match command {
+        Command::Key(_) => true,
+        Command::Many(split) => split.parts.len() == 1,
+        Command::Joint(_) | Command::Keyspace(_) => false,
     }
 }
 
@@ -193,19 +241,17 @@ impl Session {
         asking: bool,
         server: &Server,
     ) -> Result<(), Reply> {
-        let key = row.keys_of(args).next().filter(|_| matches!(row.level, Level::Key(_)));
-        let Some(key) = key else {
+        let keys: Vec<&[u8]> = row.keys_of(args).collect();
+        let Some(key) = keys.first().filter(|_| matches!(row.level, Level::Key(_))) else {
             let name = row.name;
-            let text = format!("ERR '{name}' cannot be in a transaction: it is no command on one key");
+            let text =
+                format!("ERR '{name}' cannot be in a transaction: it is no command on keys, or it waits");
             return Err(Reply::Error(text.into()));
         };
         if self.number.take().is_some() {
             return Err(Reply::error("ERR REQID goes in front of EXEC, not of what is queued"));
         }
         let command = Command::parse_row(row, args, &server.command_limits)?;
-        if let Some(other) = row.keys_of(args).find(|other| *other != key) {
-            return Err(crossing(key, other));
-        }
         let slot = slot(key);
         if let Route::Moved(owner) = server.map.route(slot, self.client.port, asking) {
             return Err(owner.moved(slot));
@@ -213,7 +259,7 @@ impl Session {
         match &mut self.transactions.queue {
             Some(queue) if !queue.is_broken => {
                 let bytes_max = server.command_limits.value_bytes_max.max(limits::QUEUED_BYTES_MIN);
-                queue.push(key, command, bytes_max)
+                queue.push(&keys, command, bytes_max)
             }
             _ => Ok(()),
         }
@@ -230,23 +276,21 @@ impl Session {
             return Err(Reply::error("ERR EXEC without MULTI"));
         }
         let Transactions { queue, watched, watch_failed, .. } = std::mem::take(&mut self.transactions);
-        let Queue { key, mut commands, is_broken, .. } = queue.unwrap_or_default();
-        if is_broken || watch_failed {
+        let queue = queue.unwrap_or_default();
+        if queue.is_broken || watch_failed {
             return Err(Reply::error("EXECABORT Transaction discarded because of previous errors."));
         }
-        let key = key.or_else(|| watched.first().map(|(key, _)| key.clone()));
-        let Some(key) = key else { return Ok(Some(Reply::Array(Vec::new()))) };
-        if let Some((other, _)) = watched.iter().find(|(watched, _)| *watched != key) {
-            return Err(crossing(&key, other));
-        }
-        commands.version = watched.first().map(|(_, version)| *version);
-        let command = KeyCommand { key, op: Op::Transaction(Box::new(commands)) };
+        let Some(command) = queue.exec(&watched)? else { return Ok(Some(Reply::Array(Vec::new()))) };
         let command = match self.number.take() {
-            Some(number) => Command::Key(command).numbered(&number)?,
-            None => Command::Key(command),
+            Some(number) => command.numbered(&number)?,
+            None => command,
         };
-        let Command::Key(command) = command else { return Err(NOT_TO_BE_NUMBERED) };
-        self.one_key(seq, command, asking, server, actions).map(|()| None)
+        match command {
+            Command::Key(command) => self.one_key(seq, command, asking, server, actions)?,
+            Command::Joint(joint) => self.several_keys(seq, joint, asking, server, actions)?,
+            Command::Many(_) | Command::Keyspace(_) => return Err(NOT_TO_BE_NUMBERED),
+        }
+        Ok(None)
     }
 
     /// Asks for the versions of the keys. Nothing more is read until they are there.

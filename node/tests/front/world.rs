@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use reactor::rng::Rng;
-use shard::command::{execute, glob, Command, Context, Keyspace, Limits};
+use shard::command::{execute, glob, Command, Context, Joint, Keyspace, Limits};
+use shard::joint::{Snapshot, Write};
 use shard::reply::Reply;
 use shard::slot::slot;
 use shard::state::State;
@@ -239,8 +240,30 @@ impl World {
                 reply
             }
             Command::Keyspace(command) => self.keyspace(slice, command, scope),
+            Command::Joint(joint) => self.joint(slice, joint),
             Command::Many(_) => panic!("a shard never sees a command on many keys"),
         }
+    }
+
+    fn joint(&mut self, slice: u16, joint: &Joint) -> Reply {
+        let mut found = Vec::new();
+        for key in &joint.keys {
+            assert_eq!(self.map.slice(slot(key)), slice, "a key goes to its slice");
+            let state = self.store.entry(key.to_vec()).or_default();
+            found.push(Snapshot { version: state.version, is: Write::of(state) });
+        }
+        let (now_wall_ms, limits) = (self.now.wall_us / 1000, &self.limits);
+        let ran = joint.run(&found, &mut Context { now_wall_ms, limits, rng: &mut Rng::new(1) });
+        for (key, write) in joint.keys.iter().zip(ran.writes) {
+            let state = self.store.entry(key.to_vec()).or_default();
+            if let Some(write) = write {
+                *state = write.state(state.version + 1);
+            }
+            if state.value.is_none() && state.requests.is_empty() {
+                self.store.remove(&**key);
+            }
+        }
+        ran.reply
     }
 
     fn keyspace(&mut self, slice: u16, command: &Keyspace, scope: &Scope) -> Reply {

@@ -78,13 +78,15 @@ pub enum Class {
     Transactions,
     /// Producers push jobs, workers wait for them.
     Jobs,
+    /// Some commands are on several keys, as one step.
+    Joint,
     /// Some writes are numbered by their clients, who send them again when they do not know what became of them.
     Numbers,
 }
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Class, &'static str); 36] = [
+    pub const ALL: [(Class, &'static str); 37] = [
         (Class::Loss, "loss"),
         (Class::Repeat, "repeat"),
         (Class::Replay, "replay"),
@@ -120,6 +122,7 @@ impl Class {
         (Class::Objects, "objects"),
         (Class::Transactions, "transactions"),
         (Class::Jobs, "jobs"),
+        (Class::Joint, "joint"),
         (Class::Numbers, "numbers"),
     ];
 

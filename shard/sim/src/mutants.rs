@@ -2,7 +2,7 @@
 //!
 //! The product asks `planted(number)` at each place (`paxos::mutants`, `reactor::mutants`); a process selects one number
 //! before its first run and keeps it. Only the feature `mutants` makes that possible; the list is always there. A number is never used anew. Hundreds tell the crate: below 100 `paxos`, from
-//! 100 on `shard`, 200 `bitcask`, 300 `reactor`, 400 `netbatch`.
+//! 100 on `shard`, 200 `bitcask`, 300 `reactor`, 400 `netbatch`, 500 `shard` again.
 
 #[cfg(feature = "mutants")]
 use std::sync::OnceLock;
@@ -21,7 +21,7 @@ impl Mutant {
     pub fn home(&self) -> &'static str {
         match self.number / 100 {
             0 => "paxos",
-            1 => "shard",
+            1 | 5 => "shard",
             2 => "bitcask",
             3 => "reactor",
             _ => "netbatch",
@@ -161,6 +161,15 @@ pub const ALL: &[Mutant] = &[
     mutant(301, "the checksum of a log frame is not checked"),
     mutant(401, "the checksum of a peer frame's body is not checked"),
     mutant(402, "a peer that comes back is not announced"),
+    mutant(502, "commands pass over claims"),
+    mutant(503, "the anchor is claimed with the others"),
+    mutant(505, "a key is written although its claim is gone"),
+    mutant(506, "a decision is forgotten before all of it is done"),
+    mutant(507, "a claim is dropped without a look at its anchor"),
+    mutant(508, "what was decided for a key is not written by who finds its claim"),
+    mutant(509, "what joint commands left is not looked at by sweeps"),
+    mutant(510, "the id of a command that waits for a claim is forgotten"),
+    mutant(511, "what a sweep finds at an anchor is taken for decided"),
 ];
 
 /// The planted bug of this number.

@@ -33,6 +33,8 @@ pub enum Stream {
     Width = 9,
     /// Queues of jobs.
     Jobs = 10,
+    /// Commands on several keys.
+    Joint = 11,
     /// Power failures that are tried in a copy.
     Shadow = 15,
 }
@@ -103,7 +105,7 @@ const NARROW: [Class; 6] =
     [Class::Blackouts, Class::Cuts, Class::Pauses, Class::SlowDisks, Class::FalseSignals, Class::Clocks];
 
 /// Classes that keep no host from working.
-const HARMLESS: [Class; 14] = [
+const HARMLESS: [Class; 15] = [
     Class::Tail,
     Class::Repeat,
     Class::Replay,
@@ -117,6 +119,7 @@ const HARMLESS: [Class; 14] = [
     Class::Objects,
     Class::Transactions,
     Class::Jobs,
+    Class::Joint,
     Class::Numbers,
 ];
 
@@ -147,6 +150,9 @@ const NUMBERS_ONE_IN: u64 = 5;
 
 /// One in so many seeds has queues of jobs.
 const JOBS_ONE_IN: u64 = 8;
+
+/// One in so many seeds has commands on several keys.
+const JOINT_ONE_IN: u64 = 5;
 
 /// In half of what is left messages overtake each other by far, with so many operations.
 const SHUFFLED_OPERATIONS: u32 = 2_000;
@@ -244,6 +250,10 @@ impl Plan {
         // A survey would see the queues.
         let jobs = Stream::Jobs.rng(seed).below(JOBS_ONE_IN) == 0 && !plan.classes.is_drawn(Class::Surveys);
         plan.classes.draw(Class::Jobs, jobs);
+        // So it would see these keys.
+        let joint =
+            Stream::Joint.rng(seed).below(JOINT_ONE_IN) == 0 && !plan.classes.is_drawn(Class::Surveys);
+        plan.classes.draw(Class::Joint, joint);
         plan
     }
 

@@ -130,6 +130,12 @@ pub const ALL: &[Scenario] = &[
         change: |plan| *plan = Plan::draw(5136),
     },
     Scenario {
+        name: "a command that waited for a claim after it was proposed",
+        story: "it had gone back from its batch to the queue, so its id was dropped from the entry that had it, and it was applied again",
+        seed: 75,
+        change: |plan| *plan = Plan::draw(75),
+    },
+    Scenario {
         name: "an answer from before the two began",
         story: "no bug of the product: a sum read before the first answer came late, and a vote between the two was in neither (planted bug 179)",
         seed: 1894,

@@ -32,6 +32,8 @@ pub mod invariant {
     pub const GATHERED: &str = "many keys, one reply";
     /// A job that was acknowledged is gone, or was given out twice.
     pub const JOBS: &str = "no job is lost, none is given out twice";
+    /// A command on several keys is seen in part, or keys disagree on the order of such commands.
+    pub const TOGETHER: &str = "what belongs together is seen together";
     /// Who waited was told late, or after who came later.
     pub const WAITS: &str = "who waits is told in time and in turn";
     /// A request has no reply, or more than one, or it came too late.

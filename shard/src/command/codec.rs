@@ -8,7 +8,10 @@
 use super::bytes::{put_bytes, put_varint, DecodeError, Reader};
 use super::limits::ARGUMENTS_MAX;
 use super::strings::{Condition, Given, Set};
-use super::{Command, ExpireIf, Expiry, Gather, Keyspace, Limits, Moment, Once, Op, Split, Transaction};
+use super::{
+    Command, ExpireIf, Expiry, Gather, KeyCommand, Keyspace, Limits, Moment, Once, Op, Split, Transaction,
+};
+use crate::joint::JointOp;
 
 /// Collects arguments.
 pub(super) struct Arguments<'a> {
@@ -43,6 +46,8 @@ impl Command {
         put_list(out, |to| match self {
             Command::Key(command) => on_key(&command.key, &command.op, to),
             Command::Many(split) => many(split, to),
+            // It is never sent: its steps are.
+            Command::Joint(_) => {}
             Command::Keyspace(command) => keyspace(command, to),
         });
     }
@@ -51,7 +56,8 @@ impl Command {
     /// bounded by the bytes; the limits were checked where the client's bytes were parsed.
     pub fn decode(bytes: &[u8]) -> Result<Command, DecodeError> {
         let arguments = arguments(bytes)?;
-        let read = Transaction::read(&arguments).or_else(|| Once::read(&arguments));
+        let read =
+            Transaction::read(&arguments).or_else(|| Once::read(&arguments)).or_else(|| step(&arguments));
         read.unwrap_or_else(|| plain(&arguments))
     }
 }
@@ -84,6 +90,19 @@ pub(super) fn arguments(bytes: &[u8]) -> Result<Vec<&[u8]>, DecodeError> {
     }
     reader.end()?;
     Ok(arguments)
+}
+
+/// The first argument of a step of a joint command on its way. No client can send it.
+const STEP: &str = "JOINT";
+
+/// Reads a step of a joint command; None: the arguments are another command's.
+fn step(arguments: &[&[u8]]) -> Option<Result<Command, DecodeError>> {
+    let [name, key, bytes] = arguments else { return None };
+    let op = |step| Op::Joint(Box::new(step));
+    (*name == STEP.as_bytes()).then(|| {
+        let command = |step| Command::Key(KeyCommand { key: (*key).into(), op: op(step) });
+        JointOp::decode(bytes).map(command)
+    })
 }
 
 /// A command that is spelt as a client spells it.
@@ -143,6 +162,11 @@ pub(super) fn on_key(key: &[u8], op: &Op, to: &mut Arguments<'_>) {
         Op::Once(once) => {
             once.spell(key, to);
             to
+        }
+        Op::Joint(step) => {
+            let mut bytes = Vec::new();
+            step.encode(&mut bytes);
+            to.text(STEP).bytes(key).bytes(&bytes)
         }
     };
 }

@@ -1,6 +1,7 @@
 //! The exact texts of Redis 7.4, which clients compare with, and the few of our own.
 
 use super::limits::{Limits, ERROR_ARGUMENT_BYTES_MAX, OBJECT_ENTRIES_MAX};
+use crate::limits::JOINT_KEYS_MAX;
 use crate::reply::Reply;
 
 /// A value of another type than the command is for.
@@ -169,6 +170,26 @@ pub const TRANSACTION_REPLY_LEFT_OUT: Reply = Reply::error(
 pub const TRANSACTION_READ_LEFT_OUT: Reply = Reply::error(
     "ERR the replies of this transaction would exceed the maximum allowed size: this read was not run",
 );
+
+/// A command on more keys than one step can have.
+pub fn too_many_keys(keys: usize) -> Reply {
+    Reply::Error(format!("ERR {keys} keys in one step, the limit is {JOINT_KEYS_MAX}").into())
+}
+/// COPY to another database.
+pub const DB_INDEX: Reply = Reply::error("ERR DB index is out of range");
+/// COPY of a key to itself.
+pub const SAME_OBJECT: Reply = Reply::error("ERR source and destination objects are the same");
+/// A number that is to be no less than 0.
+pub const NEGATIVE_LIMIT: Reply = Reply::error("ERR LIMIT can't be negative");
+/// More keys are announced than there are arguments.
+pub const MORE_KEYS_THAN_ARGUMENTS: Reply =
+    Reply::error("ERR Number of keys can't be greater than number of args");
+/// A weight that is no number.
+pub const WEIGHT: Reply = Reply::error("ERR weight value is not a float");
+/// A command that announces no key.
+pub fn no_input_key(name: &str) -> Reply {
+    Reply::Error(format!("ERR at least 1 input key is needed for '{name}' command").into())
+}
 
 /// A name in front of a numbered request that is none.
 pub const CLIENT_NAME: Reply = Reply::error("ERR REQID: the name of a client has 1 to 64 bytes");

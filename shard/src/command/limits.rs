@@ -25,6 +25,9 @@ pub const OBJECT_ENTRIES_MAX: usize = 1_000_000;
 /// Bytes of a reply that repeats members by chance, and so could be of any length.
 pub const RANDOM_REPLY_BYTES_MAX: usize = VALUE_BYTES_MAX;
 
+/// Bytes of a reply that several objects make: below what a client may leave unread.
+pub const JOINT_REPLY_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
+
 /// Commands of one transaction: each is run on the core before anything else is.
 pub const TRANSACTION_OPS_MAX: usize = 4096;
 

@@ -16,11 +16,11 @@
 //!   choose by the core's own generator; different ones come in the order of the bytes.
 //! * Arguments are checked before the key is looked at, where some commands of Redis look first.
 //! * A score of -0 is 0. Pages of HSCAN, SSCAN and ZSCAN have cursors of 48 bits.
-//! * Commands on several objects (SINTER, LMOVE, ZUNIONSTORE and their like) and SORT are absent.
+//! * Commands on several objects (SINTER, LMOVE, RENAME, ZUNIONSTORE, MSETNX and their like), and transactions on several keys, want keys of one
+//!   slot, on the plain port too. SORT is absent.
 //! * Pops of several keys (BLPOP, LMPOP, BZPOPMIN ...) try them one after the other; each try is atomic, all of them together are not
 //!   (docs/design/blocking-pops.md). A transaction does not take them.
-//! * MSETNX, RENAME, RENAMENX and COPY are absent (unknown command): over two entities they cannot be atomic yet.
-//! * A transaction (MULTI, EXEC) is on one key; its arguments are checked when they are queued, where Redis checks them at EXEC
+//! * The arguments of a transaction (MULTI, EXEC) are checked when they are queued, where Redis checks them at EXEC
 //!   (docs/design/transactions.md).
 //! * DUMP and RESTORE are absent: they carry Redis' own file format.
 //! * OBJECT ENCODING is derived from the value alone, so a short value after APPEND is `embstr` or `int`, not `raw`.
@@ -33,12 +33,14 @@
 //! Invariants: parsing and executing never panic, whatever the bytes; a command that is [`Command::is_read`] changes
 //! a state only by dropping what has expired; the version of a key never goes down in a batch.
 
+mod algebra;
 mod bytes;
 mod codec;
 mod errors;
 mod expiry;
 mod glob;
 mod hash;
+mod joint;
 mod keys;
 mod keyspace;
 pub mod limits;
@@ -52,6 +54,7 @@ mod pops;
 mod rows_data;
 mod rows_hash;
 mod rows_host;
+mod rows_joint;
 mod rows_list;
 mod rows_set;
 mod rows_sorted_set;
@@ -67,9 +70,11 @@ mod transaction;
 pub use bytes::DecodeError;
 pub(crate) use bytes::{put_bytes, put_varint, Reader};
 pub use errors::NOT_TO_BE_NUMBERED;
+pub(crate) use errors::{REQUEST_FORGOTTEN, REQUEST_REPLY_LOST};
 pub use expiry::{ExpireIf, Expiry, Moment};
 pub use glob::glob;
 pub use hash::HashOp;
+pub use joint::{Joint, Queue};
 pub use keyspace::Keyspace;
 pub use limits::Limits;
 pub use list::{End, ListOp, Search};
@@ -86,6 +91,7 @@ pub use transaction::Transaction;
 
 use reactor::rng::Rng;
 
+use crate::joint::JointOp;
 use crate::reply::Reply;
 use crate::state::{State, Type, Value};
 
@@ -96,6 +102,8 @@ pub enum Command {
     Key(KeyCommand),
     /// Concerns many keys, each on its own: to be split.
     Many(Split),
+    /// Concerns many keys, as one step.
+    Joint(Box<Joint>),
     /// Concerns the keys of a host or of a slot: executed by who holds the directory.
     Keyspace(Keyspace),
 }
@@ -167,6 +175,8 @@ pub enum Op {
     Transaction(Box<Transaction>),
     /// REQID: another operation, unless it was done before.
     Once(Box<Once>),
+    /// A step of a command on many keys, at one of them.
+    Joint(Box<JointOp>),
     /// What is done with a hash.
     OnHash(HashOp),
     /// What is done with a list.
@@ -205,7 +215,7 @@ impl Command {
     pub fn key(&self) -> Option<&[u8]> {
         match self {
             Command::Key(command) => Some(&command.key),
-            Command::Many(_) | Command::Keyspace(_) => None,
+            Command::Many(_) | Command::Joint(_) | Command::Keyspace(_) => None,
         }
     }
 
@@ -215,6 +225,7 @@ impl Command {
         match self {
             Command::Key(command) => command.op.is_read(),
             Command::Many(split) => split.parts.iter().all(Command::is_read),
+            Command::Joint(joint) => joint.is_read(),
             Command::Keyspace(command) => !matches!(command, Keyspace::Flush),
         }
     }
@@ -224,6 +235,7 @@ impl Command {
         match self {
             Command::Key(command) => std::mem::size_of::<Command>() + command.key.len() + command.op.bytes(),
             Command::Many(split) => split.parts.iter().map(Command::bytes).sum(),
+            Command::Joint(joint) => joint.bytes(),
             Command::Keyspace(_) => std::mem::size_of::<Command>(),
         }
     }
@@ -231,6 +243,15 @@ impl Command {
     /// Whether it can change no more than to remove values: what a full disk still takes.
     pub fn only_deletes(&self) -> bool {
         matches!(self, Command::Key(command) if command.op.only_deletes())
+    }
+
+    /// Whether it answers with a version, which a joint command does not know yet: it is not taken in one.
+    pub fn tells_version(&self) -> bool {
+        match self {
+            Command::Key(command) => joint::tells_version(&command.op),
+            Command::Many(split) => split.parts.iter().any(Command::tells_version),
+            Command::Joint(_) | Command::Keyspace(_) => false,
+        }
     }
 
     /// The opposite of [`Command::is_read`].
@@ -252,13 +273,14 @@ impl Op {
             Op::OnSortedSet(op) => op.bytes(),
             Op::Transaction(transaction) => transaction.bytes(),
             Op::Once(once) => once.bytes(),
+            Op::Joint(step) => step.bytes(),
             _ => 0,
         }
     }
 
     /// Whether it may be a step of a transaction.
     fn is_step(&self) -> bool {
-        !matches!(self, Op::Transaction(_) | Op::Once(_))
+        !matches!(self, Op::Transaction(_) | Op::Once(_) | Op::Joint(_))
     }
 
     /// Whether it can change no more than to remove the value: what a full disk still takes.
@@ -267,6 +289,7 @@ impl Op {
             Op::Delete(_) | Op::GetDelete => true,
             Op::Transaction(transaction) => transaction.only_deletes(),
             Op::Once(once) => once.op.only_deletes(),
+            Op::Joint(step) => step.goes_into_reserve(),
             _ => false,
         }
     }
@@ -288,6 +311,7 @@ impl Op {
             | Op::ReferenceCount
             | Op::Version
             | Op::Transaction(_)
+            | Op::Joint(_)
             | Op::Once(_) => None,
             Op::OnHash(_) => Some(Type::Hash),
             Op::OnList(_) => Some(Type::List),
@@ -314,6 +338,7 @@ impl Op {
             Op::OnSet(op) => op.is_read(),
             Op::OnSortedSet(op) => op.is_read(),
             Op::Transaction(transaction) => transaction.is_read(),
+            Op::Joint(step) => step.is_read(),
             Op::Get
             | Op::GetVersioned
             | Op::GetExpire(Expiry::Keep)
@@ -406,5 +431,6 @@ fn run(op: &Op, state: &mut State, context: &mut Context<'_>) -> Reply {
         Op::Version => strings::version_of(state),
         Op::Transaction(transaction) => transaction::run(transaction, state, context),
         Op::Once(once) => once::run(once, state, context),
+        Op::Joint(step) => step.run(state, now_ms),
     }
 }

@@ -33,6 +33,12 @@ pub struct Once {
 const NAME: &str = "REQID";
 
 impl Numbered {
+    /// None: a name or a number that no client can give.
+    pub(crate) fn new(client: &[u8], seq: u64) -> Option<Numbered> {
+        let fits = (1..=CLIENT_NAME_BYTES_MAX).contains(&client.len()) && seq > 0;
+        fits.then(|| Numbered { client: client.into(), seq })
+    }
+
     /// Reads the name and the number of a client's arguments.
     pub fn parse(client: &[u8], seq: &[u8]) -> Result<Numbered, Reply> {
         if client.is_empty() || client.len() > CLIENT_NAME_BYTES_MAX {
@@ -55,6 +61,11 @@ impl Command {
             Command::Many(Split { parts, gather }) => {
                 let parts = parts.into_iter().map(|part| part.numbered(request));
                 Ok(Command::Many(Split { parts: parts.collect::<Result<_, _>>()?, gather }))
+            }
+            Command::Joint(joint) if joint.is_read() => Ok(Command::Joint(joint)),
+            Command::Joint(mut joint) => {
+                joint.request = Some(request.clone());
+                Ok(Command::Joint(joint))
             }
             Command::Keyspace(_) => Err(errors::NOT_TO_BE_NUMBERED),
         }

@@ -62,13 +62,13 @@ pub(super) fn remove(args: &Args<'_>) -> Result<Command, Reply> {
     on_key(args, SortedSetOp::Remove(args.from(2).map(Into::into).collect()))
 }
 
-fn ranks(args: &Args<'_>) -> Result<Span, Reply> {
-    Ok(Span::Ranks(args.integer(2)?, args.integer(3)?))
+fn ranks(args: &Args<'_>, ends: usize) -> Result<Span, Reply> {
+    Ok(Span::Ranks(args.integer(ends)?, args.integer(ends + 1)?))
 }
 
 /// ZREMRANGEBYRANK key start stop.
 pub(super) fn remove_ranks(args: &Args<'_>) -> Result<Command, Reply> {
-    on_key(args, SortedSetOp::RemoveSpan(ranks(args)?))
+    on_key(args, SortedSetOp::RemoveSpan(ranks(args, 2)?))
 }
 
 /// ZREMRANGEBYSCORE key min max.
@@ -156,8 +156,11 @@ struct Options {
 impl Options {
     /// `is_general`: ZRANGE, which can say by what and in which order; of the others the names say it.
     fn read(args: &Args<'_>, is_general: bool) -> Result<Options, Reply> {
+        Options::read_from(args.from(4), is_general)
+    }
+
+    fn read_from<'a>(mut from: impl Iterator<Item = &'a [u8]>, is_general: bool) -> Result<Options, Reply> {
         let mut options = Options::default();
-        let mut from = args.from(4);
         while let Some(option) = from.next() {
             if is(option, "WITHSCORES") {
                 options.with_scores = true;
@@ -183,7 +186,12 @@ impl Options {
         Ok(options)
     }
 
-    fn on_key(mut self, args: &Args<'_>) -> Result<Command, Reply> {
+    fn on_key(self, args: &Args<'_>) -> Result<Command, Reply> {
+        on_key(args, SortedSetOp::Range(self.range(args, 2)?))
+    }
+
+    /// The range, whose ends are from an index on.
+    fn range(mut self, args: &Args<'_>, ends: usize) -> Result<Range, Reply> {
         let by_rank = !self.by_score && !self.by_lex;
         // As in Redis, a limit of -1, which is none, may stand anywhere.
         if by_rank && self.limit.take().is_some_and(|(_, count)| count != -1) {
@@ -192,7 +200,7 @@ impl Options {
         if self.with_scores && self.by_lex {
             return Err(errors::WITHSCORES_BYLEX);
         }
-        let (mut low, mut high) = (args.at(2), args.at(3));
+        let (mut low, mut high) = (args.at(ends), args.at(ends + 1));
         if self.reverse {
             (low, high) = (high, low);
         }
@@ -201,16 +209,25 @@ impl Options {
         } else if self.by_lex {
             Span::lex(low, high)?
         } else {
-            ranks(args)?
+            ranks(args, ends)?
         };
         let Options { reverse, limit, with_scores, .. } = self;
-        on_key(args, SortedSetOp::Range(Range { span, reverse, limit, with_scores }))
+        Ok(Range { span, reverse, limit, with_scores })
     }
 }
 
 /// `ZRANGE key start stop [BYSCORE|BYLEX] [REV] [LIMIT offset count] [WITHSCORES]`.
 pub(super) fn range(args: &Args<'_>) -> Result<Command, Reply> {
     Options::read(args, true)?.on_key(args)
+}
+
+/// The range of ZRANGESTORE.
+pub(super) fn range_to_store(args: &Args<'_>) -> Result<Range, Reply> {
+    let options = Options::read_from(args.from(5), true)?;
+    if options.with_scores {
+        return Err(errors::SYNTAX);
+    }
+    options.range(args, 3)
 }
 
 /// `ZREVRANGE key start stop [WITHSCORES]`.

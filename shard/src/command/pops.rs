@@ -1,12 +1,12 @@
 //! Pops of several keys: the first of them that holds something, at once or when it comes (BLPOP, LMPOP, BZPOPMIN and their like).
 //!
-//! None of them is a command of one key. Who has the client tries the keys in their order, each by the command that pops from one key
+//! None of them is a command of one key, and those that move what they take are joint commands. Who has the client tries the keys in their order, each by the command that pops from one key
 //! ([`Pop::command`]), and waits between two tries (docs/design/blocking-pops.md).
 
 use super::list::End;
 use super::parse::{is, Args};
 use super::table::{Level, Row};
-use super::{errors, numbers, KeyCommand, Limits, ListOp, Op, SortedSetOp};
+use super::{errors, joint, numbers, Command, KeyCommand, Limits, ListOp, Op, SortedSetOp};
 use crate::reply::Reply;
 
 /// What such a command asks for.
@@ -14,6 +14,8 @@ use crate::reply::Reply;
 pub struct Pop {
     /// In the order in which they are tried; at least one.
     pub keys: Vec<Box<[u8]>>,
+    /// The list that takes what is taken, if one does.
+    pub to: Option<Box<[u8]>>,
     /// What it takes.
     takes: Takes,
     /// How many entries at most. None: one, and it is not in a list of its own.
@@ -28,6 +30,8 @@ enum Takes {
     Elements(End),
     Lowest,
     Highest,
+    /// An element from one end, for an end of another list.
+    Move(End, End),
 }
 
 impl Pop {
@@ -41,20 +45,23 @@ impl Pop {
             return Err(errors::value_too_long(limits));
         }
         let pop = reader.0(&Args { row, all: args })?;
-        if pop.keys.iter().any(|key| key.len() > limits.key_bytes_max) {
+        if pop.keys.iter().chain(&pop.to).any(|key| key.len() > limits.key_bytes_max) {
             return Err(errors::key_too_long(limits));
         }
         Ok(pop)
     }
 
     /// The command that tries one of its keys.
-    pub fn command(&self, key: &[u8]) -> KeyCommand {
+    pub fn command(&self, key: &[u8]) -> Command {
         let op = match self.takes {
+            Takes::Move(take, give) => {
+                return joint::move_between(key, self.to.as_deref().unwrap_or(key), (take, give));
+            }
             Takes::Elements(end) => Op::OnList(ListOp::Pop(end, self.count)),
             Takes::Lowest => Op::OnSortedSet(SortedSetOp::Pop { highest: false, count: self.count }),
             Takes::Highest => Op::OnSortedSet(SortedSetOp::Pop { highest: true, count: self.count }),
         };
-        KeyCommand { key: key.into(), op }
+        Command::Key(KeyCommand { key: key.into(), op })
     }
 
     /// What the client is told when the try of a key was answered so. None: there was nothing.
@@ -62,6 +69,7 @@ impl Pop {
         let key = Reply::bulk(key);
         match tried {
             Reply::Nil | Reply::NilArray => None,
+            element @ Reply::Bulk(_) if self.to.is_some() => Some(element),
             Reply::Array(entries) if entries.is_empty() => None,
             Reply::Pairs(pairs) if pairs.is_empty() => None,
             Reply::Pairs(pairs) => {
@@ -95,7 +103,7 @@ fn patience(word: &[u8]) -> Result<Option<u64>, Reply> {
 fn waits(args: &Args<'_>, takes: Takes) -> Result<Pop, Reply> {
     let (timeout, keys) = args.all.split_last().expect("the arity was checked");
     let keys = keys.iter().skip(1).map(|key| Box::from(*key)).collect();
-    Ok(Pop { keys, takes, count: None, patience_us: patience(timeout)? })
+    Ok(Pop { keys, to: None, takes, count: None, patience_us: patience(timeout)? })
 }
 
 /// `numkeys key [key ...] where [COUNT count]`, from an index on.
@@ -120,7 +128,7 @@ fn counted(
         let number = numbers::integer(number).and_then(|number| u64::try_from(number).ok());
         count = Some(number.filter(|number| *number > 0).ok_or(errors::COUNT)?);
     }
-    Ok(Pop { keys, takes, count: count.or(Some(1)), patience_us })
+    Ok(Pop { keys, to: None, takes, count: count.or(Some(1)), patience_us })
 }
 
 const ENDS: [(&str, Takes); 2] =
@@ -145,6 +153,22 @@ pub(super) fn wait_lowest(args: &Args<'_>) -> Result<Pop, Reply> {
 /// `BZPOPMAX key [key ...] timeout`.
 pub(super) fn wait_highest(args: &Args<'_>) -> Result<Pop, Reply> {
     waits(args, Takes::Highest)
+}
+
+/// What BLMOVE and BRPOPLPUSH wait for.
+fn moves(args: &Args<'_>, (take, give): (End, End), timeout: &[u8]) -> Result<Pop, Reply> {
+    let (keys, to) = (vec![args.owned(1)], Some(args.owned(2)));
+    Ok(Pop { keys, to, takes: Takes::Move(take, give), count: None, patience_us: patience(timeout)? })
+}
+
+/// BRPOPLPUSH source destination timeout.
+pub(super) fn wait_pop_push(args: &Args<'_>) -> Result<Pop, Reply> {
+    moves(args, (End::Right, End::Left), args.at(3))
+}
+
+/// BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout.
+pub(super) fn wait_move(args: &Args<'_>) -> Result<Pop, Reply> {
+    moves(args, joint::ends(args)?, args.at(5))
 }
 
 /// `LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]`.

@@ -230,6 +230,11 @@ impl Range {
     }
 
     fn reply(&self, set: Option<&SortedSet>) -> Reply {
+        answer(self.members(set).into_iter(), self.with_scores)
+    }
+
+    /// The members in it, in its order.
+    pub(super) fn members<'a>(&self, set: Option<&'a SortedSet>) -> Vec<&'a (Score, Element)> {
         let (from, to) = set.map_or((0, 0), |set| self.span.ranks(set, self.reverse));
         let (from, to) = match self.limit {
             None => (from, to),
@@ -249,11 +254,12 @@ impl Range {
         if self.reverse {
             members.reverse();
         }
-        members_reply(members.into_iter(), self.with_scores)
+        members
     }
 }
 
-fn members_reply<'a>(members: impl Iterator<Item = &'a (Score, Element)>, with_scores: bool) -> Reply {
+/// Members as a reply, with their scores if asked.
+pub(super) fn answer<'a>(members: impl Iterator<Item = &'a (Score, Element)>, with_scores: bool) -> Reply {
     if with_scores {
         Reply::Pairs(members.map(pair).collect())
     } else {
@@ -314,7 +320,7 @@ fn look(op: &SortedSetOp, set: Option<&SortedSet>, context: &mut Context<'_>) ->
         }
         SortedSetOp::RandomMany(chosen, with_scores) => {
             let places = chosen.places(len, |place| at(place).1.len(), context)?;
-            members_reply(places.into_iter().map(at), *with_scores)
+            answer(places.into_iter().map(at), *with_scores)
         }
         SortedSetOp::Scan(scan) => scan.page(
             len,

@@ -1,10 +1,13 @@
 //! The table of all commands: what COMMAND answers, what routing and ACL go by, and where parsing starts.
 //!
 //! A name that is not here is an unknown command, to the shard and to the host alike. The rows themselves are data:
-//! rows_data.rs has what concerns keys of any type and strings, rows_host.rs what a host answers by itself, and each other type has a file of its own.
+//! rows_data.rs has what concerns keys of any type and strings, rows_joint.rs what concerns several keys at once, rows_host.rs what a host answers by
+//! itself, and each other type has a file of its own.
 
 use super::parse::Args;
-use super::{errors, rows_data, rows_hash, rows_host, rows_list, rows_set, rows_sorted_set, Command, Pop};
+use super::{
+    errors, rows_data, rows_hash, rows_host, rows_joint, rows_list, rows_set, rows_sorted_set, Command, Pop,
+};
 use crate::reply::Reply;
 
 /// Reads the arguments of one command; opaque outside this module.
@@ -54,6 +57,9 @@ impl Keys {
         Keys { counted: at, ..Keys::NONE }
     }
 
+    /// The first argument, and behind the second as many as that says.
+    pub(super) const STORED_COUNTED: Keys = Keys { first: 1, last: 1, step: 1, counted: 2 };
+
     /// Whether there are none.
     pub fn is_none(&self) -> bool {
         self.first == 0 && self.counted == 0
@@ -69,6 +75,8 @@ pub struct Row {
     pub arity: i8,
     /// Flags as COMMAND has them: `write`, `readonly`, `fast`, …
     pub flags: &'static [&'static str],
+    /// Whether it is on several keys as one step.
+    pub is_joint: bool,
     /// Where the keys are.
     pub keys: Keys,
     /// ACL categories, without the `@`.
@@ -95,7 +103,8 @@ pub(super) const fn row(
 ) -> Row {
     let keys = Keys::NONE;
     let level = Level::Host;
-    Row { name, arity, flags: &[], keys, categories: &[], group, since, summary, level, subcommands: &[] }
+    let (flags, categories, subcommands): (&[&str], &[&str], &[Row]) = (&[], &[], &[]);
+    Row { name, arity, flags, is_joint: false, keys, categories, group, since, summary, level, subcommands }
 }
 
 impl Row {
@@ -109,6 +118,10 @@ impl Row {
 
     pub(super) const fn on_key(self, parse: ParseFn) -> Row {
         Row { level: Level::Key(Parse(parse)), ..self }
+    }
+
+    pub(super) const fn in_one_step(self) -> Row {
+        Row { is_joint: true, ..self }
     }
 
     pub(super) const fn on_keyspace(self, parse: ParseFn) -> Row {
@@ -149,11 +162,12 @@ impl Row {
 
     /// The keys in an argument list, in order.
     pub fn keys_of<'a>(&self, args: &'a [&'a [u8]]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        if let Some(at) = usize::try_from(self.keys.counted).ok().filter(|at| *at > 0) {
+        let counted = usize::try_from(self.keys.counted).ok().filter(|at| *at > 0);
+        let counted = counted.map(|at| {
             let number = args.get(at).and_then(|number| super::numbers::unsigned(number)).unwrap_or(0);
             let end = usize::try_from(number).unwrap_or(usize::MAX).saturating_add(at + 1).min(args.len());
-            return args.get(at + 1..end).unwrap_or_default().iter().step_by(1).copied();
-        }
+            args.get(at + 1..end).unwrap_or_default()
+        });
         let count = args.len();
         let first = usize::try_from(self.keys.first).unwrap_or(0);
         let end = match usize::try_from(self.keys.last) {
@@ -163,17 +177,19 @@ impl Row {
         let step = usize::try_from(self.keys.step).unwrap_or(1).max(1);
         let none = self.keys.first == 0;
         let end = if none { 0 } else { end.min(count) };
-        args.get(first..end.max(first)).unwrap_or_default().iter().step_by(step).copied()
+        let placed = args.get(first..end.max(first)).unwrap_or_default().iter().step_by(step);
+        placed.chain(counted.unwrap_or_default()).copied()
     }
 }
 
 /// All rows, in parts.
-const PARTS: [&[Row]; 6] = [
+const PARTS: [&[Row]; 7] = [
     rows_data::ROWS,
     rows_hash::ROWS,
     rows_list::ROWS,
     rows_set::ROWS,
     rows_sorted_set::ROWS,
+    rows_joint::ROWS,
     rows_host::ROWS,
 ];
 
@@ -288,7 +304,7 @@ mod tests {
 
     #[test]
     fn key_positions() {
-        let table: [(&[&str], &[&str]); 7] = [
+        let table: [(&[&str], &[&str]); 8] = [
             (&["get", "a"], &["a"]),
             (&["mset", "a", "1", "b", "2"], &["a", "b"]),
             (&["del", "a", "b", "c"], &["a", "b", "c"]),
@@ -296,6 +312,7 @@ mod tests {
             (&["ping"], &[]),
             (&["scan", "0"], &[]),
             (&["setex", "a", "1", "b"], &["a"]),
+            (&["zunionstore", "d", "2", "a", "b", "aggregate", "sum"], &["d", "a", "b"]),
         ];
         for (args, want) in table {
             let args: Vec<&[u8]> = args.iter().map(|arg| arg.as_bytes()).collect();

@@ -5,7 +5,7 @@ use reactor::mutants::planted;
 use super::bytes::{put_varint, DecodeError};
 use super::codec::{self, Arguments};
 use super::limits::{TRANSACTION_OPS_MAX, TRANSACTION_REPLY_BYTES_MIN};
-use super::{errors, numbers, strings, Command, Context, Gather, KeyCommand, Op};
+use super::{errors, numbers, strings, Command, Context, Gather, KeyCommand, Limits, Op};
 use crate::reply::Reply;
 use crate::state::State;
 
@@ -109,23 +109,46 @@ pub(super) fn run(transaction: &Transaction, state: &mut State, context: &mut Co
         }
         return Reply::NilArray;
     }
-    let bytes_max = context.limits.value_bytes_max.max(TRANSACTION_REPLY_BYTES_MIN);
-    let (mut bytes, mut is_full) = (0, false);
-    let mut replies = Vec::with_capacity(transaction.steps.len());
+    let mut replies = Replies::new(context.limits, transaction.steps.len());
     for (op, gather) in &transaction.steps {
-        if is_full && op.is_read() {
-            replies.push(errors::TRANSACTION_READ_LEFT_OUT);
-            continue;
+        replies.add(op.is_read(), || gather.join(vec![super::run(op, state, context)]));
+    }
+    replies.end()
+}
+
+/// The replies of a transaction, up to a bound of their bytes.
+pub(super) struct Replies {
+    bytes_max: usize,
+    bytes: usize,
+    is_full: bool,
+    replies: Vec<Reply>,
+}
+
+impl Replies {
+    /// None yet, of so many commands.
+    pub fn new(limits: &Limits, commands: usize) -> Replies {
+        let bytes_max = limits.value_bytes_max.max(TRANSACTION_REPLY_BYTES_MIN);
+        Replies { bytes_max, bytes: 0, is_full: false, replies: Vec::with_capacity(commands) }
+    }
+
+    /// That of one more command, which is not run if it is a read and there is no room.
+    pub fn add(&mut self, is_read: bool, run: impl FnOnce() -> Reply) {
+        if self.is_full && is_read {
+            return self.replies.push(errors::TRANSACTION_READ_LEFT_OUT);
         }
-        let reply = gather.join(vec![super::run(op, state, context)]);
+        let reply = run();
         let own = reply.encoded_bytes();
-        if replies.is_empty() || bytes + own <= bytes_max {
-            bytes += own;
-            replies.push(reply);
+        if self.replies.is_empty() || self.bytes + own <= self.bytes_max {
+            self.bytes += own;
+            self.replies.push(reply);
         } else {
-            is_full = true;
-            replies.push(errors::TRANSACTION_REPLY_LEFT_OUT);
+            self.is_full = true;
+            self.replies.push(errors::TRANSACTION_REPLY_LEFT_OUT);
         }
     }
-    Reply::Array(replies)
+
+    /// All of them.
+    pub fn end(self) -> Reply {
+        Reply::Array(self.replies)
+    }
 }

@@ -78,7 +78,15 @@ impl<D: Disk> Shard<D> {
             self.command_bytes += bytes;
             batch.deleting += 1;
             let waiter = Waiter::Survey(id);
-            let queued = Queued { waiter, id: self.own_id(false), command, bytes, deadline, sent: false };
+            let queued = Queued {
+                waiter,
+                id: self.own_id(false),
+                command,
+                bytes,
+                deadline,
+                sent: false,
+                held_since: None,
+            };
             self.enqueue(turn, slot, queued);
         }
         let (over, stuck) = (batch.keys.is_empty() && batch.deleting == 0, batch.deleting == 0);

@@ -14,6 +14,9 @@ use crate::state::Type;
 use crate::turn::RequestId;
 use crate::wire::{LiveKey, SlotAsk, SlotEntry};
 
+/// An end that has passed.
+const ENDED: u64 = 1;
+
 /// A command about the keyspace on its way through the slots.
 #[derive(Debug)]
 pub(super) struct Survey {
@@ -259,6 +262,8 @@ pub(super) fn live(found: &Found) -> Option<LiveKey> {
         return None;
     }
     let (kind, expires_at_ms) = match Record::head(&found.body) {
+        // There is no value, and may be one soon: a sweep deletes it, whoever else comes passes over it.
+        Ok(None) if Record::is_tied(&found.body) => (None, ENDED),
         Ok(head) => head.map(|(kind, ends)| (Some(kind), ends))?,
         // A record of a later version is there, whatever it says of its end.
         Err(_) => (None, 0),

@@ -67,6 +67,8 @@ pub enum PeerMessage<'a> {
         /// later start tells nothing of what became of the first.
         never: bool,
     },
+    /// A forwarded command waits at the sender, because its key is claimed: that it comes late says nothing of the sender.
+    ForwardHeld(CommandId),
     /// The sender works under another config epoch and refused a message.
     WrongEpoch,
     /// The link just came up, or the sender became a voter: tells its incarnation, and what it is.
@@ -149,6 +151,7 @@ const RANGE_PREPARE: u8 = 29;
 const RANGE_PROMISE: u8 = 30;
 const RANGE_REFUSED: u8 = 31;
 const WAIT: u8 = 32;
+const FORWARD_HELD: u8 = 33;
 
 impl<'a> PeerMessage<'a> {
     /// Appends the encoding.
@@ -182,6 +185,10 @@ impl<'a> PeerMessage<'a> {
                 head(out, NOT_FORWARDED);
                 put_id(out, *id);
                 out.push(u8::from(*never));
+            }
+            PeerMessage::ForwardHeld(id) => {
+                head(out, FORWARD_HELD);
+                put_id(out, *id);
             }
             PeerMessage::WrongEpoch => head(out, WRONG_EPOCH),
             PeerMessage::Hello { learner } => {
@@ -258,6 +265,11 @@ impl<'a> PeerMessage<'a> {
                 let (id, never) = (take_id(&mut reader)?, keyspace::take_flag(&mut reader)?);
                 reader.end()?;
                 PeerMessage::NotForwarded { id, never }
+            }
+            FORWARD_HELD => {
+                let id = take_id(&mut reader)?;
+                reader.end()?;
+                PeerMessage::ForwardHeld(id)
             }
             WRONG_EPOCH => {
                 reader.end()?;

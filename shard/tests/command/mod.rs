@@ -9,10 +9,11 @@ mod table;
 mod transactions;
 
 use reactor::rng::Rng;
-use shard::command::{execute, Command, Context, Limits};
+use shard::command::{execute, Command, Context, Joint, KeyCommand, Limits, Op};
+use shard::joint::{JointId, Runner, Todo};
 use shard::reply::Reply;
 use shard::state::State;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The plainest host there is: a map of states and a clock, one command after the other.
 pub struct Host {
@@ -22,6 +23,8 @@ pub struct Host {
     pub rng: Rng,
     /// Whether the last command changed anything.
     pub changed: bool,
+    /// Joint commands so far.
+    ids: u64,
 }
 
 impl Host {
@@ -32,6 +35,7 @@ impl Host {
             limits: Limits::default(),
             rng: Rng::new(1),
             changed: false,
+            ids: 0,
         }
     }
 
@@ -42,9 +46,46 @@ impl Host {
             Ok(command) => command,
             Err(error) => return error,
         };
+        if let Command::Joint(joint) = &command {
+            return self.run_joint(joint);
+        }
         let split = command.split();
         let replies = split.parts.iter().map(|part| self.run_one(part)).collect();
         split.gather.join(replies)
+    }
+
+    /// Takes it through its steps, each of them a command on one key.
+    pub fn run_joint(&mut self, joint: &Joint) -> Reply {
+        self.ids += 1;
+        let id = |seq| JointId { node: 1, incarnation: 1, seq };
+        let mut runner =
+            Runner::new(joint.keys.clone(), joint.is_read(), joint.request.clone(), id(self.ids));
+        let mut todos = VecDeque::from(runner.resume(id(self.ids)));
+        let (mut answer, mut changed) = (None, false);
+        while let Some(todo) = todos.pop_front() {
+            match todo {
+                Todo::Ask(place, step) => {
+                    let key = joint.keys[place].clone();
+                    let reply =
+                        self.run_one(&Command::Key(KeyCommand { key, op: Op::Joint(Box::new(step)) }));
+                    todos.extend(runner.on_reply(place, reply));
+                }
+                Todo::Run => {
+                    let (now_wall_ms, limits) = (self.now_ms, &self.limits);
+                    let mut context = Context { now_wall_ms, limits, rng: &mut self.rng };
+                    let ran = joint.run(runner.states(), &mut context);
+                    changed = ran.writes.iter().any(Option::is_some);
+                    todos.extend(runner.on_ran(ran));
+                }
+                Todo::Answer(reply) => answer = Some(reply),
+                Todo::Pause => panic!("nobody else is there"),
+                Todo::End => assert!(todos.is_empty(), "the end is the end"),
+            }
+        }
+        let tied = self.states.values().filter(|state| state.ties.is_some()).count();
+        assert_eq!(tied, 0, "nothing is left at any key");
+        self.changed = changed;
+        answer.expect("it was answered")
     }
 
     fn run_one(&mut self, command: &Command) -> Reply {

@@ -7,7 +7,7 @@ use shard::reply::Reply;
 use shard::state::{State, Value};
 
 use super::random::Random;
-use super::words;
+use super::{words, Host};
 
 const NOW_MS: u64 = 1_000_000;
 
@@ -153,4 +153,24 @@ fn bytes_that_no_host_sends_are_refused() {
         }
         assert!(Command::decode(&bytes).is_err(), "{client:?} {seq:?} {inner:?}");
     }
+}
+
+#[test]
+fn a_numbered_command_on_several_keys_is_done_once() {
+    let mut host = Host::new();
+    let numbered = |host: &mut Host, seq: u64, words: &[&[u8]]| {
+        let request = Numbered::parse(b"me", seq.to_string().as_bytes()).expect("a name and a number");
+        let command = Command::parse(words, &Limits::default()).expect("it can be parsed");
+        let Ok(Command::Joint(joint)) = command.numbered(&request) else { panic!("it is on several keys") };
+        host.run_joint(&joint)
+    };
+    let run = |host: &mut Host, line: &str| host.run(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>());
+    run(&mut host, "RPUSH {l}1 a b");
+    let move_one: [&[u8]; 5] = [b"LMOVE", b"{l}1", b"{l}2", b"LEFT", b"RIGHT"];
+    assert_eq!(numbered(&mut host, 1, &move_one), Reply::bulk("a"));
+    assert_eq!(numbered(&mut host, 1, &move_one), Reply::bulk("a"), "it is not done again");
+    assert_eq!(run(&mut host, "LLEN {l}1"), Reply::Int(1));
+    assert_eq!(numbered(&mut host, 2, &move_one), Reply::bulk("b"));
+    let both = Reply::Array(vec![Reply::bulk("a"), Reply::bulk("b")]);
+    assert_eq!(run(&mut host, "LRANGE {l}2 0 -1"), both);
 }

@@ -60,6 +60,8 @@ pub(super) enum Asker {
     Client { client: u32, ask: Box<Ask>, operation: OperationId, again: bool },
     /// A producer or a worker of jobs.
     Job(JobAsk),
+    /// A mover, with the number of its question.
+    Joint(usize),
     /// The last read of a key.
     LastRead { key: Vec<u8>, operation: OperationId },
     /// A client that asked about the keyspace. None: it is the last question.
@@ -200,7 +202,11 @@ impl World {
         let (command, deadline) = (outstanding.command.clone(), outstanding.deadline);
         let scope = outstanding.scope.clone();
         if !self.core(at).is_up() {
-            let job = self.outstanding.remove(&request).as_ref().and_then(job_of);
+            let gone = self.outstanding.remove(&request);
+            if let Some(Asker::Joint(number)) = gone.as_ref().map(|one| &one.asker) {
+                self.on_joint_lost(*number);
+            }
+            let job = gone.as_ref().and_then(job_of);
             job.iter().for_each(|ask| self.on_job_lost(ask, false));
             return;
         }
@@ -226,6 +232,7 @@ impl World {
                 self.settle(client, request, &ask, (operation, again), &reply)
             }
             Asker::Job(ask) => self.on_job_reply(&ask, &reply),
+            Asker::Joint(number) => self.on_joint_reply(number, &reply),
             Asker::LastRead { key, operation } => {
                 self.on_last_read(place.host, key, (operation, outstanding.chosen), reply)
             }
@@ -394,6 +401,10 @@ impl World {
             let (client, ask) = match outstanding.asker {
                 Asker::Client { client, ask, operation, .. } => (client, Some((ask, operation))),
                 Asker::Survey { client: Some(client), .. } => (client, None),
+                Asker::Joint(number) => {
+                    self.on_joint_lost(number);
+                    continue;
+                }
                 Asker::Survey { client: None, .. } | Asker::LastRead { .. } | Asker::Job(_) => continue,
             };
             if !self.waits(client, request) {

@@ -11,6 +11,7 @@ use synod_bench::history::{self, History, OperationId};
 use super::clients::{Asker, Outstanding};
 use super::host::Death;
 use super::jobs::Jobs;
+use super::joints::Joints;
 use super::{Event, Phase, Place, World};
 use crate::ledger::show;
 use crate::limits::{
@@ -32,7 +33,8 @@ impl World {
     /// Ends the first phase when all clients are done, or have had enough time.
     pub(super) fn check_done(&mut self) {
         let jobs_done = self.jobs.as_ref().is_none_or(Jobs::is_done);
-        let done = self.clients.iter().all(|client| client.is_done()) && jobs_done;
+        let joints_done = self.joints.as_ref().is_none_or(Joints::is_done);
+        let done = self.clients.iter().all(|client| client.is_done()) && jobs_done && joints_done;
         if self.phase == Phase::Faults && (done || self.now > self.plan.faults_until) {
             self.stop_faults();
         }
@@ -316,6 +318,8 @@ impl World {
             let detail = format!("hosts disagree on key {}: {replies:?}", show(key));
             return Err(Violation::new(invariant::CONVERGES, detail));
         }
+        let text = |key: &[u8]| self.ledger.chosen_text(key).to_vec();
+        self.joints.as_ref().map_or(Ok(()), |joints| joints.judge(text))?;
         self.judge_history()
     }
 
@@ -377,6 +381,10 @@ impl World {
                 ("uncertain replies", m.uncertain),
                 ("keys expired", m.expired_keys),
                 ("keys found to have ended by sweeps", m.swept_keys),
+                ("a joint command met another one", m.joint_collisions),
+                ("a claim was met", m.claims_met),
+                ("a claim was given up", m.claims_given_up),
+                ("a decision was finished by a sweep", m.decisions_swept),
                 ("a tombstone was dropped", m.tombstones_dropped),
                 ("records taken over in the order of a log", m.tail_records),
                 ("disk reads", m.disk_reads),

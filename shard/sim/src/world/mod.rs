@@ -8,6 +8,7 @@ mod finish;
 mod groups;
 mod host;
 mod jobs;
+mod joints;
 mod losses;
 mod messages;
 mod nemesis;
@@ -44,6 +45,7 @@ use clients::{Client, Outstanding};
 use groups::Groups;
 use host::Host;
 use jobs::{JobEvent, Jobs};
+use joints::{JointEvent, Joints};
 use messages::Messages;
 use signals::Signals;
 use streams::{Streams, Wire};
@@ -98,6 +100,8 @@ enum Event {
     Free(Place),
     /// A producer or a worker of jobs does something.
     Job(JobEvent),
+    /// A mover does something.
+    Joint(JointEvent),
     /// Requests are looked over for such as should have ended.
     Watch,
     /// The next part of the end.
@@ -145,6 +149,7 @@ pub struct World {
     outstanding: BTreeMap<RequestId, Outstanding>,
     groups: Groups,
     jobs: Option<Jobs>,
+    joints: Option<Joints>,
     last_request: u64,
     workload: Workload,
     history: History,
@@ -182,6 +187,8 @@ impl World {
         let jobs =
             plan.classes.has(Class::Jobs).then(|| Jobs::new(Stream::Jobs.rng(plan.seed).fork(), &plan));
         jobs.iter().flat_map(Jobs::keys).for_each(|key| ledger.watch(key, false));
+        let joints = plan.classes.has(Class::Joint).then(|| Joints::new(Stream::Joint.rng(plan.seed).fork()));
+        joints.iter().flat_map(Joints::keys).for_each(|key| ledger.watch(key, true));
         let count = usize::from(plan.hosts);
         let mut disks = Stream::Disk.rng(plan.seed);
         World {
@@ -202,6 +209,7 @@ impl World {
             outstanding: BTreeMap::new(),
             groups: Groups::default(),
             jobs,
+            joints,
             last_request: 0,
             workload,
             history: History::new(),
@@ -237,6 +245,7 @@ impl World {
             self.schedule(at, Event::Issue(client));
         }
         self.begin_jobs();
+        self.begin_joints();
         self.schedule(self.plan.nemesis_every, Event::Nemesis);
         self.schedule(crate::limits::DEADLINE_MAX, Event::Watch);
         while self.phase != Phase::Over {
@@ -285,6 +294,7 @@ impl World {
                 self.core_mut(place).disk.set_latency(healthy);
             }
             Event::Job(event) => self.on_job_event(event),
+            Event::Joint(event) => self.on_joint_event(event),
             Event::Watch => return self.watch(),
             Event::Finish => return self.finish(),
         }
