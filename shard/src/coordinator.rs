@@ -1,4 +1,5 @@
-//! The coordinator: commands in, batches through the protocol, replies out (consensus.md sections 3 and 4).
+//! The coordinator: commands in, batches through the protocol (consensus.md sections 3 and 4). What a batch comes to is [`crate::batch`]'s matter, how
+//! it is answered [`crate::answers`]'.
 //!
 //! Commands of one entity wait in its queue while an attempt is under way and are merged into the next one. An attempt that is
 //! all reads is an agreed read; else commands run on the state that the proposal extends, and their replies are held
@@ -9,40 +10,24 @@ use std::collections::VecDeque;
 use std::mem;
 
 use bitcask::{KeyRef, Kind};
-use paxos::{Ballot, Found, Member, ReadOutcome};
+use paxos::{Ballot, Found, ReadOutcome};
 use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
 
-use crate::command;
+use crate::batch::Ran;
 use crate::core::{EntityId, Shard, Status};
-use crate::entity::{Asked, Queued, Stage, Waiter};
-use crate::error::{self, Fault};
-use crate::held::{Bytes, Held};
+use crate::entity::{Asked, Queued, Stage};
+use crate::error;
+use crate::held::Held;
 use crate::joint;
 use crate::limits::{
     BACKOFF_NS, BACKOFF_NS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, CLAIM_ROOM, CONFLICTS_MAX,
-    ORIGIN_IDS_MAX, READ_PATIENCE_NS_MIN, READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX, SCRATCH_BYTES_MAX,
+    READ_PATIENCE_NS_MIN, READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX,
 };
-use crate::record::{Applied, CommandId, Known, Record};
+use crate::record::Record;
 use crate::reply::Reply;
-use crate::state::State;
 use crate::turn::Turn;
-use crate::wire::PeerMessage;
-
-/// Versions of one entry share its round; a batch has fewer commands than these bits count.
-const VERSION_BITS: u32 = 10;
-const _: () = assert!(BATCH_COMMANDS_MAX <= 1 << VERSION_BITS);
-
-/// What running a batch on a state came to.
-enum Ran {
-    /// Nothing changes: the replies may leave as soon as the state itself is confirmed.
-    Unchanged,
-    /// The entry that must be chosen before the replies may leave.
-    Changed(Held),
-    /// The state's bytes cannot be read by this version; every command has that for its reply.
-    Unreadable,
-}
 
 impl<D: Disk> Shard<D> {
     // ---- in ----
@@ -130,7 +115,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Tries the batch again in a moment, when the log has gone on.
-    fn put_off(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+    pub(crate) fn put_off(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         let jitter = self.rng.below(BACKOFF_NS);
         let entity = self.entity(id);
         entity.instance.abandon();
@@ -187,7 +172,7 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    fn start_read(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+    pub(crate) fn start_read(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         self.last_query = self.last_query.wrapping_add(1);
         let query = u64::from(self.incarnation) << 32 | u64::from(self.last_query);
         self.metrics.agreed_reads += 1;
@@ -206,7 +191,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Those that an agreed read has asked do not suffice, or are late: the others are asked too.
-    fn ask_the_rest(&mut self, turn: &mut Turn<'_, D>, id: EntityId, asked: Asked) {
+    pub(crate) fn ask_the_rest(&mut self, turn: &mut Turn<'_, D>, id: EntityId, asked: Asked) {
         let entity = self.entity(id);
         entity.asked = asked;
         // Where this turn itself comes late, they get a moment nevertheless before they are asked again.
@@ -216,7 +201,7 @@ impl<D: Disk> Shard<D> {
         self.step(turn, id, |instance, _, out| instance.resend(out));
     }
 
-    fn start_write(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+    pub(crate) fn start_write(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         let (node, incarnation, fast_above) = (self.node, self.incarnation, self.fast_above);
         let bound = self.bound(self.peek(id).slot());
         // After two conflicts phase 1 it is: the own record looks the newest from here, but a peer that cannot be outvoted holds
@@ -306,7 +291,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Notes that a question goes out to the peers now, and how long to wait before it is repeated.
-    fn begin(&mut self, turn: &mut Turn<'_, D>, id: EntityId, stage: Stage, patience: Nanos) {
+    pub(crate) fn begin(&mut self, turn: &mut Turn<'_, D>, id: EntityId, stage: Stage, patience: Nanos) {
         self.metrics.peer_round_trips += 1;
         let entity = self.entity(id);
         entity.stage = stage;
@@ -441,279 +426,9 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Something moved under the attempt; it starts again at once.
-    fn retry(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+    pub(crate) fn retry(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         self.entity(id).stage = Stage::Idle;
         self.start_batch(turn, id);
-    }
-
-    // ---- running commands ----
-
-    /// Runs the batch on a state, in order, and holds the replies. `ballot` is where the entry would be proposed.
-    fn run_batch(
-        &mut self,
-        turn: &mut Turn<'_, D>,
-        id: EntityId,
-        bytes: Option<&Bytes>,
-        ballot: Ballot,
-    ) -> Ran {
-        let record = match bytes.map(|bytes| Record::decode(bytes)).transpose() {
-            Ok(record) => record.unwrap_or_default(),
-            Err(_) => {
-                let entity = self.entity(id);
-                entity.replies = entity.batch.iter().map(|_| Some(error::UNREADABLE)).collect();
-                return Ran::Unreadable;
-            }
-        };
-        let Record { version, value, expires_at_ms, applied, requests, ties } = record;
-        let had_value = value.is_some();
-        let mut state = State { version, value, expires_at_ms, requests, ties, ..State::default() };
-        // One round leaves room for the versions of a whole batch (amendment 10).
-        state.version_floor = ballot.round << VERSION_BITS;
-        let mut applied = if planted(104) { Applied::default() } else { applied };
-        self.prune(id, &mut applied);
-        let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
-        let expired = state.expire(wall_ms);
-        let mut batch = mem::take(&mut self.entity(id).batch);
-        let mut replies = mem::take(&mut self.entity(id).replies);
-        replies.clear();
-        replies.reserve_exact(batch.len());
-        let mut waiting: Vec<usize> = Vec::new();
-        let mut met = None;
-        let entity = self.peek(id);
-        let someone_waits = entity.is_claimed && !entity.queue.iter().all(joint::passes);
-        for (place, queued) in batch.iter().enumerate() {
-            // Whoever comes behind one that waits does not overtake it.
-            if !waiting.is_empty() && !joint::passes(queued)
-                || joint::waits_for_claim(queued, &state, &applied)
-            {
-                met = met.or_else(|| state.claim().cloned());
-                waiting.push(place);
-                continue;
-            }
-            // Nor does a joint command whose turn at another key has come.
-            let may_be_known = queued.sent || applied.find(queued.id) != Known::New;
-            if joint::claims_another(queued) && (someone_waits || !waiting.is_empty()) && !may_be_known {
-                replies.push(Some(Reply::Nil));
-                continue;
-            }
-            let mut context = command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng };
-            replies.push(run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch));
-        }
-        let waiting: Vec<Queued> = waiting.into_iter().rev().map(|place| batch.remove(place)).collect();
-        let entity = self.entity(id);
-        entity.batch = batch;
-        entity.replies = replies;
-        match (met, state.claim()) {
-            (Some(_), Some(claim)) => {
-                let claim = claim.clone();
-                self.meet_claim(turn, id, &claim, waiting.into_iter().rev().collect());
-            }
-            (met, _) => {
-                if met.is_none() && self.peek(id).is_claimed && state.claim().is_none() || met.is_some() {
-                    self.note_unclaimed(id);
-                }
-                // The claim went in the same batch: they are in the next one.
-                waiting.into_iter().for_each(|queued| self.entity(id).queue.push_front(queued));
-            }
-        }
-        if ballot.is_zero() {
-            self.count_hits(id, had_value && !expired);
-        }
-        if !state.changed {
-            return Ran::Unchanged;
-        }
-        if state.version < state.version_floor && bytes.is_none() {
-            // An entry that only notes a command, where there is nothing: a tombstone may have been dropped, and its version was
-            // below this.
-            state.touch();
-        }
-        self.metrics.expired_keys += u64::from(expired && !ballot.is_zero());
-        Ran::Changed(self.encode(state, applied))
-    }
-
-    /// Runs a read on the record of its key. Nothing in the reply's place: nobody waits for it. None at all: something changes by the
-    /// read, because an expiry came due, or it has to wait for a claim.
-    pub(crate) fn run_read(
-        &mut self,
-        turn: &Turn<'_, D>,
-        queued: &Queued,
-        bytes: Option<&Bytes>,
-    ) -> Option<Option<Reply>> {
-        let Ok(record) = bytes.map(|bytes| Record::decode(bytes)).transpose() else {
-            return Some(Some(error::UNREADABLE));
-        };
-        let Record { version, value, expires_at_ms, mut applied, requests, ties } =
-            record.unwrap_or_default();
-        let hit = value.is_some();
-        let mut state = State { version, value, expires_at_ms, requests, ties, ..State::default() };
-        if joint::waits_for_claim(queued, &state, &applied) {
-            return None;
-        }
-        let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
-        let mut context = command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng };
-        let reply = run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch);
-        if state.changed {
-            return None;
-        }
-        self.metrics.keyspace_hits += u64::from(hit);
-        self.metrics.keyspace_misses += u64::from(!hit);
-        Some(reply)
-    }
-
-    /// Drops from a table of applied commands what nobody will ask for again.
-    fn prune(&self, id: EntityId, applied: &mut Applied) {
-        let entity = self.peek(id);
-        // What waits for a claim may have been in a batch before.
-        let waits = entity.queue.iter().filter(|_| !planted(510));
-        let sent = entity.batch.iter().chain(waits).any(|queued| queued.sent);
-        let own_watermark = self.own_settled_below();
-        if !sent {
-            // Commands that never left this core are asked for again by their own batch only.
-            applied.retain(self.node, self.incarnation, |seq| seq & 1 == 1);
-        }
-        applied.settle(self.node, self.incarnation, own_watermark);
-        for watermark in self.forwards.watermarks() {
-            applied.settle(watermark.node, watermark.incarnation, watermark.settled_below);
-        }
-    }
-
-    fn count_hits(&mut self, id: EntityId, hit: bool) {
-        let asked =
-            |queued: &&Queued| queued.command.is_read() && !matches!(queued.waiter, Waiter::Expiring(_));
-        let reads = self.entity(id).batch.iter().filter(asked).count() as u64;
-        if hit {
-            self.metrics.keyspace_hits += reads;
-        } else {
-            self.metrics.keyspace_misses += reads;
-        }
-    }
-
-    /// The entry of an entity of which a majority holds nothing.
-    fn tombstone(&mut self, ballot: Ballot) -> Held {
-        let mut state = State { version_floor: ballot.round << VERSION_BITS, ..State::default() };
-        state.touch();
-        self.encode(state, Applied::default())
-    }
-
-    fn encode(&mut self, state: State, applied: Applied) -> Held {
-        let version = if planted(116) && state.value.is_none() { 0 } else { state.version };
-        let State { value, expires_at_ms, requests, ties, .. } = state;
-        let record = Record { version, value, expires_at_ms, applied, requests, ties };
-        self.scratch.clear();
-        record.encode(&mut self.scratch);
-        let bytes = Bytes::from(&self.scratch[..]);
-        self.scratch.clear();
-        self.scratch.shrink_to(SCRATCH_BYTES_MAX);
-        Held::Here(bytes)
-    }
-
-    // ---- out ----
-
-    /// Sends the replies of the batch and goes on with the queue.
-    fn finish_batch(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
-        let entity = self.entity(id);
-        let mut batch = mem::take(&mut entity.batch);
-        let mut replies = mem::take(&mut entity.replies);
-        assert!(batch.len() == replies.len(), "every command of a batch has a reply");
-        for (queued, reply) in batch.drain(..).zip(replies.drain(..)) {
-            match reply {
-                Some(reply) => self.answer(turn, queued, reply),
-                None => self.release(&queued),
-            }
-        }
-        // The memory serves the next batch.
-        let entity = self.entity(id);
-        assert!(entity.batch.is_empty() && entity.replies.is_empty(), "an answer starts nothing");
-        (entity.batch, entity.replies) = (batch, replies);
-        self.end_attempt(turn, id);
-    }
-
-    /// Answers the batch with an error: it was not proposed. What an earlier attempt sent may still be applied.
-    fn refuse_batch(&mut self, turn: &mut Turn<'_, D>, id: EntityId, reply: &Reply) {
-        if *reply == error::NOT_YET {
-            return self.put_off(turn, id);
-        }
-        self.metrics.refused += self.entity(id).batch.len() as u64;
-        let entity = self.entity(id);
-        let uncertain = |queued: &Queued| queued.sent && queued.command.is_write();
-        let reply = |queued| Some(if uncertain(queued) { error::UNCERTAIN } else { reply.clone() });
-        entity.replies = entity.batch.iter().map(reply).collect();
-        self.finish_batch(turn, id);
-    }
-
-    fn end_attempt(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
-        self.end_settle(id);
-        let entity = self.entity(id);
-        entity.instance.abandon();
-        entity.instance.abandon_read();
-        entity.stage = Stage::Idle;
-        entity.collisions = 0;
-        entity.wake_at = None;
-        if !entity.queue.is_empty() {
-            self.start_batch(turn, id);
-        }
-    }
-
-    /// Answers a command, wherever its waiter is, and takes it off the books.
-    pub(crate) fn answer(&mut self, turn: &mut Turn<'_, D>, queued: Queued, reply: Reply) {
-        self.release(&queued);
-        match queued.waiter {
-            Waiter::Client(_) | Waiter::Joint(_) => {
-                self.settle(queued.id);
-                self.tell(turn, queued.waiter, reply);
-            }
-            Waiter::Survey(_) | Waiter::Expiring(_) => self.tell(turn, queued.waiter, reply),
-            Waiter::Peer(member) => self.send_forwarded(turn, member, queued.id, &reply),
-            Waiter::Learner(member, id) => {
-                self.settle(queued.id);
-                self.send_forwarded(turn, member, id, &reply);
-            }
-        }
-    }
-
-    fn send_forwarded(&mut self, turn: &mut Turn<'_, D>, to: Member, id: CommandId, reply: &Reply) {
-        let mut bytes = Vec::new();
-        reply.encode(&mut bytes);
-        let sender = self.sender();
-        self.metrics.messages_out += 1;
-        turn.effects.message(to, |out| PeerMessage::Forwarded { id, reply: &bytes }.encode(sender, out));
-    }
-
-    /// Takes a command off the books.
-    pub(crate) fn release(&mut self, queued: &Queued) {
-        self.commands -= 1;
-        self.command_bytes -= queued.bytes;
-    }
-
-    /// Answers a command whose deadline passed. `answers`: how many hosts answered the attempt under way, 0 when there
-    /// was none.
-    pub(crate) fn answer_expired(&mut self, turn: &mut Turn<'_, D>, queued: Queued, answers: u8) {
-        self.metrics.expired_deadlines += 1;
-        let read = queued.command.is_read();
-        let answers = if answers == 0 { self.hosts_up() } else { answers };
-        let reply = if queued.sent && !read && !planted(107) {
-            self.metrics.uncertain += 1;
-            error::UNCERTAIN
-        } else if answers < self.members.majority() {
-            self.metrics.no_quorum += 1;
-            error::no_quorum(answers, self.members.count(), read)
-        } else {
-            error::TIMED_OUT
-        };
-        self.answer(turn, queued, reply);
-    }
-
-    /// Every command of the entity is answered with the failure of the core.
-    pub(crate) fn fail_commands(&mut self, turn: &mut Turn<'_, D>, id: EntityId, fault: &Fault) {
-        let entity = self.entity(id);
-        let sent = entity.instance.is_accepting();
-        let mut batch = mem::take(&mut entity.batch);
-        batch.iter_mut().for_each(|queued| queued.sent |= sent);
-        batch.extend(mem::take(&mut entity.queue));
-        for queued in batch {
-            let uncertain = queued.sent && !queued.command.is_read();
-            self.answer(turn, queued, error::failed(fault, uncertain));
-        }
     }
 
     // ---- time ----
@@ -843,41 +558,4 @@ impl<D: Disk> Shard<D> {
 /// Whether a command may add bytes to the disk: deletes go into the reserve.
 fn needs_room(queued: &Queued) -> bool {
     queued.command.is_write() && !queued.command.only_deletes()
-}
-
-/// Runs one command. None: nobody waits for it any more.
-fn run_one(
-    queued: &Queued,
-    state: &mut State,
-    applied: &mut Applied,
-    context: &mut command::Context<'_>,
-    scratch: &mut Vec<u8>,
-) -> Option<Reply> {
-    if (queued.sent || queued.id.travels()) && !planted(103) {
-        match applied.find(queued.id) {
-            Known::New => {}
-            Known::Applied(Some(bytes)) => {
-                return Some(Reply::decode(&bytes).unwrap_or(error::REPLY_LOST));
-            }
-            Known::Applied(None) => return Some(error::REPLY_LOST),
-            Known::Stale if !matches!(queued.waiter, Waiter::Peer(_)) => return Some(error::UNCERTAIN),
-            Known::Stale => return None,
-        }
-        if applied.count(queued.id.node) >= ORIGIN_IDS_MAX {
-            return Some(error::BUSY);
-        }
-    }
-    let before = mem::replace(&mut state.changed, false);
-    let reply = command::execute(&queued.command, state, context);
-    // A write that may be applied elsewhere too is answered only by a chosen entry that bears its id, even if it changes
-    // nothing (amendment 6): or else a late copy of it could still change something.
-    let may_be_elsewhere = queued.sent && queued.command.is_write() && !planted(114);
-    state.changed |= mem::take(&mut state.has_noted) || may_be_elsewhere;
-    if state.changed {
-        scratch.clear();
-        reply.encode(scratch);
-        applied.insert(queued.id, scratch);
-    }
-    state.changed |= before;
-    Some(reply)
 }

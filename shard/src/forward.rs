@@ -187,8 +187,9 @@ impl<D: Disk> Shard<D> {
         self.command_bytes += bytes;
         let command = Rc::new(command);
         let now = turn.clock.now;
-        // Behind what was given back, and waits here for a claim.
-        let is_awaited = command.key().is_some_and(|key| self.joints.awaits(key));
+        // A client's goes behind what was given back, and waits here for a claim.
+        let is_clients = matches!(waiter, Waiter::Client(_));
+        let is_awaited = is_clients && command.key().is_some_and(|key| self.joints.awaits(key));
         if is_awaited || !self.is_reachable(preferred) || !self.forwards.patience.admits(preferred, now) {
             let id = self.own_id(false);
             let queued = Queued { waiter, id, command, bytes, deadline, sent: false, held_since: None };

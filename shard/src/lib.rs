@@ -5,8 +5,8 @@
 //! [`Shard`] is everything one core does with its slice of the keys: it takes commands ([`Request`]) and messages of the other
 //! replicas, drives one `paxos` instance per entity, appends to the core's log through `bitcask`, and hands out replies
 //! and messages ([`Effects`]). Its modules, in the order of a command's life: [`command`] (parse and run, pure), [`object`] (what is more than a string),
-//! `forward` (to the preferred core, or here), `learner` (to a voter, or not at all), `coordinator` (queue, batch, propose, read), `acceptor` (what peers ask),
-//! `votes` (what they ask most, in short), `abreast` (reads confirmed many at a time), `ranges` (phase 1 for many keys at once), `entities`, `core` (store, steps, timers), `epoch` (voter or learner), `waits` (clients that wait for a key), `repair` (what this replica lacks), `expiring` (keys whose time has come), [`wire`] and [`record`] (bytes).
+//! `forward` (to the preferred core, or here), `learner` (to a voter, or not at all), `coordinator` (queue, propose, read), `batch` (run commands), `answers` (replies out), [`joint`] (several keys as one step), `acceptor` (what peers ask),
+//! `votes` (what they ask most, in short), `abreast` (reads confirmed many at a time), `ranges` (phase 1 for many keys at once), `entities`, `core` (steps, timers), `storage` (what the log says), `epoch` (voter or learner), `waits` (clients that wait for a key), `repair` (what this replica lacks), `expiring` (keys whose time has come), [`wire`] and [`record`] (bytes).
 //!
 //! # What it leaves out, and why
 //!
@@ -38,6 +38,8 @@ pub mod wire;
 
 mod abreast;
 mod acceptor;
+mod answers;
+mod batch;
 mod coordinator;
 mod core;
 mod entities;
@@ -53,6 +55,7 @@ mod ranges;
 mod readers;
 mod repair;
 mod requests;
+mod storage;
 mod timers;
 mod votes;
 mod waits;

@@ -109,7 +109,7 @@ impl Joints {
         self.steps
     }
 
-    /// Whether nobody waits for the claim of any key.
+    /// Whether somebody waits for the claim of a key here.
     pub fn awaits(&self, key: &[u8]) -> bool {
         !self.finders.is_empty() && self.finders.contains_key(key)
     }
@@ -154,7 +154,7 @@ impl<D: Disk> Shard<D> {
         if first != last {
             return turn.effects.replies.push((request, error::CROSS_SLOT));
         }
-        let bytes = joint.keys.iter().map(|key| key.len()).sum::<usize>() + joint.bytes();
+        let bytes = joint.bytes();
         let full = self.joints.running >= JOINTS_MAX
             || self.joints.found_bytes > JOINTS_BYTES_MAX
             || self.command_bytes + bytes > self.config.command_bytes_max;

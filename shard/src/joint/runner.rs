@@ -260,6 +260,7 @@ impl Runner {
             (Stage::Deciding, Some(error)) => self.go_back(Some(error)),
             // The anchor's claim is gone: it did not happen, and will not.
             (Stage::Deciding, None) if collided => self.drop_others(),
+            (Stage::Deciding, None) if planted(506) => self.forget(),
             (Stage::Deciding, None) => self.release(),
             (Stage::Releasing, _) => self.on_released(),
             (Stage::DroppingAnchor, Some(_)) => {
@@ -269,6 +270,7 @@ impl Runner {
             }
             (Stage::DroppingAnchor, None) => self.drop_others(),
             (Stage::DroppingOthers, _) => self.pause(),
+            (Stage::Forgetting, _) if planted(506) && !self.answered => self.release(),
             (Stage::Forgetting, _) => self.end(Reply::Nil),
             (Stage::Running | Stage::Pausing | Stage::PausingInRelease | Stage::Ended, _) => Vec::new(),
         }
@@ -350,7 +352,7 @@ impl Runner {
     fn on_released(&mut self) -> Vec<Todo> {
         let is_write = |place: &usize| self.is_write(*place);
         let left = (0..self.keys.len()).filter(|place| self.held[*place]).filter(is_write).count();
-        if left > 0 && !planted(506) {
+        if left > 0 {
             let mut todo = Vec::new();
             self.answer(error::UNCERTAIN, &mut todo);
             if self.releases_left == 0 {
@@ -366,14 +368,18 @@ impl Runner {
         let mut todo = Vec::new();
         let reply = self.ran.as_ref().map_or(Reply::Nil, |ran| ran.reply.clone());
         self.answer(reply, &mut todo);
-        if (0..self.keys.len()).any(|place| self.is_write(place)) {
-            let (forget, anchor) = (JointOp::Forget { id: self.id, key: None }, self.anchor);
-            todo.extend(self.ask_all(Stage::Forgetting, |place| (place == anchor).then(|| forget.clone())));
+        if (0..self.keys.len()).any(|place| self.is_write(place)) && !planted(506) {
+            todo.extend(self.forget());
         } else {
             self.stage = Stage::Ended;
             todo.push(Todo::End);
         }
         todo
+    }
+
+    fn forget(&mut self) -> Vec<Todo> {
+        let (forget, anchor) = (JointOp::Forget { id: self.id, key: None }, self.anchor);
+        self.ask_all(Stage::Forgetting, |place| (place == anchor).then(|| forget.clone()))
     }
 
     /// Whether another key than the anchor is written.

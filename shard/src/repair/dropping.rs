@@ -21,13 +21,14 @@ use reactor::Disk;
 
 use super::Coming;
 use crate::config::node_of;
-use crate::core::{ballot_of, floor_of, meta, stamp_of, Change, Loading, Shard, Waiting};
+use crate::core::{ballot_of, meta, stamp_of, Change, Loading, Shard, Waiting};
 use crate::held::Bytes;
 use crate::limits::{
     DROP_BATCH, DROP_BATCH_BYTES, DROP_READS_MAX, LIST_ENTRIES_MAX, REPAIR_ANSWER_NS, REPAIR_LOOK_BUSY_NS,
     REPAIR_LOOK_NS, REPAIR_LOOK_NS_MAX, REQUESTS_KEPT_MS, SURVEY_TURN_RECORDS,
 };
 use crate::record::{Applied, Record};
+use crate::storage::floor_of;
 use crate::turn::Turn;
 use crate::wire::bytes::put_ballot;
 use crate::wire::{RepairAsked, Watermark};

@@ -1,0 +1,234 @@
+//! Running commands: a batch of them on the state that its entry extends, or a read on a record that is known to be the newest.
+//!
+//! Commands run in their order, and none that comes behind one that waits for a claim overtakes it. What was applied before is not run again:
+//! it is answered as it was then (consensus.md section 3).
+
+use std::mem;
+
+use paxos::Ballot;
+use reactor::mutants::planted;
+use reactor::Disk;
+
+use crate::command;
+use crate::core::{EntityId, Shard};
+use crate::entity::{Queued, Waiter};
+use crate::error;
+use crate::held::{Bytes, Held};
+use crate::joint;
+use crate::limits::{BATCH_COMMANDS_MAX, ORIGIN_IDS_MAX, SCRATCH_BYTES_MAX};
+use crate::record::{Applied, Known, Record};
+use crate::reply::Reply;
+use crate::state::State;
+use crate::turn::Turn;
+
+/// Versions of one entry share its round; a batch has fewer commands than these bits count.
+const VERSION_BITS: u32 = 10;
+const _: () = assert!(BATCH_COMMANDS_MAX <= 1 << VERSION_BITS);
+
+/// What running a batch on a state came to.
+pub(crate) enum Ran {
+    /// Nothing changes: the replies may leave as soon as the state itself is confirmed.
+    Unchanged,
+    /// The entry that must be chosen before the replies may leave.
+    Changed(Held),
+    /// The state's bytes cannot be read by this version; every command has that for its reply.
+    Unreadable,
+}
+
+impl<D: Disk> Shard<D> {
+    /// Runs the batch on a state, in order, and holds the replies. `ballot` is where the entry would be proposed.
+    pub(crate) fn run_batch(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        id: EntityId,
+        bytes: Option<&Bytes>,
+        ballot: Ballot,
+    ) -> Ran {
+        let record = match bytes.map(|bytes| Record::decode(bytes)).transpose() {
+            Ok(record) => record.unwrap_or_default(),
+            Err(_) => {
+                let entity = self.entity(id);
+                entity.replies = entity.batch.iter().map(|_| Some(error::UNREADABLE)).collect();
+                return Ran::Unreadable;
+            }
+        };
+        let Record { version, value, expires_at_ms, applied, requests, ties } = record;
+        let had_value = value.is_some();
+        let mut state = State { version, value, expires_at_ms, requests, ties, ..State::default() };
+        // One round leaves room for the versions of a whole batch (amendment 10).
+        state.version_floor = ballot.round << VERSION_BITS;
+        let mut applied = if planted(104) { Applied::default() } else { applied };
+        self.prune(id, &mut applied);
+        let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
+        let expired = state.expire(wall_ms);
+        let mut batch = mem::take(&mut self.entity(id).batch);
+        let mut replies = mem::take(&mut self.entity(id).replies);
+        replies.clear();
+        replies.reserve_exact(batch.len());
+        let mut waiting: Vec<usize> = Vec::new();
+        let mut met = None;
+        let entity = self.peek(id);
+        let someone_waits = entity.is_claimed && !entity.queue.iter().all(joint::passes);
+        for (place, queued) in batch.iter().enumerate() {
+            // Whoever comes behind one that waits does not overtake it.
+            if !waiting.is_empty() && !joint::passes(queued)
+                || joint::waits_for_claim(queued, &state, &applied)
+            {
+                met = met.or_else(|| state.claim().cloned());
+                waiting.push(place);
+                continue;
+            }
+            // Nor does a joint command whose turn at another key has come.
+            let may_be_known = queued.sent || applied.find(queued.id) != Known::New;
+            if joint::claims_another(queued) && (someone_waits || !waiting.is_empty()) && !may_be_known {
+                replies.push(Some(Reply::Nil));
+                continue;
+            }
+            let mut context = command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng };
+            replies.push(run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch));
+        }
+        let waiting: Vec<Queued> = waiting.into_iter().rev().map(|place| batch.remove(place)).collect();
+        let entity = self.entity(id);
+        entity.batch = batch;
+        entity.replies = replies;
+        match (met, state.claim()) {
+            (Some(_), Some(claim)) => {
+                let claim = claim.clone();
+                self.meet_claim(turn, id, &claim, waiting.into_iter().rev().collect());
+            }
+            (met, _) => {
+                if met.is_none() && self.peek(id).is_claimed && state.claim().is_none() || met.is_some() {
+                    self.note_unclaimed(id);
+                }
+                // The claim went in the same batch: they are in the next one.
+                waiting.into_iter().for_each(|queued| self.entity(id).queue.push_front(queued));
+            }
+        }
+        if ballot.is_zero() {
+            self.count_hits(id, had_value && !expired);
+        }
+        if !state.changed {
+            return Ran::Unchanged;
+        }
+        if state.version < state.version_floor && bytes.is_none() {
+            // An entry that only notes a command, where there is nothing: a tombstone may have been dropped, and its version was
+            // below this.
+            state.touch();
+        }
+        self.metrics.expired_keys += u64::from(expired && !ballot.is_zero());
+        Ran::Changed(self.encode(state, applied))
+    }
+
+    /// Runs a read on the record of its key. Nothing in the reply's place: nobody waits for it. None at all: something changes by the
+    /// read, because an expiry came due, or it has to wait for a claim.
+    pub(crate) fn run_read(
+        &mut self,
+        turn: &Turn<'_, D>,
+        queued: &Queued,
+        bytes: Option<&Bytes>,
+    ) -> Option<Option<Reply>> {
+        let Ok(record) = bytes.map(|bytes| Record::decode(bytes)).transpose() else {
+            return Some(Some(error::UNREADABLE));
+        };
+        let Record { version, value, expires_at_ms, mut applied, requests, ties } =
+            record.unwrap_or_default();
+        let hit = value.is_some();
+        let mut state = State { version, value, expires_at_ms, requests, ties, ..State::default() };
+        if joint::waits_for_claim(queued, &state, &applied) {
+            return None;
+        }
+        let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
+        let mut context = command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng };
+        let reply = run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch);
+        if state.changed {
+            return None;
+        }
+        self.metrics.keyspace_hits += u64::from(hit);
+        self.metrics.keyspace_misses += u64::from(!hit);
+        Some(reply)
+    }
+
+    /// Drops from a table of applied commands what nobody will ask for again.
+    fn prune(&self, id: EntityId, applied: &mut Applied) {
+        let entity = self.peek(id);
+        // What waits for a claim may have been in a batch before.
+        let waits = entity.queue.iter().filter(|_| !planted(510));
+        let sent = entity.batch.iter().chain(waits).any(|queued| queued.sent);
+        let own_watermark = self.own_settled_below();
+        if !sent {
+            // Commands that never left this core are asked for again by their own batch only.
+            applied.retain(self.node, self.incarnation, |seq| seq & 1 == 1);
+        }
+        applied.settle(self.node, self.incarnation, own_watermark);
+        for watermark in self.forwards.watermarks() {
+            applied.settle(watermark.node, watermark.incarnation, watermark.settled_below);
+        }
+    }
+
+    fn count_hits(&mut self, id: EntityId, hit: bool) {
+        let asked =
+            |queued: &&Queued| queued.command.is_read() && !matches!(queued.waiter, Waiter::Expiring(_));
+        let reads = self.entity(id).batch.iter().filter(asked).count() as u64;
+        if hit {
+            self.metrics.keyspace_hits += reads;
+        } else {
+            self.metrics.keyspace_misses += reads;
+        }
+    }
+
+    /// The entry of an entity of which a majority holds nothing.
+    pub(crate) fn tombstone(&mut self, ballot: Ballot) -> Held {
+        let mut state = State { version_floor: ballot.round << VERSION_BITS, ..State::default() };
+        state.touch();
+        self.encode(state, Applied::default())
+    }
+
+    fn encode(&mut self, state: State, applied: Applied) -> Held {
+        let version = if planted(116) && state.value.is_none() { 0 } else { state.version };
+        let State { value, expires_at_ms, requests, ties, .. } = state;
+        let record = Record { version, value, expires_at_ms, applied, requests, ties };
+        self.scratch.clear();
+        record.encode(&mut self.scratch);
+        let bytes = Bytes::from(&self.scratch[..]);
+        self.scratch.clear();
+        self.scratch.shrink_to(SCRATCH_BYTES_MAX);
+        Held::Here(bytes)
+    }
+}
+
+/// Runs one command. None: nobody waits for it any more.
+fn run_one(
+    queued: &Queued,
+    state: &mut State,
+    applied: &mut Applied,
+    context: &mut command::Context<'_>,
+    scratch: &mut Vec<u8>,
+) -> Option<Reply> {
+    if (queued.sent || queued.id.travels()) && !planted(103) {
+        match applied.find(queued.id) {
+            Known::New => {}
+            Known::Applied(Some(bytes)) => {
+                return Some(Reply::decode(&bytes).unwrap_or(error::REPLY_LOST));
+            }
+            Known::Applied(None) => return Some(error::REPLY_LOST),
+            Known::Stale if !matches!(queued.waiter, Waiter::Peer(_)) => return Some(error::UNCERTAIN),
+            Known::Stale => return None,
+        }
+        if applied.count(queued.id.node) >= ORIGIN_IDS_MAX {
+            return Some(error::BUSY);
+        }
+    }
+    let before = mem::replace(&mut state.changed, false);
+    let reply = command::execute(&queued.command, state, context);
+    // A write that may be applied elsewhere too is answered only by a chosen entry that bears its id, even if it changes
+    // nothing (amendment 6): or else a late copy of it could still change something.
+    let may_be_elsewhere = queued.sent && queued.command.is_write() && !planted(114);
+    state.changed |= mem::take(&mut state.has_noted) || may_be_elsewhere;
+    if state.changed {
+        scratch.clear();
+        reply.encode(scratch);
+        applied.insert(queued.id, scratch);
+    }
+    state.changed |= before;
+    Some(reply)
+}
