@@ -200,6 +200,10 @@ pub(super) fn run_on_sorted_sets(
             Err(error) => return error,
         }
     }
+    if work.how != How::Difference {
+        // As in Redis, the smallest comes first: it matters where infinities add up to no number, which is 0.
+        found.sort_by_key(Vec::len);
+    }
     let scores = put_together(work.how, work.aggregate, found);
     let mut set = SortedSet::default();
     for (member, score) in &scores {
