@@ -79,8 +79,8 @@ impl<D: Disk> Shard<D> {
                 continue;
             }
             // Nor does a joint command whose turn at another key has come.
-            let may_be_known = queued.sent || applied.find(queued.id) != Known::New;
-            if joint::claims_another(queued) && (someone_waits || !waiting.is_empty()) && !may_be_known {
+            let is_behind = (someone_waits || !waiting.is_empty()) && joint::claims_another(queued);
+            if is_behind && !queued.sent && applied.find(queued.id) == Known::New {
                 replies.push(Some(Reply::Nil));
                 continue;
             }
@@ -101,7 +101,10 @@ impl<D: Disk> Shard<D> {
                     self.note_unclaimed(id);
                 }
                 // The claim went in the same batch: they are in the next one.
-                waiting.into_iter().for_each(|queued| self.entity(id).queue.push_front(queued));
+                for mut queued in waiting {
+                    queued.held_since.get_or_insert(turn.clock.now);
+                    self.entity(id).queue.push_front(queued);
+                }
             }
         }
         if ballot.is_zero() {
@@ -151,8 +154,8 @@ impl<D: Disk> Shard<D> {
     /// Drops from a table of applied commands what nobody will ask for again.
     fn prune(&self, id: EntityId, applied: &mut Applied) {
         let entity = self.peek(id);
-        // What waits for a claim may have been in a batch before.
-        let waits = entity.queue.iter().filter(|_| !planted(510));
+        // What waits for a claim may have been in a batch before; it is in front of all that was not.
+        let waits = entity.queue.iter().take_while(|queued| queued.held_since.is_some() && !planted(510));
         let sent = entity.batch.iter().chain(waits).any(|queued| queued.sent);
         let own_watermark = self.own_settled_below();
         if !sent {

@@ -231,8 +231,8 @@ impl<D: Disk> Shard<D> {
     /// Whether the own record says that a command of the batch has to wait for a claim.
     fn may_meet_claim(&self, id: EntityId) -> bool {
         let entity = self.peek(id);
-        let is_claimed = entity.warm().is_some_and(|(_, bytes)| Record::is_claimed(&bytes));
-        is_claimed && !entity.batch.iter().all(joint::passes)
+        let own = entity.instance.entry().and_then(Held::bytes);
+        own.is_some_and(|bytes| Record::is_claimed(bytes)) && !entity.batch.iter().all(joint::passes)
     }
 
     /// Runs the batch on the own record, because phase 1 is done for the ballot, and proposes what comes of it. `granted`: it is the one that

@@ -318,7 +318,7 @@ impl<D: Disk> Shard<D> {
 
     // ---- claims that are met ----
 
-    /// Commands met a claim: they wait beside the queue, until it is gone.
+    /// Commands met a claim: they wait in front of the queue, until it is gone.
     pub(crate) fn meet_claim(
         &mut self,
         turn: &mut Turn<'_, D>,

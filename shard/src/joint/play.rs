@@ -406,7 +406,6 @@ fn what_belongs_together_is_there_together() {
         let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play.check()));
         assert!(checked.is_ok(), "seed {seed}");
     }
-    println!("{happened} happened, {read} read, {uncertain} uncertain");
     assert!(
         happened > 0 && read > 0 && uncertain > 0,
         "{happened} happened, {read} read, {uncertain} uncertain"
