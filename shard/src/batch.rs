@@ -213,7 +213,9 @@ fn run_one(
             Known::Applied(Some(bytes)) => {
                 return Some(Reply::decode(&bytes).unwrap_or(error::REPLY_LOST));
             }
-            Known::Applied(None) => return Some(error::REPLY_LOST),
+            Known::Applied(None) => {
+                return Some(queued.lost_reply.as_deref().cloned().unwrap_or(error::REPLY_LOST));
+            }
             Known::Stale if !matches!(queued.waiter, Waiter::Peer(_)) => return Some(error::UNCERTAIN),
             Known::Stale => return None,
         }

@@ -360,9 +360,9 @@ impl<D: Disk> Shard<D> {
         let entity = self.entity(id);
         entity.collisions += 1;
         entity.stage = Stage::Backoff;
-        entity.replies.clear();
+        let mut replies = mem::take(&mut entity.replies).into_iter();
         if accept_sent && !planted(121) {
-            entity.batch.iter_mut().for_each(|queued| queued.sent = true);
+            entity.batch.iter_mut().for_each(|queued| queued.note_lost(replies.next().flatten()));
         }
         let shift = entity.collisions.min(16);
         let span = (BACKOFF_NS << shift).min(BACKOFF_NS_MAX);

@@ -11,6 +11,7 @@ use paxos::{AcceptorState, Ballot, Instance, Member, Message};
 use reactor::clock::Nanos;
 
 use crate::command::Command;
+use crate::error;
 use crate::held::{Bytes, Held};
 use crate::joint::StepTicket;
 use crate::limits::{KEPT_KEY_BYTES_MAX, KEPT_LIST_MAX};
@@ -49,6 +50,22 @@ pub(crate) struct Queued {
     pub sent: bool,
     /// Since when it waits for a claim.
     pub held_since: Option<Nanos>,
+    /// What it came to wherever an Accept carried it, if that was the same each time: its reply, should one of those be chosen after all.
+    pub lost_reply: Option<Box<Reply>>,
+}
+
+impl Queued {
+    /// A command that nothing was done about yet.
+    pub fn new(waiter: Waiter, id: CommandId, command: Rc<Command>, bytes: usize, deadline: Nanos) -> Queued {
+        Queued { waiter, id, command, bytes, deadline, sent: false, held_since: None, lost_reply: None }
+    }
+
+    /// An Accept carried it, with this reply, and is lost; it may be chosen yet.
+    pub fn note_lost(&mut self, reply: Option<Reply>) {
+        let same = !self.sent || self.lost_reply.as_deref() == reply.as_ref();
+        self.lost_reply = reply.filter(|reply| same && *reply != error::REPLY_LOST).map(Box::new);
+        self.sent = true;
+    }
 }
 
 /// What the coordinator side of an entity is doing.

@@ -331,10 +331,6 @@ impl<D: Disk> Shard<D> {
         self.expiring.asking += 1;
         let (waiter, id) = (Waiter::Expiring(slot), self.own_id(false));
         let deadline = turn.clock.now + EXPIRY_COMMAND_NS;
-        self.enqueue(
-            turn,
-            slot,
-            Queued { waiter, id, command, bytes, deadline, sent: false, held_since: None },
-        );
+        self.enqueue(turn, slot, Queued::new(waiter, id, command, bytes, deadline));
     }
 }

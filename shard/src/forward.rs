@@ -192,7 +192,7 @@ impl<D: Disk> Shard<D> {
         let is_awaited = is_clients && command.key().is_some_and(|key| self.joints.awaits(key));
         if is_awaited || !self.is_reachable(preferred) || !self.forwards.patience.admits(preferred, now) {
             let id = self.own_id(false);
-            let queued = Queued { waiter, id, command, bytes, deadline, sent: false, held_since: None };
+            let queued = Queued::new(waiter, id, command, bytes, deadline);
             return self.enqueue(turn, slot, queued);
         }
         let id = self.own_id(true);
@@ -313,11 +313,7 @@ impl<D: Disk> Shard<D> {
             true => (Waiter::Learner(from, id), self.own_id(false)),
             false => (Waiter::Peer(from), id),
         };
-        self.enqueue(
-            turn,
-            slot,
-            Queued { waiter, id, command: Rc::new(command), bytes, deadline, sent: false, held_since: None },
-        );
+        self.enqueue(turn, slot, Queued::new(waiter, id, Rc::new(command), bytes, deadline));
     }
 
     /// The preferred core answered.
@@ -418,7 +414,7 @@ impl<D: Disk> Shard<D> {
         let slot = travelling.slot;
         self.metrics.forward_fallbacks += 1;
         let id = if planted(105) { self.own_id(true) } else { id };
-        let queued = Queued { waiter, id, command, bytes, deadline, sent: true, held_since: None };
+        let queued = Queued { sent: true, ..Queued::new(waiter, id, command, bytes, deadline) };
         if deadline <= turn.clock.now {
             return self.answer_expired(turn, queued, 0);
         }

@@ -136,6 +136,12 @@ pub const ALL: &[Scenario] = &[
         change: |plan| *plan = Plan::draw(75),
     },
     Scenario {
+        name: "a long reply to what was outbid and finished",
+        story: "a pop was proposed, outbid, and found in the own record by the next attempt, which had forgotten what it had answered",
+        seed: 108_747,
+        change: |plan| *plan = Plan::draw(108_747),
+    },
+    Scenario {
         name: "an answer from before the two began",
         story: "no bug of the product: a sum read before the first answer came late, and a vote between the two was in neither (planted bug 179)",
         seed: 1894,

@@ -78,15 +78,7 @@ impl<D: Disk> Shard<D> {
             self.command_bytes += bytes;
             batch.deleting += 1;
             let waiter = Waiter::Survey(id);
-            let queued = Queued {
-                waiter,
-                id: self.own_id(false),
-                command,
-                bytes,
-                deadline,
-                sent: false,
-                held_since: None,
-            };
+            let queued = Queued::new(waiter, self.own_id(false), command, bytes, deadline);
             self.enqueue(turn, slot, queued);
         }
         let (over, stuck) = (batch.keys.is_empty() && batch.deleting == 0, batch.deleting == 0);
