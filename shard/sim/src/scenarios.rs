@@ -142,6 +142,13 @@ pub const ALL: &[Scenario] = &[
         change: |plan| *plan = Plan::draw(108_747),
     },
     Scenario {
+        name: "a tombstone below a promise",
+        story: "no bug of the product: a host had promised a ballot of its own, outbid, above the tombstone of a key that had ended, and \
+                got that by repair, a second later",
+        seed: 113_341,
+        change: |plan| *plan = Plan::draw(113_341),
+    },
+    Scenario {
         name: "an answer from before the two began",
         story: "no bug of the product: a sum read before the first answer came late, and a vote between the two was in neither (planted bug 179)",
         seed: 1894,
