@@ -33,6 +33,7 @@ mod record;
 mod resp;
 mod segment;
 mod step;
+mod table;
 mod walk;
 
 /// A fuzz target.
@@ -62,6 +63,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "config", run: config::run, seeds: config::seeds, rounds: 10_000 },
     Target { name: "http", run: http::run, seeds: http::seeds, rounds: 40_000 },
     Target { name: "history", run: history::run, seeds: history::seeds, rounds: 10_000 },
+    Target { name: "table", run: table::run, seeds: table::seeds, rounds: 4_000 },
 ];
 
 /// Runs the target of this name, for the binaries of cargo-fuzz.

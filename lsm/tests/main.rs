@@ -1,0 +1,13 @@
+//! The tests of the engine: one binary.
+
+mod basic;
+mod crash;
+mod damage;
+mod files;
+mod full;
+mod ingest;
+mod levels;
+#[cfg(feature = "mutants")]
+mod mutants;
+mod twin;
+mod world;
