@@ -1,0 +1,112 @@
+//! Which conditions say where in a key to look, and which bytes that is.
+
+use crate::cast::exactly;
+use crate::datum::Datum;
+use crate::expression::{Comparison, Expression};
+use crate::key::{after_all, encode};
+use crate::schema::{KeyColumn, Table};
+
+/// What a condition says of one column.
+#[derive(Clone, Debug)]
+pub(super) enum Bound {
+    /// It is this value, which may be NULL.
+    Equal(Datum),
+    /// It is one of these, none of which is NULL.
+    OneOf(Vec<Datum>),
+    /// It is not NULL and on this side of a value.
+    Side(Comparison, Datum),
+}
+
+/// The column that an expression is, possibly as a wider number.
+fn column_of(expression: &Expression) -> Option<usize> {
+    match expression {
+        Expression::Column(column) => Some(*column),
+        Expression::Cast(inner, to) if to.kind.is_number() => match inner.as_ref() {
+            Expression::Column(column) => Some(*column),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn constant_of(expression: &Expression) -> Option<&Datum> {
+    match expression {
+        Expression::Constant(value) => Some(value),
+        _ => None,
+    }
+}
+
+/// What the condition says of a column, if it says no more than that.
+pub(super) fn bound_of(table: &Table, condition: &Expression) -> Option<(usize, Bound)> {
+    match condition {
+        Expression::Compare(comparison, left, right) => {
+            let (column, value, comparison) = match (column_of(left), constant_of(right)) {
+                (Some(column), Some(value)) => (column, value, *comparison),
+                _ => (column_of(right)?, constant_of(left)?, comparison.flipped()),
+            };
+            let widened = !matches!(
+                (left.as_ref(), right.as_ref()),
+                (Expression::Column(_), _) | (_, Expression::Column(_))
+            );
+            let value = exact(table, column, value, widened)?;
+            match comparison {
+                Comparison::Equal => Some((column, Bound::Equal(value))),
+                Comparison::NotEqual => None,
+                side => Some((column, Bound::Side(side, value))),
+            }
+        }
+        Expression::In { value, list, negated: false } => {
+            let column = column_of(value)?;
+            let widened = !matches!(value.as_ref(), Expression::Column(_));
+            let values = list.iter().map(|item| exact(table, column, constant_of(item)?, widened));
+            let values = values.collect::<Option<Vec<Datum>>>()?;
+            Some((column, Bound::OneOf(values)))
+        }
+        Expression::IsNull { value, negated: false } => match value.as_ref() {
+            Expression::Column(column) => Some((*column, Bound::Equal(Datum::Null))),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The value in the column's own type. Columns that are compared as doubles are not looked up: several of their values are one double.
+fn exact(table: &Table, column: usize, value: &Datum, widened: bool) -> Option<Datum> {
+    let kind = table.columns[column].kind;
+    let double = matches!(value, Datum::Double(_));
+    match widened && double {
+        true => None,
+        false => exactly(value, kind),
+    }
+}
+
+/// The bytes of a key's values, one behind the other.
+pub(super) fn appended(prefix: &[u8], value: &Datum, column: KeyColumn) -> Vec<u8> {
+    let mut key = prefix.to_vec();
+    encode(value, column.descending, &mut key);
+    key
+}
+
+/// The stretch of keys behind a prefix whose next value is not NULL and within the sides; empty stretches are none.
+pub(super) fn stretch(
+    prefix: &[u8],
+    column: KeyColumn,
+    sides: &[(Comparison, Datum)],
+) -> Option<(Vec<u8>, Vec<u8>)> {
+    // All values that are not NULL begin with one byte.
+    let mut any = appended(prefix, &Datum::Bool(false), column);
+    any.truncate(prefix.len() + 1);
+    let mut to = after_all(&any)?;
+    let mut from = any;
+    for (comparison, value) in sides {
+        let key = appended(prefix, value, column);
+        let comparison = if column.descending { comparison.flipped() } else { *comparison };
+        match comparison {
+            Comparison::Greater => from = from.max(after_all(&key)?),
+            Comparison::GreaterOrEqual => from = from.max(key),
+            Comparison::Less => to = to.min(key),
+            _ => to = to.min(after_all(&key)?),
+        }
+    }
+    (from < to).then_some((from, to))
+}
