@@ -115,9 +115,11 @@ pub(crate) fn to_numeric(value: &Datum) -> Result<Numeric, Error> {
             let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
             Numeric::parse(&format!("{}e{exponent}", mantissa.trim_end_matches('0')))
         }
-        Datum::Double(_) => {
-            Err(Error::new(crate::ErrorKind::Value, "22003", "NUMERIC holds neither NaN nor infinity"))
-        }
+        Datum::Double(_) => Err(Error::new(
+            crate::ErrorKind::Value,
+            "22003",
+            "NUMERIC holds neither NaN nor infinity; DOUBLE does",
+        )),
         _ => Err(Error::mismatch("a number is needed here")),
     }
 }

@@ -67,6 +67,14 @@ impl Numeric {
     pub(crate) fn parse(text: &str) -> Result<Numeric, Error> {
         let wrong = || Error::malformed("numeric", text);
         let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace());
+        let named = trimmed.trim_start_matches(['-', '+']).to_ascii_lowercase();
+        if matches!(named.as_str(), "nan" | "inf" | "infinity") {
+            return Err(Error::new(
+                crate::ErrorKind::Value,
+                "22P02",
+                "NUMERIC holds neither NaN nor infinity; DOUBLE does",
+            ));
+        }
         let (mantissa, exponent) = match trimmed.find(['e', 'E']) {
             Some(at) => (&trimmed[..at], trimmed[at + 1..].parse::<i32>().map_err(|_| wrong())?),
             None => (trimmed, 0),

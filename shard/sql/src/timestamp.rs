@@ -13,6 +13,13 @@ fn epoch() -> DateTime {
 /// Reads a date, or a date and a time of day with a blank or a `T` between.
 pub(crate) fn parse(text: &str) -> Result<i64, Error> {
     let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace());
+    if matches!(trimmed.trim_start_matches('-').to_ascii_lowercase().as_str(), "infinity" | "inf") {
+        return Err(Error::new(
+            crate::ErrorKind::Value,
+            "22007",
+            "TIMESTAMP holds no infinity; leave it NULL",
+        ));
+    }
     let wrong = || {
         Error::new(crate::ErrorKind::Value, "22007", format!("invalid input syntax for type timestamp: \"{}\" (write YYYY-MM-DD HH:MM:SS.ffffff, without a zone)", crate::error::shortened(text)))
     };

@@ -145,11 +145,6 @@ impl Store {
             };
         }
     }
-
-    /// That each index has the entries that its rows say, and no others: for each row in the order of its keys.
-    pub fn entries(&self) -> usize {
-        self.partitions.values().map(|contents| contents.keys().filter(|key| key[0] == 2).count()).sum()
-    }
 }
 
 fn apply(contents: &mut Contents, changes: Vec<Change>) {

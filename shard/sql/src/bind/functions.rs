@@ -124,12 +124,13 @@ impl Binder<'_> {
             ("abs", 1) => {
                 let [argument] =
                     <[Bound; 1]>::try_from(arguments).map_err(|_| Error::syntax("abs takes one argument"))?;
-                match argument.kind {
-                    Some(kind) if kind.kind.is_number() => {
-                        Ok(Bound::typed(Expression::Call(Function::Abs, vec![argument.expression]), kind))
-                    }
-                    _ => Err(Error::operator("abs takes a number; cast the argument")),
+                // Of the types of numbers DOUBLE is the preferred one, and what a literal is taken for.
+                let kind = argument.kind.unwrap_or(ColumnType::plain(Type::Double));
+                if !kind.kind.is_number() {
+                    return Err(Error::operator("abs takes a number; cast the argument"));
                 }
+                let argument = coerce(argument, kind, Level::Implicit)?;
+                Ok(Bound::typed(Expression::Call(Function::Abs, vec![argument]), kind))
             }
             ("length" | "char_length" | "octet_length" | "lower" | "upper", 1) => {
                 text_function(name, arguments)
@@ -202,7 +203,9 @@ impl Binder<'_> {
             conditions.push(match operand {
                 None => self.operand(&branch.condition, "CASE/WHEN")?,
                 Some(operand) => {
-                    let (left, right) = (self.bind(operand)?, self.bind(&branch.condition)?);
+                    // A literal in this place is text, whatever it is compared with.
+                    let (expression, kind) = self.bind(operand)?.settled()?;
+                    let (left, right) = (Bound::typed(expression, kind), self.bind(&branch.condition)?);
                     self.compare(Comparison::Equal, left, right)?
                 }
             });

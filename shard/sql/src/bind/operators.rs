@@ -24,28 +24,28 @@ fn no_operator(left: &Bound, symbol: &str, right: &Bound) -> Error {
 
 impl Binder<'_> {
     pub(super) fn unary(&mut self, operator: UnaryOperator, operand: &Expr) -> Result<Bound, Error> {
+        if let (UnaryOperator::Minus, Some(digits)) = (operator, negated_number(operand)) {
+            return number(&digits);
+        }
         match (operator, operand) {
-            (UnaryOperator::Minus, Expr::Value(value)) if matches!(value.value, Value::Number(_, false)) => {
-                let Value::Number(digits, _) = &value.value else {
-                    return Err(Error::syntax("a number is missing behind -"));
-                };
-                number(&format!("-{digits}"))
-            }
             (UnaryOperator::Not, operand) => {
                 Ok(Bound::boolean(Expression::Not(Box::new(self.operand(operand, "NOT")?))))
             }
             (UnaryOperator::Minus | UnaryOperator::Plus, operand) => {
                 let bound = self.bind(operand)?;
-                match bound.kind {
-                    Some(kind) if kind.kind.is_number() && operator == UnaryOperator::Plus => Ok(bound),
-                    Some(kind) if kind.kind.is_number() => {
-                        Ok(Bound::typed(Expression::Negate(Box::new(bound.expression)), kind))
-                    }
-                    _ => Err(Error::operator(format!(
-                        "operator does not exist: {operator} {}; cast to a number",
-                        shown(&bound)
-                    ))),
+                let negated = operator == UnaryOperator::Minus;
+                if negated && bound.kind.is_none() {
+                    let message = "operator is not unique: - unknown; say what it is: - $1::INT";
+                    return Err(Error::new(crate::ErrorKind::Type, "42725", message));
                 }
+                let kind = bound.kind.unwrap_or(ColumnType::plain(Type::Double));
+                if !kind.kind.is_number() {
+                    return Err(Error::operator(format!(
+                        "operator does not exist: {operator} {kind}; cast to a number"
+                    )));
+                }
+                let value = coerce(bound, kind, Level::Implicit)?;
+                Ok(Bound::typed(if negated { Expression::Negate(Box::new(value)) } else { value }, kind))
             }
             (other, _) => Err(Error::unsupported(format!("the operator {other} is not supported"))),
         }
@@ -115,15 +115,35 @@ impl Binder<'_> {
         for item in list {
             all.push(self.bind(item)?);
         }
-        let pairs = all[1..].iter().map(|item| matched(all[0].clone(), item.clone(), "="));
-        pairs.collect::<Result<Vec<_>, Error>>()?;
-        let kind = common(&all, "IN")?;
+        let kind = match common(&all, "IN") {
+            Ok(kind) if kind.kind.is_ordered() => kind,
+            // Each is compared on its own, and one of them cannot be.
+            other => {
+                let pairs = all[1..].iter().map(|item| matched(all[0].clone(), item.clone(), "="));
+                pairs.collect::<Result<Vec<_>, Error>>()?;
+                other?
+            }
+        };
         let mut list = all
             .into_iter()
             .map(|one| coerce(one, kind, Level::Implicit))
             .collect::<Result<Vec<_>, Error>>()?;
         let value = Box::new(list.remove(0));
         Ok(Bound::boolean(Expression::In { value, list, negated }))
+    }
+}
+
+/// The digits of a number with a minus in front. The sign belongs to the literal, or the least integer could not be written.
+fn negated_number(operand: &Expr) -> Option<String> {
+    match operand {
+        Expr::Nested(inner) => negated_number(inner),
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, false) => Some(format!("-{digits}")),
+            _ => None,
+        },
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => negated_number(expr)
+            .map(|digits| digits.strip_prefix('-').map_or(format!("-{digits}"), str::to_owned)),
+        _ => None,
     }
 }
 

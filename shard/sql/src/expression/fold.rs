@@ -4,6 +4,7 @@
 use super::{Expression, Frame, Function};
 use crate::datum::Datum;
 use crate::error::Error;
+use crate::types::Type;
 
 fn folded_all(list: Vec<Expression>) -> Result<Vec<Expression>, Error> {
     list.into_iter().map(Expression::folded).collect()
@@ -20,6 +21,38 @@ impl Expression {
 
     fn is_bool(&self, wanted: bool) -> bool {
         matches!(self, Expression::Constant(Datum::Bool(value)) if *value == wanted)
+    }
+
+    /// Whether it is evaluated for each row, though it looks the same for all: what is random, and what in PostgreSQL depends on settings,
+    /// which are the text of a timestamp and the reading of one.
+    fn waits(&self) -> bool {
+        match self {
+            Expression::Call(Function::RandomUuid, _) => true,
+            Expression::Cast(value, to) => match value.as_ref() {
+                Expression::Constant(Datum::Text(text)) if to.kind == Type::Timestamp => {
+                    Datum::parse(text, *to).is_err()
+                }
+                Expression::Constant(Datum::Timestamp(_)) => to.kind == Type::Text,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether it is NULL because a part is, whatever the others are: they are not evaluated then.
+    fn is_null_by_a_part(&self) -> bool {
+        let null = |part: &Expression| matches!(part, Expression::Constant(Datum::Null));
+        match self {
+            Expression::Arithmetic(..)
+            | Expression::Negate(_)
+            | Expression::Concat(..)
+            | Expression::Compare(..)
+            | Expression::Like { .. }
+            | Expression::Cast(..)
+            | Expression::Not(_) => self.children().into_iter().any(null),
+            Expression::In { value, .. } => null(value),
+            _ => false,
+        }
     }
 
     /// The same expression, with what does not depend on a row evaluated.
@@ -55,8 +88,18 @@ impl Expression {
             }
             leaf => return Ok(leaf),
         };
-        let random = matches!(folded, Expression::Call(Function::RandomUuid, _));
-        match !random && folded.children().into_iter().all(Expression::is_constant) {
+        if folded.is_null_by_a_part() {
+            return Ok(Expression::null());
+        }
+        if let Expression::Call(Function::NullIf, parts) = &folded {
+            // What is compared with NULL is not equal to it: the first value it is.
+            if let [Expression::Constant(Datum::Null), _, result]
+            | [_, Expression::Constant(Datum::Null), result] = parts.as_slice()
+            {
+                return Ok(result.clone());
+            }
+        }
+        match !folded.waits() && folded.children().into_iter().all(Expression::is_constant) {
             true => folded.evaluate(&Frame::default()).map(Expression::Constant),
             false => Ok(folded),
         }
