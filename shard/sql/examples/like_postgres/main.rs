@@ -12,6 +12,7 @@ mod wire;
 #[path = "../../tests/store.rs"]
 mod store;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use sql::{Datum, Reply, Type};
@@ -23,9 +24,9 @@ use wire::{Postgres, Told};
 /// Statements that are sent before their replies are read.
 const PIPELINE: usize = 100;
 /// Statements from one line of progress to the next.
-const PROGRESS: u64 = 20_000;
+const PROGRESS: u64 = 10_000;
 /// Statements after which the tables are made anew, so that columns and rows do not become many.
-const ERA: u64 = 2_000;
+const ERA: u64 = 4_000;
 
 /// Differences that end it.
 const DIFFERENT_MAX: u64 = 12;
@@ -44,6 +45,8 @@ struct Counts {
     apart: bool,
     /// Not compared because of that.
     passed: u64,
+    /// How many were refused there with each SQLSTATE.
+    states: BTreeMap<String, u64>,
 }
 
 fn main() -> ExitCode {
@@ -64,6 +67,9 @@ fn main() -> ExitCode {
                  documented",
                 counts.done - counts.passed, counts.rows, counts.refused, counts.otherwise, counts.documented
             );
+            let states: Vec<String> =
+                counts.states.iter().map(|(state, count)| format!("{state} {count}")).collect();
+            println!("refused with {}", states.join(", "));
             ExitCode::SUCCESS
         }
         Err(why) => {
@@ -78,15 +84,15 @@ fn compare(socket: &str, statements: u64, seed: u64) -> Result<Counts, String> {
     let mut maker = Maker::new(seed);
     let mut counts = Counts::default();
     let (mut store, mut story) = (Store::default(), Vec::new());
-    while counts.done < statements {
+    while counts.done - counts.passed < statements {
         if counts.done.is_multiple_of(ERA) || std::mem::take(&mut counts.apart) {
             (store, story) = (Store::default(), Vec::new());
             store.page = 1 + (counts.done / ERA % 7) as usize;
             let made = maker.begin();
             run(&mut postgres, &mut store, &made, &mut counts, &mut story)?;
         }
-        let left = (statements - counts.done).min(ERA - counts.done % ERA);
-        let batch: Vec<Pair> = (0..left.min(PIPELINE as u64)).map(|_| maker.statement()).collect();
+        let left = PIPELINE as u64 - counts.done % PIPELINE as u64;
+        let batch: Vec<Pair> = (0..left).map(|_| maker.statement()).collect();
         run(&mut postgres, &mut store, &batch, &mut counts, &mut story)?;
         counts.done += batch.len() as u64;
         if counts.done.is_multiple_of(PROGRESS) {
@@ -165,6 +171,7 @@ fn differ(
         }
         (Err(ours), Told::Error { state, message }) => {
             counts.refused += 1;
+            *counts.states.entry(state.clone()).or_default() += 1;
             if ours.state != state {
                 counts.otherwise += 1;
                 if std::env::var_os("SHOW_OTHERWISE").is_some() {

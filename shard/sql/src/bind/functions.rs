@@ -181,7 +181,13 @@ impl Binder<'_> {
             }
         };
         let mut found = found;
-        let argument = argument.transpose()?.map(Bound::settled).transpose()?;
+        let argument = argument.transpose()?;
+        let summed = matches!(function, AggregateFunction::Sum | AggregateFunction::Avg);
+        if summed && argument.as_ref().is_some_and(|argument| argument.kind.is_none()) {
+            let message = format!("function {name}(unknown) is not unique; say what it is: {name}($1::INT)");
+            return Err(Error::new(ErrorKind::Type, "42725", message));
+        }
+        let argument = argument.map(Bound::settled).transpose()?;
         let kind = argument.as_ref().map(|(_, kind)| kind.kind);
         let result = aggregate_type(name, function, kind)?;
         let expression = argument.map(|(expression, _)| expression.folded()).transpose()?;
@@ -235,8 +241,9 @@ fn null_if(arguments: Vec<Bound>) -> Result<Bound, Error> {
     let integers =
         |bound: &Bound| matches!(bound.kind, Some(ColumnType { kind: Type::Int | Type::BigInt, .. }));
     let own = (integers(&left) && integers(&right)).then(|| left.clone());
-    let kind = common(&[left.clone(), right.clone()], "NULLIF")?;
+    let pair = [left.clone(), right.clone()];
     let (left, right) = matched(left, right, "=")?;
+    let kind = common(&pair, "NULLIF")?;
     let (result, kind) = match own {
         Some(bound) => (bound.expression, bound.kind.unwrap_or(kind)),
         None => (left.clone(), kind),

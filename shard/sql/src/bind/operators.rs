@@ -6,6 +6,7 @@ use super::literals::number;
 use super::types::common;
 use super::{coerce, Binder, Bound};
 use crate::cast::Level;
+use crate::datum::Datum;
 use crate::error::Error;
 use crate::expression::{Arithmetic, Comparison, Expression};
 use crate::types::{ColumnType, Type};
@@ -117,11 +118,14 @@ impl Binder<'_> {
         }
         let kind = match common(&all, "IN") {
             Ok(kind) if kind.kind.is_ordered() => kind,
-            // Each is compared on its own, and one of them cannot be.
-            other => {
-                let pairs = all[1..].iter().map(|item| matched(all[0].clone(), item.clone(), "="));
-                pairs.collect::<Result<Vec<_>, Error>>()?;
-                other?
+            // Each is compared on its own, and most often one of them cannot be.
+            _ => {
+                let mut found = Expression::Constant(Datum::Bool(false));
+                for item in &all[1..] {
+                    let equal = self.compare(Comparison::Equal, all[0].clone(), item.clone())?;
+                    found = Expression::Or(Box::new(found), Box::new(equal));
+                }
+                return Ok(Bound::boolean(if negated { Expression::Not(Box::new(found)) } else { found }));
             }
         };
         let mut list = all

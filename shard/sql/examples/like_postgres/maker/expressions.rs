@@ -43,7 +43,7 @@ impl Maker {
 
     /// A literal of a type: with no type of its own, as a number, or cast.
     pub(super) fn literal(&mut self, kind: Type) -> String {
-        if !self.safe && self.one_in(150) {
+        if !self.safe && self.one_in(400) {
             let text = *self.pick(&WRONG);
             return self.quoted(text);
         }
@@ -57,6 +57,10 @@ impl Maker {
             Type::Int | Type::BigInt | Type::Numeric if bare && !self.one_in(4) => text.to_owned(),
             Type::Double if bare && text != "-0" && self.one_in(3) => text.to_owned(),
             Type::Bool if self.one_in(2) => if self.one_in(2) { "TRUE" } else { "FALSE" }.to_owned(),
+            // A fraction is no integer, wherever it is quoted: such literals are few.
+            _ if NUMBERS.contains(&kind) && text != "-0" && !self.safe && bare && self.one_in(3) => {
+                text.to_owned()
+            }
             _ => {
                 let quoted = self.quoted(text);
                 if self.one_in(2) {
@@ -105,7 +109,7 @@ impl Maker {
         if depth == 0 {
             return self.leaf(table, kind);
         }
-        let kind = if !self.safe && self.one_in(120) { self.any_type() } else { kind };
+        let kind = if !self.safe && self.one_in(300) { self.any_type() } else { kind };
         let depth = depth - 1;
         match self.below(10) {
             0 | 1 => self.leaf(table, kind),
@@ -123,7 +127,12 @@ impl Maker {
                 format!("nullif({left}, {right})")
             }
             5 if !self.safe && self.one_in(2) => {
-                let from = if self.one_in(3) { Type::Text } else { self.any_type() };
+                let from = match self.below(20) {
+                    0 => self.any_type(),
+                    1..=4 => Type::Text,
+                    _ if NUMBERS.contains(&kind) => *self.pick(&NUMBERS),
+                    _ => kind,
+                };
                 let inner = self.expression(table, from, depth);
                 format!("CAST({inner} AS {})", written(kind))
             }
@@ -154,10 +163,18 @@ impl Maker {
                 format!("({left}::NUMERIC {operator} {right}::NUMERIC)")
             }
             Type::Int | Type::BigInt | Type::Numeric | Type::Double if !self.safe => {
-                let operators: &[&str] =
-                    if kind == Type::Double { &["+", "-", "*", "/"] } else { &["+", "-", "*", "/", "%"] };
+                let operators: &[&str] = if kind == Type::Double {
+                    &["+", "-", "*", "+", "/"]
+                } else {
+                    &["+", "+", "-", "-", "*", "/", "%"]
+                };
                 let operator = *self.pick(operators);
                 let (left, right) = (self.expression(table, kind, depth), self.number(table, kind, depth));
+                // A sum of two quoted literals has no type.
+                let left = match left.starts_with(super::MARK) && !self.one_in(10) {
+                    true => format!("{left}::{}", written(kind)),
+                    false => left,
+                };
                 match self.below(12) {
                     0 => format!("abs({left})"),
                     1 => format!("(- {left})"),
