@@ -174,3 +174,126 @@ pub(crate) fn decode(table: &Table, partition: &[Datum], key: &[u8], bytes: &[u8
     reader.end()?;
     Ok(row)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{decode, encode, index_key, indexed_row, partition_key, partition_values, row_key};
+    use crate::datum::{Datum, Row};
+    use crate::schema::{Column, Default, Index, KeyColumn, Layout, Table};
+    use crate::types::{ColumnType, TYPES};
+
+    /// A generator of numbers for tests (xorshift).
+    fn next(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    }
+
+    fn value(kind: ColumnType, state: &mut u64) -> Datum {
+        let number = next(state);
+        let short = number % 1000;
+        let text = match kind.kind {
+            crate::Type::Bool => (number % 2).to_string(),
+            crate::Type::Int => (number as i32).to_string(),
+            crate::Type::BigInt => (number as i64).to_string(),
+            crate::Type::Numeric => format!("{}.{short:03}0", number as i64 % 100_000),
+            crate::Type::Double => format!("{}e{}", number as i64, short as i64 % 200 - 100),
+            crate::Type::Text => "\u{1}é\u{7f}a".repeat(short as usize % 5),
+            crate::Type::Bytea => "\\x00ff01".to_owned() + &"00".repeat(short as usize % 5),
+            crate::Type::Timestamp => {
+                format!("20{:02}-0{}-1{} 01:02:03.{short:03}", short % 100, short % 9 + 1, short % 10)
+            }
+            crate::Type::Uuid => format!("{number:016x}{number:016x}"),
+            crate::Type::Jsonb => format!("{{\"a\": [{number}]}}"),
+        };
+        Datum::parse(&text, kind).expect("a value")
+    }
+
+    /// A table with columns of all types, of which so many of the first ones are the key; half of the others came later.
+    fn table(key: usize) -> Table {
+        let ordered = TYPES.iter().filter(|kind| kind.is_ordered()).chain(&TYPES);
+        let columns: Vec<Column> = ordered
+            .enumerate()
+            .map(|(place, kind)| Column {
+                name: format!("c{place}"),
+                kind: ColumnType::plain(*kind),
+                not_null: place < key,
+                default: Default::Constant(Datum::Null),
+                since: if place < 14 { 1 } else { 2 },
+            })
+            .collect();
+        let clustering = (2..key).map(|column| KeyColumn { column, descending: column % 2 == 0 }).collect();
+        let index = Index {
+            id: 3,
+            name: "i".into(),
+            columns: vec![KeyColumn { column: key, descending: true }],
+            ready: true,
+        };
+        Table {
+            id: 1,
+            name: "t".into(),
+            version: 2,
+            layout: Layout::Small,
+            columns,
+            partition: vec![0, 1],
+            clustering,
+            indexes: vec![index],
+            next_index: 4,
+        }
+    }
+
+    fn same(left: &Row, right: &Row) -> bool {
+        left.iter().zip(right).all(|(left, right)| left.text() == right.text() && left.kind() == right.kind())
+    }
+
+    #[test]
+    fn rows_come_back_as_they_were() {
+        let mut state = 77;
+        for round in 0..3_000 {
+            let table = table(2 + round % 7);
+            let row: Row = table
+                .columns
+                .iter()
+                .map(|column| match next(&mut state).is_multiple_of(4) && !column.not_null {
+                    true => Datum::Null,
+                    false => value(column.kind, &mut state),
+                })
+                .collect();
+            let values: Vec<Datum> = table.partition.iter().map(|column| row[*column].clone()).collect();
+            let partition =
+                partition_values(&table, &partition_key(&table, &values).expect("a key")).expect("values");
+            let (key, bytes) = (row_key(&table, &row).expect("a key"), encode(&table, &row).expect("bytes"));
+            let read = decode(&table, &partition, &key, &bytes).expect("what was written");
+            assert!(same(&row, &read), "{row:?} came back as {read:?}");
+            let entry = index_key(&table, &table.indexes[0], &row).expect("an entry");
+            assert_eq!(indexed_row(&table, &table.indexes[0], &entry), Ok(key.clone()));
+            for cut in 0..bytes.len() {
+                assert!(decode(&table, &partition, &key, &bytes[..cut]).is_err(), "cut at {cut}");
+            }
+            // What an older version wrote reads with the defaults of what came later.
+            let mut older = table.clone();
+            older.version = 1;
+            let mut newer = table.clone();
+            newer.columns.iter_mut().filter(|column| column.since == 2).for_each(|column| {
+                column.default = Default::Constant(value(column.kind, &mut state));
+            });
+            let read = decode(&newer, &partition, &key, &encode(&older, &row).expect("bytes"))
+                .expect("what was written");
+            let expected: Row = newer
+                .columns
+                .iter()
+                .zip(&row)
+                .map(|(column, value)| match (&column.default, column.since) {
+                    (Default::Constant(default), 2) => default.clone(),
+                    _ => value.clone(),
+                })
+                .collect();
+            assert!(same(&read, &expected), "{expected:?} came back as {read:?}");
+            assert!(
+                decode(&older, &partition, &key, &bytes).is_err(),
+                "a row of a version that is not known yet"
+            );
+        }
+    }
+}

@@ -85,7 +85,8 @@ fn compare(socket: &str, statements: u64, seed: u64) -> Result<Counts, String> {
     let mut counts = Counts::default();
     let (mut store, mut story) = (Store::default(), Vec::new());
     while counts.done - counts.passed < statements {
-        if counts.done.is_multiple_of(ERA) || std::mem::take(&mut counts.apart) {
+        let apart = std::mem::take(&mut counts.apart);
+        if apart || counts.done.is_multiple_of(ERA) {
             (store, story) = (Store::default(), Vec::new());
             store.page = 1 + (counts.done / ERA % 7) as usize;
             let made = maker.begin();
