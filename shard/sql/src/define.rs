@@ -32,14 +32,14 @@ pub enum Effect {
         /// Its name, which routing keys begin with.
         name: String,
     },
-    /// A [`crate::Sweep`] that fills is to go through all partitions; then [`Catalog::index_filled`].
+    /// A [`crate::Backfill`] that fills is to go through all partitions; then [`Catalog::index_filled`].
     FillIndex {
         /// The table's number.
         table: u32,
         /// The index's.
         index: u32,
     },
-    /// A [`crate::Sweep`] that clears is to go through all partitions.
+    /// A [`crate::Backfill`] that clears is to go through all partitions.
     ClearIndex {
         /// The table's number.
         table: u32,

@@ -22,6 +22,7 @@
 //! 4. What a statement takes of stack and memory has bounds with names ([`limits`]), which hold before it is run.
 //! 5. An index has an entry for every row that was written since the catalog has it, whether or not it is ready to be read.
 
+mod backfill;
 mod bind;
 mod bytes;
 mod cast;
@@ -44,10 +45,10 @@ mod reply;
 mod routing;
 mod row;
 mod schema;
-mod sweep;
 mod timestamp;
 mod types;
 
+pub use backfill::Backfill;
 pub use catalog::Catalog;
 pub use datum::{Datum, Row};
 pub use define::{Changed, Effect};
@@ -60,5 +61,4 @@ pub use plan::{Context, Plan, Query};
 pub use reply::{Change, Outcome, Reply, Rows};
 pub use routing::Partition;
 pub use schema::{Column, Default, Index, KeyColumn, Layout, Table};
-pub use sweep::Sweep;
 pub use types::{ColumnType, Type};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sql::{
-    Catalog, Change, Context, Effect, Error, Execution, Input, Kind, Outcome, Partition, Place, Plan, Query,
-    Reply, Statement, Step, Sweep,
+    Backfill, Catalog, Change, Context, Effect, Error, Execution, Input, Kind, Outcome, Partition, Place,
+    Plan, Query, Reply, Statement, Step,
 };
 
 /// Keys and bytes of one partition.
@@ -55,25 +55,25 @@ impl Store {
         Ok(Reply::Count(0))
     }
 
-    fn sweep(
+    fn backfill(
         &mut self,
         table: u32,
-        make: impl Fn(&Partition) -> Result<Option<Sweep>, Error>,
+        make: impl Fn(&Partition) -> Result<Option<Backfill>, Error>,
     ) -> Result<(), Error> {
         let held = self.catalog.table_by_id(table).expect("the table is there").clone();
         for ((of, key), contents) in &mut self.partitions {
             if *of != table {
                 continue;
             }
-            let Some(mut sweep) = make(&Partition::of_key(&held, key.clone())?)? else { continue };
-            while let Some((from, to, limit)) = sweep.wanted() {
+            let Some(mut backfill) = make(&Partition::of_key(&held, key.clone())?)? else { continue };
+            while let Some((from, to, limit)) = backfill.wanted() {
                 let entries: Vec<_> = contents
                     .range(from.to_vec()..to.to_vec())
                     .map(|(key, value)| (key.clone(), value.clone()))
                     .take(limit)
                     .collect();
                 let more = entries.len() == limit;
-                let changes = sweep.step(&entries, more)?;
+                let changes = backfill.step(&entries, more)?;
                 apply(contents, changes);
             }
         }
@@ -82,14 +82,14 @@ impl Store {
 
     fn fill(&mut self, table: u32, index: u32) -> Result<(), Error> {
         let held = self.catalog.table_by_id(table).expect("the table is there").clone();
-        self.sweep(table, |partition| Sweep::fill(&held, index, partition))?;
+        self.backfill(table, |partition| Backfill::fill(&held, index, partition))?;
         self.catalog = self.catalog.index_filled(table, index).expect("the index was being filled");
         Ok(())
     }
 
     fn clear(&mut self, table: u32, index: u32) -> Result<(), Error> {
         let held = self.catalog.table_by_id(table).expect("the table is there").clone();
-        self.sweep(table, |partition| Sweep::clear(&held, index, partition).map(Some))
+        self.backfill(table, |partition| Backfill::clear(&held, index, partition).map(Some))
     }
 
     fn query(&mut self, query: Query) -> Result<Reply, Error> {

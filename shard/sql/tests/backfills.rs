@@ -1,8 +1,8 @@
-//! Indexes that come to tables that have rows, while rows are written, by sweeps that are interrupted.
+//! Indexes that come to tables that have rows, while rows are written, by backfills that are interrupted.
 
 use std::collections::BTreeMap;
 
-use sql::{Context, Effect, Partition, Reply, Statement, Sweep};
+use sql::{Backfill, Context, Effect, Partition, Reply, Statement};
 
 use crate::hostile::Numbers;
 use crate::store::Store;
@@ -20,9 +20,9 @@ fn rows(store: &mut Store, sql: &str) -> Vec<String> {
     rows.rows.iter().map(|row| format!("{row:?}")).collect()
 }
 
-/// One step of a sweep, on what is there now.
-fn step(store: &mut Store, table: u32, partition: &Partition, sweep: &mut Sweep) {
-    let Some((from, to, limit)) = sweep.wanted() else { return };
+/// One step of a backfill, on what is there now.
+fn step(store: &mut Store, table: u32, partition: &Partition, backfill: &mut Backfill) {
+    let Some((from, to, limit)) = backfill.wanted() else { return };
     let contents = store.partitions.get_mut(&(table, partition.key.clone())).expect("the partition is there");
     let entries: Vec<_> = contents
         .range(from.to_vec()..to.to_vec())
@@ -30,7 +30,7 @@ fn step(store: &mut Store, table: u32, partition: &Partition, sweep: &mut Sweep)
         .take(limit)
         .collect();
     let more = entries.len() == limit;
-    for change in sweep.step(&entries, more).expect("rows can be read") {
+    for change in backfill.step(&entries, more).expect("rows can be read") {
         match change.value {
             Some(value) => contents.insert(change.key, value),
             None => contents.remove(&change.key),
@@ -55,14 +55,17 @@ fn an_index_is_filled_while_rows_are_written() {
         let partition =
             Partition::of_key(&held, store.partitions.keys().next().expect("a partition").1.clone())
                 .expect("its key");
-        let mut sweep = Sweep::fill(&held, index, &partition).expect("a sweep").expect("the index is there");
-        while let Some(place) = sweep.place().map(<[u8]>::to_vec) {
+        let mut backfill =
+            Backfill::fill(&held, index, &partition).expect("a backfill").expect("the index is there");
+        while let Some(place) = backfill.place().map(<[u8]>::to_vec) {
             if numbers.below(3) == 0 {
                 // Interrupted: what it had is gone but for the place, and the step that was under way is done again.
-                sweep = Sweep::fill(&held, index, &partition).expect("a sweep").expect("the index is there");
-                sweep.resume(place);
+                backfill = Backfill::fill(&held, index, &partition)
+                    .expect("a backfill")
+                    .expect("the index is there");
+                backfill.resume(place);
             }
-            step(&mut store, table, &partition, &mut sweep);
+            step(&mut store, table, &partition, &mut backfill);
             for _ in 0..20 {
                 let (c, v) = (numbers.below(1600), numbers.below(50));
                 let sql = match numbers.below(3) {
@@ -97,9 +100,9 @@ fn an_index_is_filled_while_rows_are_written() {
         let effects = change(&mut store, "DROP INDEX by_v");
         let [Effect::ClearIndex { table, index }] = effects[..] else { panic!("the index is to be cleared") };
         let held = store.catalog.table("t").expect("the table").clone();
-        let mut sweep = Sweep::clear(&held, index, &partition).expect("a sweep");
-        while sweep.wanted().is_some() {
-            step(&mut store, table, &partition, &mut sweep);
+        let mut backfill = Backfill::clear(&held, index, &partition).expect("a backfill");
+        while backfill.wanted().is_some() {
+            step(&mut store, table, &partition, &mut backfill);
         }
         assert_eq!(
             store.partitions.values().map(BTreeMap::len).sum::<usize>(),

@@ -1,7 +1,7 @@
 //! Index entries of rows that were there before their index, and of indexes that are gone: partition by partition, a bounded number at a time.
 //!
 //! Each step's changes are one entry, made of one state of the partition. Writes keep an index from the moment the catalog has it, whether or
-//! not a sweep has been where they write; so a sweep may stop anywhere and go on later, and an entry that is put twice is the same one.
+//! not a backfill has been where they write; so a backfill may stop anywhere and go on later, and an entry that is put twice is the same one.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::schema::{Index, Table};
 
 /// Fills or clears an index in one partition.
 #[derive(Clone, Debug)]
-pub struct Sweep {
+pub struct Backfill {
     table: Arc<Table>,
     partition: Vec<Datum>,
     /// The index to fill; none clears.
@@ -25,13 +25,13 @@ pub struct Sweep {
     to: Vec<u8>,
 }
 
-impl Sweep {
+impl Backfill {
     /// Puts the entries of all rows. None if the table has no such index any more.
-    pub fn fill(table: &Arc<Table>, index: u32, partition: &Partition) -> Result<Option<Sweep>, Error> {
+    pub fn fill(table: &Arc<Table>, index: u32, partition: &Partition) -> Result<Option<Backfill>, Error> {
         let Some(fill) = table.indexes.iter().find(|held| held.id == index).cloned() else { return Ok(None) };
         let from = row::row_prefix();
         let to = crate::key::after_all(&from).expect("the prefix of rows is followed by others");
-        Ok(Some(Sweep {
+        Ok(Some(Backfill {
             table: Arc::clone(table),
             partition: partition.values(table)?,
             fill: Some(fill),
@@ -41,14 +41,14 @@ impl Sweep {
     }
 
     /// Removes all entries of an index that the table has no longer.
-    pub fn clear(table: &Arc<Table>, index: u32, partition: &Partition) -> Result<Sweep, Error> {
+    pub fn clear(table: &Arc<Table>, index: u32, partition: &Partition) -> Result<Backfill, Error> {
         let gone = Index { id: index, name: String::new(), columns: Vec::new(), ready: false };
         let from = row::index_prefix(&gone);
         let to = crate::key::after_all(&from).expect("the prefix of entries is followed by others");
-        Ok(Sweep { table: Arc::clone(table), partition: partition.values(table)?, fill: None, from, to })
+        Ok(Backfill { table: Arc::clone(table), partition: partition.values(table)?, fill: None, from, to })
     }
 
-    /// Goes on behind this key, which [`Sweep::place`] gave before.
+    /// Goes on behind this key, which [`Backfill::place`] gave before.
     pub fn resume(&mut self, place: Vec<u8>) {
         self.from = self.from.clone().max(place);
     }
