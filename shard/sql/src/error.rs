@@ -1,5 +1,7 @@
 //! What can go wrong, by what the user can do about it. Each error bears the SQLSTATE that PostgreSQL has for it, and names the remedy.
 
+use crate::limits::MESSAGE_CHARS_MAX;
+
 /// Why a statement was not done. Nothing of it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
@@ -7,7 +9,7 @@ pub struct Error {
     pub kind: ErrorKind,
     /// The SQLSTATE, as PostgreSQL has it where it has one.
     pub state: &'static str,
-    /// What is wrong, and the remedy.
+    /// What is wrong, and the remedy: one line without control characters.
     pub message: String,
 }
 
@@ -40,7 +42,14 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, state: &'static str, message: impl Into<String>) -> Error {
-        Error { kind, state, message: message.into() }
+        // It becomes one line of a reply, and may have parts of the statement in it.
+        let line = message
+            .into()
+            .chars()
+            .take(MESSAGE_CHARS_MAX)
+            .map(|one| if one.is_control() { ' ' } else { one })
+            .collect();
+        Error { kind, state, message: line }
     }
 
     pub(crate) fn syntax(message: impl Into<String>) -> Error {
@@ -128,6 +137,13 @@ fn distance(left: &str, right: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn messages_are_one_short_line() {
+        let error = super::Error::syntax(format!("a\r\n-b{}", "c".repeat(1 << 20)));
+        assert!(error.message.starts_with("a  -bc"));
+        assert_eq!(error.message.chars().count(), crate::limits::MESSAGE_CHARS_MAX);
+    }
+
     #[test]
     fn near_names_are_suggested() {
         let names = ["price", "quantity", "id"];

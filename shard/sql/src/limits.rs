@@ -88,6 +88,9 @@ pub const RANGES_MAX: usize = 256;
 /// Rows that one step of an index's backfill indexes: they become one entry.
 pub const BACKFILL_ROWS: usize = 256;
 
+/// Characters of an error's message: it is one line, and may quote the statement.
+pub const MESSAGE_CHARS_MAX: usize = 600;
+
 /// The longest catalog, in bytes.
 pub const CATALOG_BYTES_MAX: usize = 16 << 20;
 

@@ -40,7 +40,9 @@ struct Candidate<'a> {
     prefixes: Vec<Vec<u8>>,
     /// Sides of the column behind those that are equal to something.
     sides: Option<(KeyColumn, Vec<(Comparison, Datum)>)>,
+    /// Conditions that the path tells, and those that it tells in part.
     used: Vec<usize>,
+    partly: Vec<usize>,
     equal: usize,
     whole: bool,
     backwards: bool,
@@ -108,13 +110,15 @@ pub(super) fn choose(
     // The primary key comes first, and is taken where an index is no better: entries of an index cost a read each.
     let best = usable.reduce(|best, other| if score(&other) > score(&best) { other } else { best });
     let Some(best) = best else { return Err(no_order(table, order)) };
-    let (used, path) = (best.used.clone(), path(table, &best));
+    let (used, partly, path) = (best.used.clone(), best.partly.clone(), path(table, &best));
     let mut shown = Vec::new();
     let mut filter = Vec::new();
     for (place, condition) in conditions.into_iter().enumerate() {
-        match used.contains(&place) {
-            true => shown.push(condition.show(table)),
-            false => filter.push(condition),
+        if used.contains(&place) || partly.contains(&place) {
+            shown.push(condition.show(table));
+        }
+        if !used.contains(&place) {
+            filter.push(condition);
         }
     }
     Ok(Access { path, backwards: best.backwards, filter, bounds: shown })
@@ -159,6 +163,7 @@ fn candidate<'a>(
         prefixes: vec![prefix],
         sides: None,
         used: Vec::new(),
+        partly: Vec::new(),
         equal: 0,
         whole: false,
         backwards: false,
@@ -185,17 +190,14 @@ fn candidate<'a>(
                 .collect();
             made.used.push(place);
         } else {
-            let sides: Vec<(usize, Comparison, Datum)> = of_column()
-                .filter_map(|(place, bound)| match bound {
-                    Bound::Side(side, value) => Some((place, *side, value.clone())),
-                    _ => None,
-                })
-                .collect();
-            if !sides.is_empty() {
-                made.used.extend(sides.iter().map(|(place, ..)| *place));
-                made.sides =
-                    Some((*column, sides.into_iter().map(|(_, side, value)| (side, value)).collect()));
+            let mut sides = Vec::new();
+            for (place, bound) in of_column() {
+                if let Bound::Sides(more, whole) = bound {
+                    sides.extend(more.iter().cloned());
+                    if *whole { &mut made.used } else { &mut made.partly }.push(place);
+                }
             }
+            made.sides = (!sides.is_empty()).then_some((*column, sides));
             all = false;
             break;
         }

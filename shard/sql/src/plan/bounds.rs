@@ -13,8 +13,8 @@ pub(super) enum Bound {
     Equal(Datum),
     /// It is one of these, none of which is NULL.
     OneOf(Vec<Datum>),
-    /// It is not NULL and on this side of a value.
-    Side(Comparison, Datum),
+    /// It is not NULL and on these sides of values; and whether the condition says no more than that.
+    Sides(Vec<(Comparison, Datum)>, bool),
 }
 
 /// The column that an expression is, possibly as a wider number.
@@ -52,7 +52,7 @@ pub(super) fn bound_of(table: &Table, condition: &Expression) -> Option<(usize, 
             match comparison {
                 Comparison::Equal => Some((column, Bound::Equal(value))),
                 Comparison::NotEqual => None,
-                side => Some((column, Bound::Side(side, value))),
+                side => Some((column, Bound::Sides(vec![(side, value)], true))),
             }
         }
         Expression::In { value, list, negated: false } => {
@@ -62,12 +62,41 @@ pub(super) fn bound_of(table: &Table, condition: &Expression) -> Option<(usize, 
             let values = values.collect::<Option<Vec<Datum>>>()?;
             Some((column, Bound::OneOf(values)))
         }
+        Expression::Like { value, pattern, negated: false } => match (value.as_ref(), pattern.as_ref()) {
+            (Expression::Column(column), Expression::Constant(Datum::Text(pattern))) => {
+                let (sides, whole) = begins_with(pattern)?;
+                Some((*column, Bound::Sides(sides, whole)))
+            }
+            _ => None,
+        },
         Expression::IsNull { value, negated: false } => match value.as_ref() {
             Expression::Column(column) => Some((*column, Bound::Equal(Datum::Null))),
             _ => None,
         },
         _ => None,
     }
+}
+
+/// Between which texts those lie that a pattern takes, and whether all in between are: it begins with characters that stand for themselves.
+fn begins_with(pattern: &str) -> Option<(Vec<(Comparison, Datum)>, bool)> {
+    let end = pattern.find(['%', '_', '\\']).unwrap_or(pattern.len());
+    let (begin, rest) = pattern.split_at(end);
+    let mut next: Vec<char> = begin.chars().collect();
+    // The least text behind all that begin so: with the last character that has a next one replaced by that.
+    let after = loop {
+        let last = next.pop()?;
+        // Between these two there are no characters.
+        let following =
+            if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
+        if let Some(following) = following {
+            break next.iter().chain([&following]).collect::<String>();
+        }
+    };
+    let sides = vec![
+        (Comparison::GreaterOrEqual, Datum::Text(begin.to_owned())),
+        (Comparison::Less, Datum::Text(after)),
+    ];
+    Some((sides, rest == "%"))
 }
 
 /// The value in the column's own type. Columns that are compared as doubles are not looked up: several of their values are one double.
@@ -109,4 +138,32 @@ pub(super) fn stretch(
         }
     }
     (from < to).then_some((from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begins_with;
+
+    #[test]
+    fn patterns_are_ranges() {
+        let rows = [
+            ("ab%", Some(("ab", "ac", true))),
+            ("ab", Some(("ab", "ac", false))),
+            ("a_b%", Some(("a", "b", false))),
+            ("a\\%%", Some(("a", "b", false))),
+            ("a\u{d7ff}%", Some(("a\u{d7ff}", "a\u{e000}", true))),
+            ("a\u{10ffff}%", Some(("a\u{10ffff}", "b", true))),
+            ("\u{10ffff}%", None),
+            ("%a", None),
+            ("", None),
+        ];
+        for (pattern, expected) in rows {
+            let found = begins_with(pattern).map(|(sides, whole)| {
+                let texts: Vec<String> = sides.iter().filter_map(|(_, value)| value.text()).collect();
+                (texts[0].clone(), texts[1].clone(), whole)
+            });
+            let expected = expected.map(|(from, to, whole)| (from.to_owned(), to.to_owned(), whole));
+            assert_eq!(found, expected, "{pattern}");
+        }
+    }
 }
