@@ -284,6 +284,40 @@ mod tests {
     }
 
     #[test]
+    fn random_values_are_ordered_as_their_bytes() {
+        let mut state = 1u64;
+        let mut next = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let mut text = move |kind: Type| match kind {
+            Type::Numeric => format!("{}e{}", (next() as i64) >> (next() % 64), next() % 9),
+            Type::Double => format!("{}e{}", (next() as i64) >> (next() % 64), next() % 60),
+            Type::BigInt => ((next() as i64) >> (next() % 64)).to_string(),
+            Type::Text => (0..next() % 4).map(|_| ['\u{1}', 'a', '\u{ff}'][(next() % 3) as usize]).collect(),
+            _ => (0..next() % 4)
+                .fold("\\x".to_owned(), |text, _| text + ["00", "01", "fe", "ff"][(next() % 4) as usize]),
+        };
+        for kind in [Type::Numeric, Type::Double, Type::BigInt, Type::Text, Type::Bytea] {
+            let column = ColumnType::plain(kind);
+            for _ in 0..20_000 {
+                let values = [(); 2].map(|()| Datum::parse(&text(kind), column).expect("a value"));
+                for descending in [false, true] {
+                    let [left, right] = [&values[0], &values[1]].map(|value| {
+                        let mut key = Vec::new();
+                        encode(value, descending, &mut key);
+                        key
+                    });
+                    let order = if descending { right.cmp(&left) } else { left.cmp(&right) };
+                    assert_eq!(Some(order), values[0].compare(&values[1]), "{kind}: {values:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn equal_values_have_equal_bytes() {
         let bytes = |text: &str, kind| {
             let mut key = Vec::new();

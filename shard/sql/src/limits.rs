@@ -19,6 +19,9 @@ pub const RECURSION_MAX: usize = 48;
 /// Parts of the expressions of one clause: as many as a statement has tokens, since nested BETWEENs count double.
 pub const EXPRESSION_PARTS_MAX: usize = TOKENS_MAX;
 
+/// Bytes of literals and parameters in the expressions of one clause, each counted as often as it stands there.
+pub const EXPRESSION_BYTES_MAX: usize = 64 << 20;
+
 /// Parameters of a statement: as many as PostgreSQL's protocol takes.
 pub const PARAMETERS_MAX: usize = 65_535;
 
@@ -46,11 +49,15 @@ pub const ROW_KEY_BYTES_MAX: usize = 8 << 10;
 /// The longest key of an index entry, encoded, in bytes: the indexed values, then the row's key.
 pub const INDEX_KEY_BYTES_MAX: usize = 24 << 10;
 
-/// The longest row, encoded, in bytes: 64 of them fit into one page of a scan, and a partition of layout 'small' holds some.
+/// The longest row, encoded, in bytes: what one step reads ([`SCAN_ENTRIES`] of them) fits into memory, and a partition of layout 'small' holds
+/// some.
 pub const ROW_BYTES_MAX: usize = 1 << 20;
 
 /// The longest text that an expression may make, in bytes.
 pub const VALUE_BYTES_MAX: usize = 4 << 20;
+
+/// Steps that one LIKE takes at most: some 100 ms. What is costly is a long text that nearly matches a long pattern in many places.
+pub const LIKE_STEPS_MAX: usize = 1 << 25;
 
 /// Digits of a NUMERIC, in all. What is declared may have 1000, as in PostgreSQL; products and sums of them fit.
 pub const NUMERIC_DIGITS_MAX: u32 = 4_000;
@@ -67,6 +74,9 @@ pub const CHANGED_ROWS_MAX: usize = 10_000;
 /// Bytes of all keys and rows that one statement may change: an entry travels in one message and is one record, at most 20 MB.
 pub const CHANGES_BYTES_MAX: usize = 16 << 20;
 
+/// Bytes of the rows in memory that one statement finds and may change. Values there take some times their bytes in a record.
+pub const FOUND_BYTES_MAX: usize = 8 * CHANGES_BYTES_MAX;
+
 /// Rows in one reply; more come page by page, with CURSOR.
 pub const REPLY_ROWS_MAX: usize = 100_000;
 
@@ -79,8 +89,8 @@ pub const PAGE_EXAMINED_MAX: usize = 10_000;
 /// Rows of one page where CURSOR is given without LIMIT.
 pub const PAGE_ROWS: usize = 1_000;
 
-/// Entries that one step of a scan asks for.
-pub const SCAN_ENTRIES: usize = 256;
+/// Keys that one step asks for at most: 64 MiB of rows, if all are as long as they may be.
+pub const SCAN_ENTRIES: usize = 64;
 
 /// Stretches of a key that IN may open: `a IN (…) AND b IN (…)` are the product of both.
 pub const RANGES_MAX: usize = 256;
@@ -102,6 +112,10 @@ const _: () = assert!(
     "one row and its entries fit into one statement's changes"
 );
 const _: () = assert!(ROW_BYTES_MAX < REPLY_BYTES_MAX, "every row can be read");
+const _: () =
+    assert!(FOUND_BYTES_MAX >= EXPRESSION_BYTES_MAX, "the rows that a statement may write can be held");
+const _: () =
+    assert!(LIKE_STEPS_MAX > 4 * VALUE_BYTES_MAX, "a text of any length is passed through several times");
 const _: () = assert!(VALUE_BYTES_MAX >= ROW_BYTES_MAX, "what a row may hold an expression may make");
 const _: () =
     assert!(NUMERIC_DIGITS_MAX > 2 * NUMERIC_PRECISION_MAX, "the product of two columns is a number");

@@ -115,6 +115,10 @@ fn statements_have_bounds() {
     let many = format!("SELECT * FROM t WHERE p IN ({}1)", "1,".repeat(limits::TOKENS_MAX / 2));
     assert!(refused(&mut store, &many, &[]).message.contains("words and signs"));
     done(&mut store, "INSERT INTO t VALUES (1, $1)", &[vec![b'9'; 1_000]]);
+    let often = format!("SELECT {}1 FROM t WHERE p = 1", "length($1), ".repeat(1_000));
+    assert!(refused(&mut store, &often, &[vec![b'x'; 1 << 20]]).message.contains("literals and parameters"));
+    let rows = format!("INSERT INTO t (p) VALUES {}(1)", "(length($1)), ".repeat(1_000));
+    assert!(refused(&mut store, &rows, &[vec![b'x'; 1 << 20]]).message.contains("literals and parameters"));
     let grown = store
         .run(b"SELECT n * n * n * n * n FROM t WHERE p = 1", &[])
         .expect_err("the number has too many digits");

@@ -12,7 +12,7 @@ use sqlparser::ast::{CastKind, Expr, Ident};
 use crate::cast::Level;
 use crate::error::Error;
 use crate::expression::{Aggregate, Comparison, Expression};
-use crate::limits::EXPRESSION_PARTS_MAX;
+use crate::limits::{EXPRESSION_BYTES_MAX, EXPRESSION_PARTS_MAX};
 use crate::parse::name_of;
 use crate::schema::Table;
 use crate::types::{ColumnType, Type};
@@ -37,6 +37,8 @@ pub(crate) struct Binder<'a> {
     pub(crate) aggregates: Option<Vec<Aggregate>>,
     /// Parts resolved so far: BETWEEN and CASE resolve one operand several times, and may be nested.
     pub(crate) parts: usize,
+    /// Bytes of literals and parameters so far.
+    pub(crate) bytes: usize,
 }
 
 impl<'a> Binder<'a> {
@@ -46,7 +48,17 @@ impl<'a> Binder<'a> {
         context: &'a Context<'a>,
         clause: &'static str,
     ) -> Binder<'a> {
-        Binder { table, alias, context, clause, columns: true, excluded: false, aggregates: None, parts: 0 }
+        Binder {
+            table,
+            alias,
+            context,
+            clause,
+            columns: true,
+            excluded: false,
+            aggregates: None,
+            parts: 0,
+            bytes: 0,
+        }
     }
 
     /// A condition.
@@ -96,7 +108,10 @@ impl<'a> Binder<'a> {
         }
         match expr {
             Expr::Nested(inner) => self.bind(inner),
-            Expr::Value(value) => self.literal(&value.value),
+            Expr::Value(value) => {
+                let bound = self.literal(&value.value)?;
+                self.counted(bound)
+            }
             Expr::TypedString(typed) => self.typed_string(typed),
             Expr::Identifier(name) => self.column(&name_of(name)),
             Expr::CompoundIdentifier(names) => self.qualified(names),
@@ -141,6 +156,20 @@ impl<'a> Binder<'a> {
             }
             Expr::Function(function) => self.function(function),
             other => Err(unsupported(other)),
+        }
+    }
+
+    /// Counts the bytes of a literal: parameters are long, and may stand in many places.
+    fn counted(&mut self, bound: Bound) -> Result<Bound, Error> {
+        if let Expression::Constant(value) = &bound.expression {
+            self.bytes += value.bytes();
+        }
+        match self.bytes <= EXPRESSION_BYTES_MAX {
+            true => Ok(bound),
+            false => Err(Error::too_large(format!(
+                "literals and parameters in {} come to more than {EXPRESSION_BYTES_MAX} bytes",
+                self.clause
+            ))),
         }
     }
 

@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::write::{duplicate, Changes, Touched};
+use super::write::{duplicate, too_many, Changes, Touched};
 use super::{Answer, Input, Step};
 use crate::datum::{Datum, Row};
 use crate::error::{Error, ErrorKind};
 use crate::expression::Frame;
+use crate::limits::{FOUND_BYTES_MAX, SCAN_ENTRIES};
 use crate::plan::{check_nulls, Insertion, OnConflict};
 use crate::reply::{Outcome, Reply};
 use crate::routing::Partition;
@@ -22,6 +23,11 @@ pub(super) struct Insert {
     insertion: Insertion,
     /// The keys of the rows, in their order.
     keys: Vec<Vec<u8>>,
+    /// How many of them were asked for, and how many answers came; and the rows that were there.
+    asked: usize,
+    answered: usize,
+    there: BTreeMap<Vec<u8>, Row>,
+    bytes: usize,
     random: Cell<[u64; 2]>,
 }
 
@@ -34,31 +40,57 @@ impl Insert {
     ) -> Result<Insert, Error> {
         let keys =
             insertion.rows.iter().map(|row| row::row_key(&table, row)).collect::<Result<Vec<_>, Error>>()?;
-        Ok(Insert { partition: partition.values(&table)?, table, insertion, keys, random: Cell::new(random) })
+        Ok(Insert {
+            partition: partition.values(&table)?,
+            table,
+            insertion,
+            keys,
+            asked: 0,
+            answered: 0,
+            there: BTreeMap::new(),
+            bytes: 0,
+            random: Cell::new(random),
+        })
     }
 
     pub(super) fn step(&mut self, input: Input) -> Result<Step, Error> {
         match input {
-            Input::Start => Ok(Step::Get(self.keys.clone())),
-            Input::Values(values) => self.finish(values),
+            Input::Start => {}
+            Input::Values(values) => self.take(values)?,
             input => panic!("a statement was given what it did not ask for: {input:?}"),
+        }
+        if self.asked == self.keys.len() {
+            return self.finish();
+        }
+        let from = self.asked;
+        self.asked = self.keys.len().min(from + SCAN_ENTRIES);
+        Ok(Step::Get(self.keys[from..self.asked].to_vec()))
+    }
+
+    /// Keeps the rows that are there already.
+    fn take(&mut self, values: Vec<Option<Vec<u8>>>) -> Result<(), Error> {
+        let keys = &self.keys[self.answered..self.asked];
+        assert_eq!(values.len(), keys.len(), "each key that was asked for has an answer");
+        self.answered = self.asked;
+        for (key, bytes) in keys.iter().zip(values) {
+            let Some(bytes) = bytes else { continue };
+            let row = row::decode(&self.table, &self.partition, key, &bytes)?;
+            self.bytes += row.iter().map(Datum::bytes).sum::<usize>();
+            self.there.insert(key.clone(), row);
+        }
+        match self.bytes <= FOUND_BYTES_MAX {
+            true => Ok(()),
+            false => Err(too_many(&self.table)),
         }
     }
 
-    fn finish(&mut self, values: Vec<Option<Vec<u8>>>) -> Result<Step, Error> {
-        assert_eq!(values.len(), self.keys.len(), "each key that was asked for has an answer");
-        let mut there: BTreeMap<&[u8], Row> = BTreeMap::new();
-        for (key, bytes) in self.keys.iter().zip(values) {
-            if let Some(bytes) = bytes {
-                there.insert(key, row::decode(&self.table, &self.partition, key, &bytes)?);
-            }
-        }
+    fn finish(&mut self) -> Result<Step, Error> {
         let mut changes = Changes::default();
         let mut answer = self.insertion.returning.as_ref().map(Answer::new);
         let mut count = 0;
         for (key, new) in self.keys.iter().zip(&self.insertion.rows) {
             let twice = changes.rows.contains_key(key);
-            let stored = match (there.get(key.as_slice()), &self.insertion.conflict) {
+            let stored = match (self.there.get(key), &self.insertion.conflict) {
                 (None, _) if !twice => Some(new.clone()),
                 (_, OnConflict::Refuse) => return Err(duplicate(&self.table, new)),
                 (_, OnConflict::Nothing) => None,
@@ -77,7 +109,7 @@ impl Insert {
             }
             changes
                 .rows
-                .insert(key.clone(), Touched { old: there.get(key.as_slice()).cloned(), new: Some(stored) });
+                .insert(key.clone(), Touched { old: self.there.get(key).cloned(), new: Some(stored) });
         }
         let changes = changes.finish(&self.table)?;
         let reply = answer.map_or(Reply::Count(count), |answer| Reply::Rows(answer.rows));

@@ -134,13 +134,18 @@ impl Answer {
     }
 
     fn push(&mut self, projection: &Projection, frame: &Frame) -> Result<(), Error> {
-        let row = projection
-            .expressions
-            .iter()
-            .map(|expression| expression.evaluate(frame))
-            .collect::<Result<Vec<_>, Error>>()?;
-        self.bytes += row.iter().map(crate::datum::Datum::bytes).sum::<usize>();
+        let mut row = Vec::with_capacity(projection.expressions.len());
+        for expression in &projection.expressions {
+            let value = expression.evaluate(frame)?;
+            self.bytes += value.bytes();
+            row.push(value);
+            self.check()?;
+        }
         self.rows.rows.push(row);
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), Error> {
         if self.rows.rows.len() > REPLY_ROWS_MAX || self.bytes > REPLY_BYTES_MAX {
             let message = format!("the answer has more than {REPLY_ROWS_MAX} rows or {REPLY_BYTES_MAX} bytes; write LIMIT, or CURSOR '0' for one page after the other");
             return Err(Error::too_large(message));

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::reader::{Next, Reader};
 use super::write::{duplicate, too_many, Changes, Touched};
 use super::{Answer, Input, Step};
-use crate::datum::Row;
+use crate::datum::{Datum, Row};
 use crate::error::Error;
 use crate::expression::{Expression, Frame};
-use crate::limits::{CHANGED_ROWS_MAX, CHANGES_BYTES_MAX};
+use crate::limits::{CHANGED_ROWS_MAX, FOUND_BYTES_MAX, SCAN_ENTRIES};
 use crate::plan::{check_nulls, Access, Condition, Projection};
 use crate::reply::{Outcome, Reply};
 use crate::routing::Partition;
@@ -28,8 +28,9 @@ pub(super) struct Modify {
     /// Keys and rows found so far, and their bytes.
     found: Vec<(Vec<u8>, Row)>,
     bytes: usize,
-    /// Keys that must be free, once they were asked for.
+    /// Keys that must be free, once it is known which: those that were asked for, and those that will be.
     asked: Option<Vec<Vec<u8>>>,
+    free: Vec<Vec<u8>>,
     changes: Changes,
     reply: Option<Reply>,
     random: Cell<[u64; 2]>,
@@ -56,6 +57,7 @@ impl Modify {
             found: Vec::new(),
             bytes: 0,
             asked: None,
+            free: Vec::new(),
             changes: Changes::default(),
             reply: None,
             random: Cell::new(random),
@@ -72,7 +74,7 @@ impl Modify {
                     .and_then(|touched| touched.new.as_ref())
                 {
                     Some(new) => Err(duplicate(&self.table, new)),
-                    None => self.done(),
+                    None => self.ask(),
                 }
             }
             (Some(_), input) => panic!("a statement was given what it did not ask for: {input:?}"),
@@ -96,11 +98,10 @@ impl Modify {
                         wanted = wanted && condition.truth(&frame)? == Some(true);
                     }
                     if wanted {
-                        self.bytes += row.iter().map(crate::datum::Datum::bytes).sum::<usize>();
+                        self.bytes += row.iter().map(Datum::bytes).sum::<usize>();
                         self.found.push((key, row));
                     }
-                    // Values in memory are at most some times as large as in a row's bytes.
-                    if self.found.len() > CHANGED_ROWS_MAX || self.bytes > 8 * CHANGES_BYTES_MAX {
+                    if self.found.len() > CHANGED_ROWS_MAX || self.bytes > FOUND_BYTES_MAX {
                         return Err(too_many(&self.table));
                     }
                 }
@@ -140,15 +141,18 @@ impl Modify {
                 };
                 answer.push(projection, &frame)?;
             }
+            self.bytes += after.iter().flatten().map(Datum::bytes).sum::<usize>();
+            if self.bytes > 2 * FOUND_BYTES_MAX {
+                return Err(too_many(&self.table));
+            }
             updated.extend(after);
             self.changes.rows.insert(key, Touched { old: Some(old), new: None });
         }
         self.reply = Some(answer.map_or(Reply::Count(count), |answer| Reply::Rows(answer.rows)));
-        let mut free = Vec::new();
         for new in updated {
             let key = row::row_key(&self.table, &new)?;
             if !self.changes.rows.contains_key(&key) {
-                free.push(key.clone());
+                self.free.push(key.clone());
             }
             let touched = self.changes.rows.entry(key).or_default();
             match &touched.new {
@@ -156,11 +160,17 @@ impl Modify {
                 None => touched.new = Some(new),
             }
         }
-        if free.is_empty() {
+        self.ask()
+    }
+
+    /// Asks for the next keys that must be free.
+    fn ask(&mut self) -> Result<Step, Error> {
+        if self.free.is_empty() {
             return self.done();
         }
-        self.asked = Some(free.clone());
-        Ok(Step::Get(free))
+        let keys: Vec<Vec<u8>> = self.free.drain(..self.free.len().min(SCAN_ENTRIES)).collect();
+        self.asked = Some(keys.clone());
+        Ok(Step::Get(keys))
     }
 
     /// The row after the statement; none after DELETE.

@@ -1,6 +1,7 @@
 //! LIKE: `%` is any text, `_` any character, and a backslash takes the special meaning of what follows it.
 
 use crate::error::Error;
+use crate::limits::LIKE_STEPS_MAX;
 
 /// Whether the text is of the pattern. It goes back to the last `%` alone, so that it takes the product of both lengths at most.
 pub(super) fn matches(text: &str, pattern: &str) -> Result<bool, Error> {
@@ -9,7 +10,7 @@ pub(super) fn matches(text: &str, pattern: &str) -> Result<bool, Error> {
     let (mut text, mut pattern) = (text, pattern);
     // Where to go on if what is tried now does not match: behind the last `%`, one character later.
     let mut retry: Option<(&str, &str)> = None;
-    loop {
+    for _ in 0..LIKE_STEPS_MAX {
         let mut expected = pattern.chars();
         let mut given = text.chars();
         let step = match (expected.next(), given.next()) {
@@ -44,6 +45,9 @@ pub(super) fn matches(text: &str, pattern: &str) -> Result<bool, Error> {
         (text, pattern) = (later.as_str(), again);
         retry = Some((text, pattern));
     }
+    Err(Error::too_large(format!(
+        "LIKE takes more than {LIKE_STEPS_MAX} steps; write a simpler pattern, or a longer text behind its %"
+    )))
 }
 
 #[cfg(test)]
@@ -73,6 +77,8 @@ mod tests {
         for (text, pattern, expected) in rows {
             assert_eq!(matches(text, pattern), Ok(expected), "{text} LIKE {pattern}");
         }
+        let costly = format!("%{}b", "a".repeat(10_000));
+        assert_eq!(matches(&"a".repeat(100_000), &costly).map_err(|error| error.state), Err("54000"));
         assert!(matches("a", "\\").is_err());
         assert_eq!(matches("", "\\"), Ok(false));
         assert!(matches("", "%\\").is_err());

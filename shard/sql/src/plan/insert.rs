@@ -7,10 +7,10 @@ use super::query::{assignments, default_of, returning};
 use super::{Context, Insertion, OnConflict, Query, Work};
 use crate::bind::Binder;
 use crate::catalog::Catalog;
-use crate::datum::Row;
+use crate::datum::{Datum, Row};
 use crate::error::{Error, ErrorKind};
 use crate::expression::{Expression, Frame};
-use crate::limits::CHANGED_ROWS_MAX;
+use crate::limits::{CHANGED_ROWS_MAX, FOUND_BYTES_MAX};
 use crate::parse::{Conflict, Insert};
 use crate::routing::Partition;
 use crate::schema::Table;
@@ -27,6 +27,7 @@ pub(super) fn insert(catalog: &Catalog, insert: &Insert, context: &Context) -> R
     let random = Cell::new(context.random);
     let mut binder = Binder { columns: false, ..Binder::new(&table, None, context, "VALUES") };
     let mut rows = Vec::with_capacity(insert.rows.len());
+    let mut bytes = 0;
     for values in &insert.rows {
         let listed = if insert.columns.is_empty() {
             &targets[..values.len().min(targets.len())]
@@ -53,6 +54,12 @@ pub(super) fn insert(catalog: &Catalog, insert: &Insert, context: &Context) -> R
         };
         let row = cells.into_iter().enumerate().map(cell).collect::<Result<Row, Error>>()?;
         check_nulls(&table, &row)?;
+        bytes += row.iter().map(Datum::bytes).sum::<usize>();
+        if bytes > FOUND_BYTES_MAX {
+            return Err(Error::too_large(format!(
+                "the rows of the INSERT take more than {FOUND_BYTES_MAX} bytes; send some at a time"
+            )));
+        }
         rows.push(row);
     }
     let partition = common_partition(&table, &rows)?;
@@ -79,7 +86,7 @@ fn targets(table: &Table, names: &[String]) -> Result<Vec<usize>, Error> {
 }
 
 /// That no column that must have a value has none.
-pub(crate) fn check_nulls(table: &Table, row: &[crate::datum::Datum]) -> Result<(), Error> {
+pub(crate) fn check_nulls(table: &Table, row: &[Datum]) -> Result<(), Error> {
     match table.columns.iter().zip(row).find(|(column, value)| column.not_null && value.is_null()) {
         Some((column, _)) => {
             let message = format!(
