@@ -36,6 +36,7 @@ const DIFFERENT_MAX: u64 = 12;
 struct Counts {
     done: u64,
     rows: u64,
+    written: u64,
     refused: u64,
     otherwise: u64,
     different: u64,
@@ -63,9 +64,9 @@ fn main() -> ExitCode {
         Ok(counts) if counts.different > 0 => ExitCode::FAILURE,
         Ok(counts) => {
             println!(
-                "{} statements as in PostgreSQL: {} rows alike, {} refused by both, {} of those for another of their faults; {} refused here alone as \
+                "{} statements as in PostgreSQL: {} rows and {} written ones alike, {} refused by both, {} of those for another of their faults; {} refused here alone as \
                  documented",
-                counts.done - counts.passed, counts.rows, counts.refused, counts.otherwise, counts.documented
+                counts.done - counts.passed, counts.rows, counts.written, counts.refused, counts.otherwise, counts.documented
             );
             let states: Vec<String> =
                 counts.states.iter().map(|(state, count)| format!("{state} {count}")).collect();
@@ -184,7 +185,12 @@ fn differ(
             }
             Ok(())
         }
-        (Ok(Reply::Count(ours)), Told::Count(theirs)) if ours == theirs => Ok(()),
+        (Ok(Reply::Count(ours)), Told::Count(theirs)) if ours == theirs => {
+            counts.written += ours;
+            Ok(())
+        }
+        (Ok(Reply::NotApplied), Told::Count(0)) => Ok(()),
+        (Ok(Reply::NotApplied), Told::Rows { rows, .. }) if rows.is_empty() => Ok(()),
         (Ok(Reply::Rows(mut rows)), Told::Rows { types, rows: mut theirs }) => {
             let kinds: Vec<Type> = rows.columns.iter().map(|(_, kind)| kind.kind).collect();
             if kinds.iter().map(|kind| wire::type_number(*kind)).ne(types.iter().copied()) {

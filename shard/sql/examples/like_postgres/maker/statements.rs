@@ -291,18 +291,39 @@ impl Maker {
         };
         let returning =
             if self.one_in(4) { format!(" RETURNING {}", self.projection(table)) } else { String::new() };
-        let text = format!("UPDATE {} SET {} WHERE {filter}{returning}", table.name, set.join(", "));
-        let mut pair = self.finish(&text, &text);
+        let begin = format!("UPDATE {} SET {} WHERE {filter}", table.name, set.join(", "));
+        let (ours, theirs) = self.only_if(table, &filter);
+        let mut pair =
+            self.finish(&format!("{begin}{ours}{returning}"), &format!("{begin}{theirs}{returning}"));
         pair.writes = true;
         pair
+    }
+
+    /// IF, and what says the same there: that it holds for all rows of the filter, and that there is one.
+    fn only_if(&mut self, table: &Table, filter: &str) -> (String, String) {
+        match self.below(12) {
+            0 => (" IF EXISTS".to_owned(), String::new()),
+            1 | 2 => {
+                self.safe = true;
+                let condition = self.condition(table, 1);
+                let all = format!(
+                    "SELECT bool_and(coalesce({condition}, false)) FROM {} WHERE {filter}",
+                    table.name
+                );
+                (format!(" IF {condition}"), format!(" AND ({all})"))
+            }
+            _ => (String::new(), String::new()),
+        }
     }
 
     fn delete(&mut self, table: &Table) -> Pair {
         let filter = self.filter(table);
         let returning =
             if self.one_in(4) { format!(" RETURNING {}", self.projection(table)) } else { String::new() };
-        let text = format!("DELETE FROM {} WHERE {filter}{returning}", table.name);
-        let mut pair = self.finish(&text, &text);
+        let begin = format!("DELETE FROM {} WHERE {filter}", table.name);
+        let (ours, theirs) = self.only_if(table, &filter);
+        let mut pair =
+            self.finish(&format!("{begin}{ours}{returning}"), &format!("{begin}{theirs}{returning}"));
         pair.writes = true;
         pair
     }
