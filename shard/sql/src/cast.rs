@@ -142,6 +142,36 @@ pub(crate) fn exactly(value: &Datum, to: ColumnType) -> Option<Datum> {
     (back.compare(value)? == std::cmp::Ordering::Equal).then_some(there)
 }
 
+/// The values of a column's type below a number that it does not hold.
+pub(crate) enum Below {
+    /// This is the greatest of them.
+    Down(Datum),
+    /// There are none: this is the least value of the type, and greater.
+    None(Datum),
+}
+
+/// Where a number lies among the values of a column's type, which are integers, or have so many digits. Other types have no such places.
+pub(crate) fn below(value: &Datum, to: ColumnType) -> Option<Below> {
+    if !matches!(value, Datum::Int(_) | Datum::BigInt(_) | Datum::Numeric(_)) {
+        return None;
+    }
+    let (scale, least, greatest) = match (to.kind, to.precision) {
+        (Type::Int, _) => (0, Numeric::from(i64::from(i32::MIN)), Numeric::from(i64::from(i32::MAX))),
+        (Type::BigInt, _) => (0, Numeric::from(i64::MIN), Numeric::from(i64::MAX)),
+        (Type::Numeric, Some(precision)) => {
+            let greatest = Numeric::greatest(precision);
+            (precision.scale, greatest.negated(), greatest)
+        }
+        _ => return None,
+    };
+    let number = to_numeric(value).ok()?;
+    if number < least {
+        return cast(Datum::Numeric(least), to).ok().map(Below::None);
+    }
+    let down = if number > greatest { greatest } else { number.floored(scale) };
+    cast(Datum::Numeric(down), to).ok().map(Below::Down)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{cast, exactly, level, Level};

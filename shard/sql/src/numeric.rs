@@ -127,6 +127,20 @@ impl Numeric {
         Numeric { digits, scale }
     }
 
+    /// The greatest number with so many digits behind the point that is no greater.
+    pub(crate) fn floored(&self, scale: u32) -> Numeric {
+        let rounded = self.rescaled(scale);
+        match rounded > *self {
+            true => Numeric { digits: rounded.digits - 1, scale },
+            false => rounded,
+        }
+    }
+
+    /// The greatest number that a column of this precision holds.
+    pub(crate) fn greatest(precision: Precision) -> Numeric {
+        Numeric { digits: power(precision.digits) - 1, scale: precision.scale }
+    }
+
     /// As a column of this precision holds it.
     pub(crate) fn fitted(&self, precision: Precision) -> Result<Numeric, Error> {
         let rounded = self.rescaled(precision.scale);
@@ -334,6 +348,10 @@ mod tests {
         assert!(number("99.995").fitted(precision).is_err());
         assert_eq!(number("2.5").to_integer(), Some(3));
         assert_eq!(number("-2.5").to_integer(), Some(-3));
+        assert_eq!(number("1.555").floored(2).to_string(), "1.55");
+        assert_eq!(number("-1.555").floored(2).to_string(), "-1.56");
+        assert_eq!(number("-1.5").floored(2).to_string(), "-1.50");
+        assert_eq!(Numeric::greatest(precision).to_string(), "99.99");
         assert_eq!(number("100.00").trimmed().to_string(), "100");
     }
 }

@@ -106,6 +106,14 @@ impl Binder<'_> {
 
     pub(super) fn distinct(&mut self, left: &Expr, right: &Expr, negated: bool) -> Result<Bound, Error> {
         let (left, right) = (self.bind(left)?, self.bind(right)?);
+        // Beside a NULL that has no type it is asked whether the other side is NULL, of whatever type that is.
+        let null = |bound: &Bound| {
+            bound.kind.is_none() && matches!(bound.expression, Expression::Constant(Datum::Null))
+        };
+        if null(&left) || null(&right) {
+            let value = Box::new(if null(&left) { right.expression } else { left.expression });
+            return Ok(Bound::boolean(Expression::IsNull { value, negated: !negated }));
+        }
         let (left, right) = matched(left, right, "=")?;
         Ok(Bound::boolean(Expression::Distinct { left: Box::new(left), right: Box::new(right), negated }))
     }

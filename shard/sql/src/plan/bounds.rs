@@ -1,6 +1,6 @@
 //! Which conditions say where in a key to look, and which bytes that is.
 
-use crate::cast::exactly;
+use crate::cast::{below, exactly, Below};
 use crate::datum::Datum;
 use crate::expression::{Comparison, Expression};
 use crate::key::{after_all, encode};
@@ -48,7 +48,9 @@ pub(super) fn bound_of(table: &Table, condition: &Expression) -> Option<(usize, 
                 (left.as_ref(), right.as_ref()),
                 (Expression::Column(_), _) | (_, Expression::Column(_))
             );
-            let value = exact(table, column, value, widened)?;
+            let Some(value) = exact(table, column, value, widened) else {
+                return inexact(table, column, value, comparison).map(|bound| (column, bound));
+            };
             match comparison {
                 Comparison::Equal => Some((column, Bound::Equal(value))),
                 Comparison::NotEqual => None,
@@ -58,8 +60,17 @@ pub(super) fn bound_of(table: &Table, condition: &Expression) -> Option<(usize, 
         Expression::In { value, list, negated: false } => {
             let column = column_of(value)?;
             let widened = !matches!(value.as_ref(), Expression::Column(_));
-            let values = list.iter().map(|item| exact(table, column, constant_of(item)?, widened));
-            let values = values.collect::<Option<Vec<Datum>>>()?;
+            let mut values = Vec::new();
+            for item in list {
+                let item = constant_of(item)?;
+                match exact(table, column, item, widened) {
+                    Some(value) => values.push(value),
+                    // What the column cannot hold is none of its values.
+                    None => {
+                        below(item, table.columns[column].kind)?;
+                    }
+                }
+            }
             Some((column, Bound::OneOf(values)))
         }
         Expression::Like { value, pattern, negated: false } => match (value.as_ref(), pattern.as_ref()) {
@@ -107,6 +118,24 @@ fn exact(table: &Table, column: usize, value: &Datum, widened: bool) -> Option<D
         true => None,
         false => exactly(value, kind),
     }
+}
+
+/// What a comparison with a number says of a column that cannot hold it: its values are less than that, or greater.
+fn inexact(table: &Table, column: usize, value: &Datum, comparison: Comparison) -> Option<Bound> {
+    let place = below(value, table.columns[column].kind)?;
+    let greater = match comparison {
+        Comparison::Greater | Comparison::GreaterOrEqual => true,
+        Comparison::Less | Comparison::LessOrEqual => false,
+        Comparison::Equal => return Some(Bound::OneOf(Vec::new())),
+        Comparison::NotEqual => return None,
+    };
+    let side = match (place, greater) {
+        (Below::Down(down), true) => (Comparison::Greater, down),
+        (Below::Down(down), false) => (Comparison::LessOrEqual, down),
+        (Below::None(least), true) => (Comparison::GreaterOrEqual, least),
+        (Below::None(_), false) => return Some(Bound::OneOf(Vec::new())),
+    };
+    Some(Bound::Sides(vec![side], true))
 }
 
 /// The bytes of a key's values, one behind the other.
