@@ -25,7 +25,8 @@ pub struct Changed {
 /// What follows from a change of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// All partitions of the table can go.
+    /// All partitions of the table can go. Another table may have its name, and so its routing keys, before they are gone: what tells them
+    /// apart is the table's number.
     DropTable {
         /// The table's number.
         table: u32,

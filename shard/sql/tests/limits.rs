@@ -154,6 +154,7 @@ fn the_deepest_statements_fit_the_stack() {
             let explained = store.run(format!("EXPLAIN {sql}").as_bytes(), &[]);
             assert_eq!(explained.is_ok(), result.is_ok(), "{sql}");
         }
+        assert!(store.run("EXPLAIN ".repeat(900).as_bytes(), &[]).is_err(), "EXPLAIN is not explained");
     };
     let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(walk).expect("a thread");
     thread.join().expect("the stack is large enough");

@@ -29,7 +29,7 @@ pub enum Step {
         to: Vec<u8>,
         /// Whether the greatest comes first.
         backwards: bool,
-        /// How many are wanted at most; there may come fewer.
+        /// How many are wanted at most; there may come fewer, so that their bytes can be bounded, too.
         limit: usize,
     },
     /// The end: nothing more is asked.

@@ -182,6 +182,8 @@ fn column(definition: ColumnDef) -> Result<ColumnSyntax, Error> {
     for option in definition.options {
         match option.option {
             ColumnOption::Null => {}
+            // The order that all text has here.
+            ColumnOption::Collation(name) if matches!(name.to_string().as_str(), "\"C\"" | "\"POSIX\"") => {}
             ColumnOption::NotNull => column.not_null = true,
             ColumnOption::Default(expr) => column.default = Some(expr),
             ColumnOption::PrimaryKey(_) => column.primary = true,

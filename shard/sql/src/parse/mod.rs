@@ -137,7 +137,7 @@ fn body(mut tokens: Vec<TokenWithSpan>) -> Result<Body, Error> {
     match first.as_str() {
         "EXPLAIN" => {
             tokens.remove(0);
-            if matches!(clauses::word(&tokens, 0).as_deref(), Some("ANALYZE" | "VERBOSE")) || tokens.first().is_some_and(|token| token.token == Token::LParen) {
+            if matches!(clauses::word(&tokens, 0).as_deref(), Some("ANALYZE" | "VERBOSE" | "EXPLAIN")) || tokens.first().is_some_and(|token| token.token == Token::LParen) {
                 return Err(Error::unsupported("EXPLAIN takes no options: write EXPLAIN and the statement"));
             }
             match body(tokens)? {

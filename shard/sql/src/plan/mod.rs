@@ -25,6 +25,9 @@ pub(crate) use access::{Access, Path, Range};
 pub(crate) use insert::check_nulls;
 
 /// What a statement is run with. Neither time nor chance is taken from elsewhere.
+///
+/// All of it may decide which partition a statement is about (`DEFAULT gen_random_uuid()` of a partition key): who plans a statement to route it,
+/// and has it planned again where the partition is, gives the same context there.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The arguments behind the statement: $1 and so on.
