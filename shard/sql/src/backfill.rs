@@ -64,6 +64,8 @@ impl Backfill {
     }
 
     /// Takes what was read, and whether there may be more, and gives what is to be changed with it.
+    ///
+    /// A row whose values are too long for an entry is an error that stays: the index cannot be, and is to be dropped again.
     pub fn step(&mut self, entries: &[(Vec<u8>, Vec<u8>)], more: bool) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::with_capacity(entries.len());
         for (key, bytes) in entries {
