@@ -1,0 +1,132 @@
+//! Reading and writing of the crate's byte formats. Bytes from outside are checked, and what does not fit is damage.
+
+use num_bigint::BigInt;
+
+use crate::datum::Datum;
+use crate::error::Error;
+use crate::numeric::Numeric;
+use crate::types::Type;
+
+pub(crate) fn put_count(count: u64, out: &mut Vec<u8>) {
+    let mut rest = count;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+pub(crate) fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    put_count(bytes.len() as u64, out);
+    out.extend(bytes);
+}
+
+/// A value that is not NULL; the reader knows its type.
+pub(crate) fn put_value(value: &Datum, out: &mut Vec<u8>) {
+    match value {
+        Datum::Null => {}
+        Datum::Bool(value) => out.push((*value).into()),
+        Datum::Int(value) => out.extend(value.to_le_bytes()),
+        Datum::BigInt(value) | Datum::Timestamp(value) => out.extend(value.to_le_bytes()),
+        Datum::Numeric(value) => {
+            put_count(value.scale().into(), out);
+            put_bytes(&value.digits().to_signed_bytes_le(), out);
+        }
+        Datum::Double(value) => out.extend(value.to_bits().to_le_bytes()),
+        Datum::Text(value) | Datum::Jsonb(value) => put_bytes(value.as_bytes(), out),
+        Datum::Bytea(value) => put_bytes(value, out),
+        Datum::Uuid(value) => out.extend(value),
+    }
+}
+
+/// Takes what was written off the beginning of some bytes.
+pub(crate) struct Reader<'a> {
+    pub(crate) rest: &'a [u8],
+    /// What is read, for the message if it is damaged.
+    pub(crate) what: &'static str,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8], what: &'static str) -> Reader<'a> {
+        Reader { rest: bytes, what }
+    }
+
+    pub(crate) fn damage(&self) -> Error {
+        Error::damage(self.what)
+    }
+
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
+        if count > self.rest.len() {
+            return Err(self.damage());
+        }
+        let (taken, rest) = self.rest.split_at(count);
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let damage = self.damage();
+        self.take(N)?.try_into().map_err(|_| damage)
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, Error> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn count(&mut self) -> Result<u64, Error> {
+        let mut count = 0;
+        for shift in (0..63).step_by(7) {
+            let byte = self.byte()?;
+            count |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(count);
+            }
+        }
+        Err(self.damage())
+    }
+
+    /// A count of things of which each takes a byte at least.
+    pub(crate) fn length(&mut self) -> Result<usize, Error> {
+        let count = usize::try_from(self.count()?).map_err(|_| self.damage())?;
+        match count <= self.rest.len() {
+            true => Ok(count),
+            false => Err(self.damage()),
+        }
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Error> {
+        let count = self.length()?;
+        self.take(count)
+    }
+
+    pub(crate) fn text(&mut self) -> Result<String, Error> {
+        let damage = self.damage();
+        String::from_utf8(self.bytes()?.to_vec()).map_err(|_| damage)
+    }
+
+    pub(crate) fn value(&mut self, kind: Type) -> Result<Datum, Error> {
+        Ok(match kind {
+            Type::Bool => Datum::Bool(self.byte()? != 0),
+            Type::Int => Datum::Int(i32::from_le_bytes(self.array()?)),
+            Type::BigInt => Datum::BigInt(i64::from_le_bytes(self.array()?)),
+            Type::Timestamp => Datum::Timestamp(i64::from_le_bytes(self.array()?)),
+            Type::Numeric => {
+                let scale = u32::try_from(self.count()?).map_err(|_| self.damage())?;
+                let digits = BigInt::from_signed_bytes_le(self.bytes()?);
+                Datum::Numeric(Numeric::new(digits, scale).map_err(|_| self.damage())?)
+            }
+            Type::Double => Datum::Double(f64::from_bits(u64::from_le_bytes(self.array()?))),
+            Type::Text => Datum::Text(self.text()?),
+            Type::Jsonb => Datum::Jsonb(self.text()?),
+            Type::Bytea => Datum::Bytea(self.bytes()?.to_vec()),
+            Type::Uuid => Datum::Uuid(self.array()?),
+        })
+    }
+
+    pub(crate) fn end(&self) -> Result<(), Error> {
+        match self.rest {
+            [] => Ok(()),
+            _ => Err(self.damage()),
+        }
+    }
+}

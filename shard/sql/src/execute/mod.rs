@@ -1,0 +1,155 @@
+//! A statement as a state machine: it asks for keys and stretches of keys, is given what is there, and says in the end what to answer and what
+//! to change. What it reads has to be one state of the partition; what it changes is one entry.
+
+mod aggregate;
+mod insert;
+mod modify;
+mod reader;
+mod select;
+mod write;
+
+use crate::error::Error;
+use crate::expression::Frame;
+use crate::limits::{REPLY_BYTES_MAX, REPLY_ROWS_MAX};
+use crate::plan::{Projection, Query, Work};
+use crate::reply::{Outcome, Rows};
+
+/// What an execution needs next.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A partition of the table; what is asked then is about it. Answered by [`Input::Partition`], asked with ALLOW SCAN alone.
+    Partition(Place),
+    /// The bytes of these keys of the partition. Answered by [`Input::Values`].
+    Get(Vec<Vec<u8>>),
+    /// The keys of the partition from one to before another. Answered by [`Input::Page`].
+    Scan {
+        /// The first key.
+        from: Vec<u8>,
+        /// Behind the last key.
+        to: Vec<u8>,
+        /// Whether the greatest comes first.
+        backwards: bool,
+        /// How many are wanted at most; there may come fewer, so that their bytes can be bounded, too.
+        limit: usize,
+    },
+    /// The end: nothing more is asked.
+    Done(Outcome),
+}
+
+/// A place in the list of a table's partitions, which is in any order that stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The first one.
+    First,
+    /// The one with this key, or if it is gone the one that would come behind it.
+    At(Vec<u8>),
+    /// The one that comes behind this key.
+    After(Vec<u8>),
+}
+
+/// What an execution is given.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Nothing was asked yet.
+    Start,
+    /// The key of the next partition; none behind the last one.
+    Partition(Option<Vec<u8>>),
+    /// For each key that was asked for its bytes, if it is there.
+    Values(Vec<Option<Vec<u8>>>),
+    /// Keys and bytes in the order that was asked for.
+    Page {
+        /// Keys and their bytes.
+        entries: Vec<(Vec<u8>, Vec<u8>)>,
+        /// Whether there may be more in the stretch.
+        more: bool,
+    },
+}
+
+/// A statement under way.
+#[derive(Debug)]
+pub struct Execution {
+    work: Running,
+}
+
+#[derive(Debug)]
+enum Running {
+    Select(Box<select::Select>),
+    Insert(Box<insert::Insert>),
+    Modify(Box<modify::Modify>),
+}
+
+impl Execution {
+    /// Begins a planned statement.
+    pub fn new(query: Query) -> Result<Execution, Error> {
+        let Query { table, partition, work, random } = query;
+        let work = match (work, partition) {
+            (Work::Select(selection), partition) => {
+                Running::Select(Box::new(select::Select::new(table, partition, selection, random)?))
+            }
+            (Work::Insert(insertion), Some(partition)) => {
+                Running::Insert(Box::new(insert::Insert::new(table, &partition, insertion, random)?))
+            }
+            (Work::Update { access, set, condition, returning }, Some(partition)) => {
+                Running::Modify(Box::new(modify::Modify::new(
+                    table,
+                    &partition,
+                    access,
+                    Some(set),
+                    condition,
+                    returning,
+                    random,
+                )?))
+            }
+            (Work::Delete { access, condition, returning }, Some(partition)) => Running::Modify(Box::new(
+                modify::Modify::new(table, &partition, access, None, condition, returning, random)?,
+            )),
+            _ => return Err(Error::unsupported("a statement that changes rows is for one partition")),
+        };
+        Ok(Execution { work })
+    }
+
+    /// Goes on with what was asked for. An error ends it, and nothing is changed.
+    ///
+    /// # Panics
+    /// If the input is not what was asked for.
+    pub fn step(&mut self, input: Input) -> Result<Step, Error> {
+        match &mut self.work {
+            Running::Select(select) => select.step(input),
+            Running::Insert(insert) => insert.step(input),
+            Running::Modify(modify) => modify.step(input),
+        }
+    }
+}
+
+/// Rows of an answer, within its bounds.
+#[derive(Debug)]
+struct Answer {
+    rows: Rows,
+    bytes: usize,
+}
+
+impl Answer {
+    fn new(projection: &Projection) -> Answer {
+        Answer { rows: Rows { columns: projection.columns.clone(), ..Rows::default() }, bytes: 0 }
+    }
+
+    fn push(&mut self, projection: &Projection, frame: &Frame) -> Result<(), Error> {
+        let mut row = Vec::with_capacity(projection.expressions.len());
+        for expression in &projection.expressions {
+            let value = expression.evaluate(frame)?;
+            self.bytes += value.bytes();
+            row.push(value);
+            self.check()?;
+        }
+        self.rows.rows.push(row);
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.rows.rows.len() > REPLY_ROWS_MAX || self.bytes > REPLY_BYTES_MAX {
+            let message = format!("the answer has more than {REPLY_ROWS_MAX} rows or {REPLY_BYTES_MAX} bytes; write LIMIT, or CURSOR '0' for one page after the other");
+            return Err(Error::too_large(message));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! Where a partition is: its key as bytes, and `{table:value}`, which names it among all keys and is its hash tag.
+//!
+//! The text of each value has all bytes escaped as `%xx` that would end it or that do not print; so different partitions have different names,
+//! and equal values (1.0 and 1.00) have one.
+
+use crate::datum::Datum;
+use crate::error::{Error, ErrorKind};
+use crate::row::{partition_key, partition_values};
+use crate::schema::Table;
+use crate::types::ColumnType;
+
+/// One partition of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// The table's number.
+    pub table: u32,
+    /// The values of the partition's columns, as bytes.
+    pub key: Vec<u8>,
+    /// `{table:value}`, or `{table:value:value}`.
+    pub routing: String,
+}
+
+impl Partition {
+    pub(crate) fn new(table: &Table, values: &[Datum]) -> Result<Partition, Error> {
+        let key = partition_key(table, values)?;
+        Partition::of_key(table, key)
+    }
+
+    /// The partition with this key.
+    pub fn of_key(table: &Table, key: Vec<u8>) -> Result<Partition, Error> {
+        // The values that the bytes hold, since equal ones may look different.
+        let values = partition_values(table, &key)?;
+        let texts: Vec<String> = values.iter().map(escaped).collect();
+        Ok(Partition { table: table.id, key, routing: format!("{{{}:{}}}", table.name, texts.join(":")) })
+    }
+
+    /// The values of the partition's columns.
+    pub fn values(&self, table: &Table) -> Result<Vec<Datum>, Error> {
+        partition_values(table, &self.key)
+    }
+}
+
+/// The text of a value of a key.
+pub(crate) fn escaped(value: &Datum) -> String {
+    let text = value.text().unwrap_or_default();
+    let mut out = String::with_capacity(text.len());
+    for one in text.chars() {
+        match one {
+            '%' | ':' | '{' | '}' => out += &format!("%{:02x}", u32::from(one)),
+            one if one.is_control() || one == ' ' => {
+                let mut bytes = [0; 4];
+                one.encode_utf8(&mut bytes).bytes().for_each(|byte| out += &format!("%{byte:02x}"));
+            }
+            one => out.push(one),
+        }
+    }
+    out
+}
+
+/// The value of a key whose text this is.
+pub(crate) fn unescaped(text: &str, to: ColumnType) -> Result<Datum, Error> {
+    let wrong = || {
+        Error::new(
+            ErrorKind::Syntax,
+            "22P02",
+            format!("\"{}\": behind % there are two hexadecimal digits", crate::error::shortened(text)),
+        )
+    };
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let mut digit =
+                    || rest.next().and_then(|digit| char::from(digit).to_digit(16)).ok_or_else(wrong);
+                (digit()? * 16 + digit()?) as u8
+            }
+            other => other,
+        });
+    }
+    let text = String::from_utf8(bytes).map_err(|_| wrong())?;
+    Datum::parse(&text, to)
+}
