@@ -49,7 +49,7 @@ impl Lsm {
             || self.looks_for_hidden
             || self.jobs.values().any(|job| job.is_lost && job.flying == 0 || self.may_end(job))
             || !self.is_waiting_for_space()
-                && (!self.sealed.is_empty() && !self.is_flushing() || self.choose() != Choice::Nothing)
+                && (!self.sealed.is_empty() && !self.is_flushing() || self.may_choose)
             || self.retired.iter().any(|table| Rc::strong_count(table) == 1)
     }
 
@@ -94,7 +94,8 @@ impl Lsm {
         ask(&Shape { levels: (0..LEVELS).map(tables).collect(), busy: &self.busy })
     }
 
-    pub(crate) fn debt(&self) -> u64 {
+    /// Bytes that compaction has yet to move.
+    pub(crate) fn reckon_debt(&self) -> u64 {
         self.shape_and(|shape| choose::debt(shape, &self.options.levels))
     }
 
@@ -153,7 +154,10 @@ impl Lsm {
         }
         loop {
             match self.choose() {
-                Choice::Nothing => return,
+                Choice::Nothing => {
+                    self.may_choose = false;
+                    return;
+                }
                 Choice::Move { from, table, to } => self.plan_move(from, table, to),
                 Choice::Merge { inputs, to } => {
                     let bytes: u64 = self
@@ -193,7 +197,7 @@ impl Lsm {
     /// Has tables dropped of which nothing is visible, because a range deletion above them hides all.
     fn drop_hidden(&mut self) {
         let looks = std::mem::take(&mut self.looks_for_hidden);
-        if !looks || !self.levels.iter().any(|(_, table)| !table.ranges.is_empty()) {
+        if !looks || self.levels.with_ranges().is_empty() {
             return;
         }
         let snapshots = self.snapshot_versions();
@@ -408,6 +412,7 @@ impl Lsm {
     /// A job came to nothing: its files go.
     fn give_up(&mut self, id: u64) {
         let Some(mut job) = self.jobs.remove(&id) else { return };
+        self.may_choose = true;
         for (_, input) in job.removes() {
             let is_damaged =
                 self.levels.iter().any(|(_, table)| table.meta.id == input && table.is_damaged.get());
@@ -438,6 +443,8 @@ impl Lsm {
         }
         self.levels = Rc::new(self.levels.edited(&edit, &tables));
         self.looks_for_hidden = true;
+        self.may_choose = true;
+        self.debt = self.reckon_debt();
         let bytes: u64 = tables.iter().map(|table| table.meta.bytes).sum();
         let Purpose::Job(id) = purpose else { return };
         let Some(job) = self.jobs.remove(&id) else { return };

@@ -67,6 +67,10 @@ pub struct Lsm {
     pub(crate) retired: Vec<Rc<Table>>,
     /// Tables that an edit on its way drops.
     pub(crate) dropping: BTreeSet<u64>,
+    /// What compaction comes next may be another one than when it was last asked for.
+    pub(crate) may_choose: bool,
+    /// Bytes that compaction has yet to move until every level is within its target.
+    pub(crate) debt: u64,
     /// Something changed that may hide all that a table has.
     pub(crate) looks_for_hidden: bool,
     /// Files that are to be closed and removed.
@@ -104,6 +108,8 @@ impl Lsm {
             busy: BTreeSet::new(),
             retired: Vec::new(),
             dropping: BTreeSet::new(),
+            may_choose: true,
+            debt: 0,
             looks_for_hidden: true,
             cleaning: VecDeque::new(),
             last_ingestion: 0,
@@ -182,6 +188,7 @@ impl Lsm {
         self.flushed_to = contents.flushed_to;
         self.version = contents.flushed_to.max(newest);
         self.next_id = contents.next_id;
+        self.debt = self.reckon_debt();
         self.recovered = Some(Recovered {
             flushed_to: Version(self.flushed_to),
             tables: tables.len() as u64,
@@ -302,7 +309,7 @@ impl Lsm {
             return Pressure::Stop;
         }
         let slow = SLOW_FACTOR * start;
-        let debt = self.debt() / self.options.levels.base_bytes.max(1);
+        let debt = self.debt / self.options.levels.base_bytes.max(1);
         if first < slow && debt < SLOW_DEBT_FACTOR && self.sealed.len() < SEALED_MAX {
             return Pressure::None;
         }
@@ -368,7 +375,7 @@ impl Lsm {
             counters: self.counters,
             memtable_bytes: memtables.map(|memtable| memtable.borrow().memory_bytes() as u64).sum(),
             sealed_memtables: self.sealed.len() as u64,
-            debt_bytes: self.debt(),
+            debt_bytes: self.debt,
             snapshots: self.snapshots.borrow().len() as u64,
             waiting_reads: self.reads.waiting() as u64,
             cache_bytes: self.cache.bytes(),

@@ -14,11 +14,13 @@ use crate::table::Table;
 #[derive(Clone, Debug)]
 pub(crate) struct Levels {
     levels: Vec<Run>,
+    /// Those of the tables that have range deletions, which are few: whoever scans looks at them alone.
+    with_ranges: Vec<Rc<Table>>,
 }
 
 impl Default for Levels {
     fn default() -> Levels {
-        Levels { levels: (0..LEVELS).map(|_| Run::from([])).collect() }
+        Levels { levels: (0..LEVELS).map(|_| Run::from([])).collect(), with_ranges: Vec::new() }
     }
 }
 
@@ -30,6 +32,11 @@ impl Levels {
 
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Rc<Table>)> {
         self.levels.iter().enumerate().flat_map(|(level, run)| run.iter().map(move |table| (level, table)))
+    }
+
+    /// The tables that have range deletions.
+    pub fn with_ranges(&self) -> &[Rc<Table>] {
+        &self.with_ranges
     }
 
     /// The table of a level below the first that has the key, if any has.
@@ -73,6 +80,7 @@ impl Levels {
             let is_run = tables.windows(2).all(|pair| pair[0].meta.end <= pair[1].meta.first);
             assert!(level == 0 || is_run, "tables of a level have keys of their own");
         }
-        Levels { levels: levels.into_iter().map(Run::from).collect() }
+        let with_ranges = levels.iter().flatten().filter(|table| !table.ranges.is_empty()).cloned().collect();
+        Levels { levels: levels.into_iter().map(Run::from).collect(), with_ranges }
     }
 }

@@ -48,19 +48,19 @@ impl Scanner {
             ranges.merge(&within(&memtable.borrow().ranges));
             cursors.push(Cursor::Memory(MemoryCursor::new(memtable)));
         }
+        for table in levels.with_ranges().iter().filter(|table| touches(table)) {
+            ranges.merge(&within(&table.ranges));
+        }
         for level in 0..LEVELS {
             let tables = levels.level(level);
-            tables
-                .iter()
-                .filter(|table| touches(table))
-                .for_each(|table| ranges.merge(&within(&table.ranges)));
             let run = |run: Run| Cursor::Run(Box::new(RunCursor::new(run)));
-            match level {
-                0 => {
-                    cursors.extend(tables.iter().filter(|t| touches(t)).map(|t| run(Run::from([t.clone()]))))
-                }
-                _ if tables.iter().any(|table| touches(table)) => cursors.push(run(tables.clone())),
-                _ => {}
+            if level == 0 {
+                cursors.extend(tables.iter().filter(|t| touches(t)).map(|t| run(Run::from([t.clone()]))));
+                continue;
+            }
+            let next = tables.get(tables.partition_point(|table| table.meta.end <= scan.first));
+            if next.is_some_and(|table| touches(table)) {
+                cursors.push(run(tables.clone()));
             }
         }
         let merge = match scan.reverse {
