@@ -105,8 +105,7 @@ impl Recovery {
         match (step, outcome) {
             (Step::List, Outcome::Listed { files }) => self.on_list(files),
             (Step::OpenManifest, Outcome::Opened { file, len }) if planted(603) => {
-                let buf = AlignedBuf::zeroed(len as usize);
-                self.queue.push_back((Op::Read { file, offset: 0, buf }, Step::ReadManifest(file)));
+                self.read_manifest(file, len)
             }
             (Step::OpenManifest, Outcome::Opened { file, len }) => {
                 self.queue.push_back((Op::Sync { file }, Step::SyncManifest(file, len)));
@@ -114,10 +113,7 @@ impl Recovery {
             (Step::SyncManifest(file, len), _) => {
                 self.queue.push_back((Op::SyncDir, Step::SyncNames(file, len)));
             }
-            (Step::SyncNames(file, len), _) => {
-                let buf = AlignedBuf::zeroed(len as usize);
-                self.queue.push_back((Op::Read { file, offset: 0, buf }, Step::ReadManifest(file)));
-            }
+            (Step::SyncNames(file, len), _) => self.read_manifest(file, len),
             (Step::ReadManifest(file), Outcome::Read { buf, bytes }) => {
                 let name = names::manifest(self.found.number);
                 let bytes = &buf.as_slice()[..bytes / BLOCK_BYTES * BLOCK_BYTES];
@@ -158,6 +154,12 @@ impl Recovery {
                 self.on_manifest();
             }
         }
+    }
+
+    fn read_manifest(&mut self, file: FileId, len: u64) {
+        // A manifest that somebody emptied is read like any other, for its reader knows what to say about it.
+        let buf = AlignedBuf::zeroed((len as usize).max(BLOCK_BYTES).next_multiple_of(BLOCK_BYTES));
+        self.queue.push_back((Op::Read { file, offset: 0, buf }, Step::ReadManifest(file)));
     }
 
     /// The manifest is read: what nobody names goes, the tables are opened.

@@ -151,3 +151,14 @@ fn a_read_that_the_disk_refuses_is_no_damage() {
     assert!(world.try_get(&key(9), None).is_ok_and(|value| value.is_some()));
     assert!(world.damaged.is_empty());
 }
+
+#[test]
+fn a_manifest_that_was_emptied_is_damage() {
+    let world = filled(6);
+    let mut disk = world.disk.after_kill(1);
+    let (name, _) = disk.list().into_iter().rfind(|(name, _)| name.contains("manifest")).unwrap();
+    disk.put(&name, &[]);
+    let mut world = World::opened(disk, options());
+    world.settle();
+    assert!(matches!(&world.failed, Some(Fault::Damage { file, .. }) if *file == name), "{:?}", world.failed);
+}

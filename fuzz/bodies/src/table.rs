@@ -15,17 +15,16 @@ const BLOCK_BYTES: usize = 4096;
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let mut disk = SimDisk::new(1);
-    let (mut manifest, table) = match input.byte() % 2 {
-        0 => (edits(&mut input), Vec::new()),
-        _ => (Vec::new(), blocks(&mut input)),
-    };
-    if manifest.is_empty() {
-        assert!(lsm::inspect(&table).is_some_and(|lines| !lines.is_empty()), "a table can be shown");
-        manifest = frame(0, 0, &edit_of(table.len() as u64)).1;
-        disk.put(&format!("lsm-{TABLE:016x}.table"), &table);
-    } else {
+    let manifest = if input.byte().is_multiple_of(2) {
+        let manifest = edits(&mut input);
         lsm::inspect(&manifest);
-    }
+        manifest
+    } else {
+        let table = blocks(&mut input);
+        assert!(lsm::inspect(&table).is_some_and(|lines| !lines.is_empty()), "a table can be shown");
+        disk.put(&format!("lsm-{TABLE:016x}.table"), &table);
+        frame(0, 0, &edit_of(table.len() as u64)).1
+    };
     disk.put("lsm-manifest-0000000000000001", &manifest);
     let mut lsm = Lsm::open(Options { manifest_bytes: 16 << 10, ..Options::new(0) }, &mut disk);
     let mut ready = false;

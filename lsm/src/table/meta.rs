@@ -2,6 +2,9 @@
 
 use crate::varint::{self, Reader};
 
+/// No tree comes to this version; what says that it did is damaged, and must not make a sum overflow.
+const VERSION_MAX: u64 = u64::MAX >> 2;
+
 /// A table, as the manifest has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TableMeta {
@@ -64,6 +67,7 @@ impl TableMeta {
             first: reader.bytes()?.into(),
             end: reader.bytes()?.into(),
         };
-        (meta.first < meta.end && meta.oldest <= meta.newest).then_some(meta)
+        let are_versions = meta.oldest.max(meta.base) <= meta.newest && meta.newest <= VERSION_MAX;
+        (meta.first < meta.end && are_versions).then_some(meta)
     }
 }

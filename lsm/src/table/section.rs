@@ -39,13 +39,19 @@ impl SectionRef {
             let follows = sections.last().is_none_or(|last| {
                 last.separator < section.separator && last.offset + u64::from(last.bytes) <= section.start
             });
-            if section.start > section.offset || end > file_bytes || !follows {
+            let is_block = is_block(u64::from(section.bytes));
+            if section.start > section.offset || end > file_bytes || !is_block || !follows {
                 return None;
             }
             sections.push(section);
         }
         Some(sections.into())
     }
+}
+
+/// Whether a block, with its envelope, can have so many bytes.
+fn is_block(bytes: u64) -> bool {
+    (ENVELOPE_BYTES as u64..=(ENVELOPE_BYTES + BLOCK_DISK_BYTES_MAX) as u64).contains(&bytes)
 }
 
 /// Gathers a section while its blocks are written.
@@ -111,8 +117,7 @@ impl Section {
             let separator = reader.bytes()?;
             let block_bytes = reader.number()?;
             let is_sorted = last.is_none_or(|last| last < separator);
-            let is_block = (ENVELOPE_BYTES as u64..=BLOCK_DISK_BYTES_MAX as u64).contains(&block_bytes);
-            if separator.len() > KEY_BYTES_MAX || !is_sorted || !is_block {
+            if separator.len() > KEY_BYTES_MAX || !is_sorted || !is_block(block_bytes) {
                 return None;
             }
             last = Some(separator);
@@ -198,6 +203,16 @@ mod tests {
         }
         assert_eq!(section.block(2), (1_009 + 1_019, 1_029));
         assert_eq!(section.blocks(), 10);
+    }
+
+    #[test]
+    fn sections_that_no_block_can_be_are_refused() {
+        let of = |bytes: u32| {
+            let mut out = Vec::new();
+            SectionRef { separator: [1].into(), start: 0, offset: 64, bytes }.encode(&mut out);
+            SectionRef::decode_all(&out, 1 << 40).is_some()
+        };
+        assert!(!of(0) && !of(15) && of(16) && of(4_096) && !of(u32::MAX));
     }
 
     #[test]
