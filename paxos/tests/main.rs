@@ -8,6 +8,7 @@ mod driver;
 mod dropping;
 mod explore;
 mod golden;
+mod groups;
 mod model;
 mod ranges;
 mod rejoin;
