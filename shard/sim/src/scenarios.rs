@@ -149,6 +149,12 @@ pub const ALL: &[Scenario] = &[
         change: |plan| *plan = Plan::draw(113_341),
     },
     Scenario {
+        name: "a joint command whose client waits no longer",
+        story: "its anchor was not claimed in time, and the client was told when the claims had been taken back, which took four seconds more",
+        seed: 140_719,
+        change: |plan| *plan = Plan::draw(140_719),
+    },
+    Scenario {
         name: "an answer from before the two began",
         story: "no bug of the product: a sum read before the first answer came late, and a vote between the two was in neither (planted bug 179)",
         seed: 1894,

@@ -90,6 +90,8 @@ pub struct Runner {
     /// Which key is the anchor of the next attempt, if another one is.
     next_anchor: Option<usize>,
     answered: bool,
+    /// The client waits no longer.
+    late: bool,
 }
 
 fn is_uncertain(error: &Reply) -> bool {
@@ -122,6 +124,7 @@ impl Runner {
             ran: None,
             next_anchor: None,
             answered: false,
+            late: false,
         }
     }
 
@@ -132,11 +135,12 @@ impl Runner {
 
     /// Its client waits no longer. Steps that were begun are ended nevertheless.
     pub fn on_deadline(&mut self) -> Vec<Todo> {
+        self.late = true;
         let mut todo = Vec::new();
         match self.stage {
             Stage::DroppingAnchor | Stage::DroppingOthers => self.answer(error::TIMED_OUT, &mut todo),
             Stage::Releasing | Stage::PausingInRelease => self.answer(error::UNCERTAIN, &mut todo),
-            // Their steps end by then.
+            // Their steps end by then, and what comes after them tells the client first.
             _ => {}
         }
         todo
@@ -339,13 +343,15 @@ impl Runner {
 
     /// Writes the others, or gives them back as they are.
     fn release(&mut self) -> Vec<Todo> {
+        let mut todo = self.tell_late(error::UNCERTAIN);
         let id = self.id;
         let writes = self.ran.as_ref().map(|ran| ran.writes.clone()).unwrap_or_default();
         let (held, anchor) = (self.held.clone(), self.anchor);
-        self.ask_all(Stage::Releasing, |place| {
+        todo.extend(self.ask_all(Stage::Releasing, |place| {
             let write = writes.get(place).cloned().flatten();
             (place != anchor && held[place]).then_some(JointOp::Release { id, write })
-        })
+        }));
+        todo
     }
 
     /// Where all writes are done the client is told, and the decision goes.
@@ -394,6 +400,7 @@ impl Runner {
         if let Some(reply) = reply {
             self.answer(reply, &mut todo);
         }
+        todo.extend(self.tell_late(error::TIMED_OUT));
         // The anchor first, so that what might still decide finds its claim gone while the others are not yet.
         let (drop, anchor) = (JointOp::Release { id: self.id, write: None }, self.anchor);
         let more = self.ask_all(Stage::DroppingAnchor, |place| (place == anchor).then(|| drop.clone()));
@@ -402,10 +409,12 @@ impl Runner {
     }
 
     fn drop_others(&mut self) -> Vec<Todo> {
+        let mut todo = self.tell_late(error::TIMED_OUT);
         let (id, held, anchor) = (self.id, self.held.clone(), self.anchor);
-        self.ask_all(Stage::DroppingOthers, |place| {
+        todo.extend(self.ask_all(Stage::DroppingOthers, |place| {
             (place != anchor && held[place]).then_some(JointOp::Release { id, write: None })
-        })
+        }));
+        todo
     }
 
     /// Before the next attempt, if the client waits.
@@ -430,6 +439,15 @@ impl Runner {
         }
     }
 
+    /// The steps that follow may take their time: a client that waits no longer does not wait for them.
+    fn tell_late(&mut self, reply: Reply) -> Vec<Todo> {
+        let mut todo = Vec::new();
+        if self.late {
+            self.answer(reply, &mut todo);
+        }
+        todo
+    }
+
     /// Asks the steps of a stage; one without any is over.
     fn ask_all(&mut self, stage: Stage, step: impl Fn(usize) -> Option<JointOp>) -> Vec<Todo> {
         self.stage = stage;
@@ -441,5 +459,64 @@ impl Runner {
         } else {
             steps
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(late: bool) -> Runner {
+        let id = JointId { node: 1, incarnation: 1, seq: 1 };
+        let keys = [&b"a"[..], b"b"].map(Box::from).to_vec();
+        let mut runner = Runner::new(keys, false, None, id);
+        assert!(matches!(&runner.resume(id)[..], [Todo::Ask(0, JointOp::Claim { .. })]));
+        if late {
+            assert_eq!(runner.on_deadline(), []);
+        }
+        runner
+    }
+
+    /// Both keys are claimed, the command is run, and the anchor is asked to decide.
+    fn deciding(late: bool) -> Runner {
+        let mut runner = begun(false);
+        let found = Reply::Bulk(Snapshot::default().encoded().into());
+        assert!(matches!(&runner.on_reply(0, found.clone())[..], [Todo::Ask(1, JointOp::Claim { .. })]));
+        assert_eq!(runner.on_reply(1, found), [Todo::Run]);
+        let write = Some(Write::default());
+        let ran = Ran { reply: Reply::Int(7), writes: vec![write; 2] };
+        assert!(matches!(&runner.on_ran(ran)[..], [Todo::Ask(0, JointOp::Decide { .. })]));
+        if late {
+            assert_eq!(runner.on_deadline(), []);
+        }
+        runner
+    }
+
+    #[test]
+    fn who_waits_no_longer_is_told_before_claims_are_dropped() {
+        let on_time = begun(false).on_reply(0, error::UNCERTAIN);
+        assert!(matches!(&on_time[..], [Todo::Ask(0, JointOp::Release { .. })]), "it may be tried again");
+        let late = begun(true).on_reply(0, error::UNCERTAIN);
+        assert!(
+            matches!(&late[..], [Todo::Answer(told), Todo::Ask(0, JointOp::Release { .. })] if *told == error::TIMED_OUT)
+        );
+        let lost = deciding(true).on_reply(0, Reply::Int(0));
+        assert!(
+            matches!(&lost[..], [Todo::Answer(told), Todo::Ask(1, JointOp::Release { .. })] if *told == error::TIMED_OUT)
+        );
+    }
+
+    #[test]
+    fn who_waits_no_longer_is_told_before_the_others_are_written() {
+        let mut on_time = deciding(false);
+        assert!(matches!(&on_time.on_reply(0, Reply::Int(1))[..], [Todo::Ask(1, JointOp::Release { .. })]));
+        let told = on_time.on_reply(1, Reply::Int(1));
+        assert!(matches!(&told[..], [Todo::Answer(Reply::Int(7)), Todo::Ask(0, JointOp::Forget { .. })]));
+        let mut late = deciding(true);
+        let all = late.on_reply(0, Reply::Int(1));
+        assert!(
+            matches!(&all[..], [Todo::Answer(told), Todo::Ask(1, JointOp::Release { .. })] if *told == error::UNCERTAIN)
+        );
+        assert!(matches!(&late.on_reply(1, Reply::Int(1))[..], [Todo::Ask(0, JointOp::Forget { .. })]));
     }
 }
