@@ -11,14 +11,18 @@ use reactor::{Disk, DiskError, DiskErrorKind, Nanos, Op, Outcome};
 use crate::choose::{self, Choice, Shape};
 use crate::compact::Compaction;
 use crate::envelope::Codec;
-use crate::error::{Damage, Fault, ReadError};
+use crate::error::{Damage, Fault};
 use crate::flush::Flush;
-use crate::ingest::{self, Ingestion};
+use crate::ingest::Ingestion;
 use crate::job::{Job, JobOp, Source};
-use crate::limits::{COMPACTIONS_MAX, COMPACTION_READ_BYTES, FULL_RETRY_NS, LEVELS};
+use crate::limits::{
+    COMPACTIONS_MAX, COMPACTION_READ_BYTES, END_BYTES_MAX, FULL_RETRY_NS, KEY_BYTES_MAX, LEVELS,
+    READ_RETRY_NS,
+};
 use crate::log::{LogOp, Planned, Purpose};
 use crate::manifest::Edit;
 use crate::names;
+use crate::ranges::Ranges;
 use crate::reads;
 use crate::sink::SinkOp;
 use crate::table::build::BuildOptions;
@@ -46,10 +50,10 @@ impl Lsm {
         }
         self.jobs.values().any(Job::can_fill)
             || self.wants_flush && self.has_room_to_wait()
-            || self.looks_for_hidden
+            || self.looks_for_hidden()
             || self.jobs.values().any(|job| job.is_lost && job.flying == 0 || self.may_end(job))
             || !self.is_waiting_for_space()
-                && (!self.sealed.is_empty() && !self.is_flushing() || self.may_choose)
+                && (!self.sealed.is_empty() && !self.is_flushing() || self.may_choose && !self.is_resting())
             || self.retired.iter().any(|table| Rc::strong_count(table) == 1)
     }
 
@@ -74,6 +78,7 @@ impl Lsm {
             }
         }
         self.end_jobs();
+        self.note_space();
         self.sweep(disk);
         self.go_on(disk);
         used
@@ -87,6 +92,24 @@ impl Lsm {
 
     fn is_waiting_for_space(&self) -> bool {
         self.full && self.now < self.full_retry_at
+    }
+
+    /// A read for a compaction was refused: another try comes a while later.
+    fn is_resting(&self) -> bool {
+        self.now < self.compact_again_at
+    }
+
+    /// Whether an ingestion is on its way into the tree: until it is there nothing else gets a version.
+    pub(crate) fn is_taking_in(&self) -> bool {
+        self.jobs.values().any(|job| job.is_planned && matches!(job.source, Source::Ingestion(_)))
+    }
+
+    /// Something may be hidden that was not when it was last looked for.
+    fn looks_for_hidden(&self) -> bool {
+        self.looks_for_hidden
+            || self
+                .hidden_but_seen
+                .is_some_and(|oldest| self.snapshots.borrow().keys().next() != Some(&oldest))
     }
 
     fn shape_and<T>(&self, ask: impl FnOnce(&Shape<'_>) -> T) -> T {
@@ -104,7 +127,7 @@ impl Lsm {
         let running = self.jobs.values().filter(compacts).count();
         // While an ingestion is on its way into the tree, nothing may be made that spans its place.
         let ingests = |job: &Job| matches!(job.source, Source::Ingestion(_)) && job.is_ending();
-        if running >= COMPACTIONS_MAX || self.jobs.values().any(ingests) {
+        if running >= COMPACTIONS_MAX || self.is_resting() || self.jobs.values().any(ingests) {
             return Choice::Nothing;
         }
         let takes_first = |job: &Job| job.removes().iter().any(|(level, _)| *level == 0);
@@ -118,20 +141,12 @@ impl Lsm {
         BuildOptions { block_bytes: self.options.block_bytes, bits_per_key: self.options.bits_per_key, codec }
     }
 
-    fn snapshot_versions(&self) -> Vec<u64> {
+    pub(crate) fn snapshot_versions(&self) -> Vec<u64> {
         self.snapshots.borrow().keys().copied().collect()
     }
 
-    /// Numbers for tables of a job: as many as it can need. Numbers that are not used are never used.
-    fn take_ids(&mut self, tables: u64) -> u64 {
-        let first = self.next_id;
-        self.next_id += tables;
-        first
-    }
-
-    fn begin_job(&mut self, source: Source, level: usize, tables: u64) -> u64 {
-        let ids = self.take_ids(tables);
-        let job = Job::new(source, self.build_options(level), ids..ids + tables);
+    fn begin_job(&mut self, source: Source, level: usize) -> u64 {
+        let job = Job::new(source, self.build_options(level), self.next_id.clone());
         self.busy.extend(job.removes().iter().map(|(_, id)| *id));
         self.last_job += 1;
         self.jobs.insert(self.last_job, job);
@@ -150,12 +165,13 @@ impl Lsm {
         if let Some(memtable) = self.sealed.front().filter(|_| !self.is_flushing()).cloned() {
             let flushed_to = memtable.borrow().versions().map_or(self.flushed_to, |(_, newest)| newest);
             let flush = Flush::new(memtable, flushed_to, self.snapshot_versions());
-            self.begin_job(Source::Flush(flush), 0, 1);
+            self.begin_job(Source::Flush(flush), 0);
         }
         loop {
             match self.choose() {
                 Choice::Nothing => {
-                    self.may_choose = false;
+                    // Who rests has not looked.
+                    self.may_choose = self.is_resting();
                     return;
                 }
                 Choice::Move { from, table, to } => self.plan_move(from, table, to),
@@ -170,9 +186,7 @@ impl Lsm {
                     let compaction = Compaction::new(&self.levels, &inputs, to, snapshots, table_bytes);
                     self.counters.compactions += 1;
                     self.counters.compacted_in_bytes += bytes;
-                    // Tables end early where they overlap much: eight times as many at most; and rows may compress less than before.
-                    let tables = 64 + 32 * (bytes / table_bytes.max(1));
-                    self.begin_job(Source::Compaction(Box::new(compaction)), to, tables);
+                    self.begin_job(Source::Compaction(Box::new(compaction)), to);
                 }
             }
         }
@@ -184,7 +198,8 @@ impl Lsm {
         self.busy.insert(id);
         self.counters.moves += 1;
         let added = vec![(to as u8, table.meta.clone())];
-        let edit = Edit { added, removed: vec![(from as u8, id)], flushed_to: None, next_id: self.next_id };
+        let edit =
+            Edit { added, removed: vec![(from as u8, id)], flushed_to: None, next_id: self.next_id.get() };
         self.plan(Planned { edit, tables: vec![table], purpose: Purpose::Move });
     }
 
@@ -194,39 +209,56 @@ impl Lsm {
         }
     }
 
-    /// Has tables dropped of which nothing is visible, because a range deletion above them hides all.
+    /// Has tables dropped of which nothing is visible, because range deletions above them hide all.
     fn drop_hidden(&mut self) {
-        let looks = std::mem::take(&mut self.looks_for_hidden);
-        if !looks || self.levels.with_ranges().is_empty() {
+        if !self.looks_for_hidden() {
             return;
         }
+        self.looks_for_hidden = false;
+        self.hidden_but_seen = None;
         let snapshots = self.snapshot_versions();
-        let hides = |above: &Table, table: &Table| {
-            let TableMeta { first, end, oldest, newest, .. } = &table.meta;
-            let hidden_from = above.ranges.hidden_from(first, end, *newest);
-            let sees = |from: u64| snapshots.iter().any(|snapshot| snapshot >= oldest && *snapshot < from);
-            hidden_from.is_some_and(|from| !sees(from) || planted(610))
-        };
         let in_use =
             |id: u64| self.jobs.values().any(|job| job.removes().iter().any(|(_, other)| *other == id));
+        let on_its_way = |id: u64| self.log.as_ref().is_some_and(|log| log.removes(id));
+        let mut above = Ranges::default();
         let mut removed = Vec::new();
-        for (level, table) in self.levels.iter() {
-            let is_free =
-                !self.busy.contains(&table.meta.id) || table.is_damaged.get() && !in_use(table.meta.id);
-            let mut above = self.levels.iter().filter(|(other, _)| *other < level);
-            if is_free && above.any(|(_, other)| hides(other, table)) {
-                removed.push((level as u8, table.meta.id));
+        let mut is_seen = false;
+        for level in 0..LEVELS {
+            // In level 0 what is newer comes first, and hides what comes behind it.
+            for table in self.levels.level(level).iter() {
+                if !above.is_empty() {
+                    let TableMeta { id, first, end, oldest, newest, .. } = &table.meta;
+                    let is_damaged = table.is_damaged.get() && !in_use(*id);
+                    let is_free = (!self.busy.contains(id) || is_damaged) && !on_its_way(*id);
+                    let hidden_from = above.hidden_from(first, end, *newest).filter(|_| is_free);
+                    let sees =
+                        |from: u64| snapshots.iter().any(|snapshot| snapshot >= oldest && *snapshot < from);
+                    match hidden_from {
+                        Some(from) if sees(from) && !planted(610) => is_seen = true,
+                        Some(_) => removed.push((level as u8, *id)),
+                        None => {}
+                    }
+                }
+                if level == 0 {
+                    above.merge(table.ranges.clone());
+                }
+            }
+            if level > 0 {
+                // One level's do not overlap: merged with each other first, they cost less.
+                let mut own = Ranges::default();
+                self.levels.with_ranges(level).iter().for_each(|table| own.append(&table.ranges));
+                above.merge(own);
             }
         }
-        let planned = |id: &u64| self.dropping.contains(id);
-        removed.retain(|(_, id)| !planned(id));
+        if is_seen {
+            self.hidden_but_seen = snapshots.first().copied();
+        }
         if removed.is_empty() {
             return;
         }
         self.counters.drops += removed.len() as u64;
         self.busy.extend(removed.iter().map(|(_, id)| *id));
-        self.dropping.extend(removed.iter().map(|(_, id)| *id));
-        let edit = Edit { removed, next_id: self.next_id, ..Edit::default() };
+        let edit = Edit { removed, next_id: self.next_id.get(), ..Edit::default() };
         self.plan(Planned { edit, tables: Vec::new(), purpose: Purpose::Drop });
     }
 
@@ -249,6 +281,9 @@ impl Lsm {
             while let Some((op, kind)) = log.next_op(self.now) {
                 self.ops.insert(disk.submit(op), Owner::Log(kind));
             }
+            if let Some(fault) = log.take_fault() {
+                self.fail(fault);
+            }
         }
     }
 
@@ -261,9 +296,9 @@ impl Lsm {
             Owner::Sweep => Ok(()),
             Owner::Log(kind) => {
                 let Some(log) = &mut self.log else { return Ok(()) };
+                let was_full = log.is_full;
                 let durable = log.done(kind, result, self.now)?;
-                let is_full = log.is_full;
-                if is_full {
+                if log.is_full && !was_full {
                     self.note_full();
                 }
                 if let Some(planned) = durable {
@@ -281,19 +316,20 @@ impl Lsm {
         if let JobOp::Read(need, skip) = op {
             job.reading -= 1;
             let read = reads::bytes_of(result).map(|(buf, bytes)| reads::unpack(&need, &buf, skip, bytes));
-            let (offset, message) = match read {
-                Ok(Ok(blocks)) => {
-                    job.held.renew(need.table.meta.id, blocks);
-                    return Ok(());
-                }
-                Ok(Err((offset, error))) => (offset, error.to_string()),
-                Err(ReadError::Io { message }) => (need.offset, message),
-                Err(error) => (need.offset, error.to_string()),
-            };
             // Without it this compaction cannot be; the rest of the tree goes on.
-            job.is_lost = true;
-            let damage = need.table.damage(offset, message);
-            self.on_damage(&need.table, damage);
+            match read {
+                Ok(Ok(blocks)) => job.take_blocks(need.table.meta.id, blocks),
+                Ok(Err((offset, error))) => {
+                    job.is_lost = true;
+                    let damage = need.table.damage(offset, error.to_string());
+                    self.on_damage(&need.table, damage);
+                }
+                // What the disk refuses now it may give later.
+                Err(_) => {
+                    job.is_lost = true;
+                    self.compact_again_at = self.now + READ_RETRY_NS;
+                }
+            }
             return Ok(());
         }
         match result {
@@ -326,8 +362,19 @@ impl Lsm {
         }
     }
 
+    /// There may be space again: nothing that was begun since says otherwise.
+    fn note_space(&mut self) {
+        let is_tried = self.jobs.is_empty() && self.sealed.is_empty();
+        let log_is_full = self.log.as_ref().is_some_and(|log| log.is_full);
+        if self.full && !self.is_waiting_for_space() && is_tried && !log_is_full {
+            self.full = false;
+            self.events.push_back(Event::Full(false));
+        }
+    }
+
     pub(crate) fn on_damage(&mut self, table: &Rc<Table>, damage: Damage) {
-        if !table.is_damaged.replace(true) {
+        if !table.is_damaged.replace(true) && self.levels.has(table) {
+            self.looks_for_hidden = true;
             self.busy.insert(table.meta.id);
             self.events.push_back(Event::Damaged(damage));
         }
@@ -338,12 +385,17 @@ impl Lsm {
         let may = match &job.source {
             // What was applied before must lie below the rows that come.
             Source::Ingestion(ingestion) => match ingestion.waits_for {
-                Some(version) => self.flushed_to >= version || planted(611),
+                Some(version) => (self.flushed_to >= version || planted(611)) && self.has_place_at_once(),
                 None => self.active.borrow().is_empty() || self.has_room_to_wait(),
             },
             Source::Flush(_) | Source::Compaction(_) => true,
         };
         may && job.is_ready() && !job.is_planned
+    }
+
+    /// Whether an edit would be written at once, and no ingestion's is: nothing gets a version while one is on its way.
+    fn has_place_at_once(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| !log.is_busy()) && !self.is_taking_in()
     }
 
     fn end_jobs(&mut self) {
@@ -361,13 +413,16 @@ impl Lsm {
                 Source::Compaction(compaction) => compaction.to,
                 Source::Ingestion(ingestion) => self.level_for(ingestion),
             };
-            let next_id = self.next_id;
+            let next_id = self.next_id.get();
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             job.is_planned = true;
             let mut tables = job.take_tables();
             if let Source::Ingestion(_) = &job.source {
                 tables.iter_mut().for_each(|table| shift(table, base));
-                self.version = base + ingest::VERSIONS;
+                if level == LEVELS - 1 {
+                    // Nothing lies below, nor above: there is nothing to hide.
+                    tables.iter_mut().for_each(forget_ranges);
+                }
             }
             let tables: Vec<Rc<Table>> = tables.into_iter().map(Rc::new).collect();
             let edit = job.edit(&tables, level, next_id);
@@ -380,8 +435,10 @@ impl Lsm {
 
     /// An ingestion whose rows are all in tables waits for everything that was applied before to be flushed.
     fn wait_for_flush(&mut self, id: u64) {
-        let is_flushed = self.active.borrow().is_empty() && self.sealed.is_empty();
-        let version = if is_flushed { self.flushed_to } else { self.version };
+        let memtables = self.sealed.iter().chain(std::iter::once(&self.active));
+        let newest =
+            memtables.filter_map(|memtable| memtable.borrow().versions()).map(|(_, newest)| newest).max();
+        let version = newest.unwrap_or(self.flushed_to);
         let Some(Job { source: Source::Ingestion(ingestion), .. }) = self.jobs.get_mut(&id) else { return };
         if ingestion.waits_for.is_none() {
             ingestion.waits_for = Some(version);
@@ -402,8 +459,7 @@ impl Lsm {
             let highest = inputs.iter().map(|meta| &meta.end).max();
             lowest.zip(highest).is_some_and(|(lowest, highest)| lowest < end && first < highest)
         };
-        let moves = self.log.as_ref().is_some_and(|log| log.is_busy());
-        if moves || self.jobs.values().any(spans) {
+        if self.jobs.values().any(spans) {
             return 0;
         }
         self.levels.free_level(first, end).unwrap_or(0)
@@ -436,7 +492,6 @@ impl Lsm {
         for (level, id) in &edit.removed {
             let table = self.levels.level(usize::from(*level)).iter().find(|table| table.meta.id == *id);
             self.busy.remove(id);
-            self.dropping.remove(id);
             if purpose != Purpose::Move {
                 self.retired.extend(table.cloned());
             }
@@ -468,6 +523,7 @@ impl Lsm {
             Source::Ingestion(ingestion) => {
                 self.counters.ingested_bytes += bytes;
                 let version = tables.iter().map(|table| table.meta.newest).max().unwrap_or(self.version);
+                self.version = self.version.max(version);
                 self.events.push_back(Event::Ingested(ingestion.id, Version(version)));
             }
         }
@@ -496,11 +552,18 @@ impl Lsm {
     /// Begins to replace the keys from `first` on and below `end` with rows that come from elsewhere, in their order. Until
     /// [`Event::Ingested`] the range is as it was, and whoever calls applies nothing to it.
     pub fn ingest(&mut self, first: &[u8], end: &[u8]) -> IngestId {
-        assert!(first < end, "a range has a key");
+        assert!(
+            first < end && first.len() <= KEY_BYTES_MAX && end.len() <= END_BYTES_MAX,
+            "a range has a key"
+        );
         self.last_ingestion += 1;
         let id = IngestId(self.last_ingestion);
+        if !self.is_ready() || self.failed {
+            self.events.push_back(Event::IngestionLost(id));
+            return id;
+        }
         let ingestion = Ingestion::new(id, first, end, self.options.table_bytes);
-        self.begin_job(Source::Ingestion(ingestion), LEVELS - 1, ingest::TABLES_MAX);
+        self.begin_job(Source::Ingestion(ingestion), LEVELS - 1);
         id
     }
 
@@ -516,7 +579,7 @@ impl Lsm {
         self.ingestion(id).is_some_and(|ingestion| ingestion.waiting < INGEST_BYTES_MAX)
     }
 
-    /// Adds a row to an ingestion. False: there is no such ingestion, or the row is not above the one before it, or not in the range.
+    /// Adds a row to an ingestion. False: there is no such ingestion, or the row is not above the one before it, not in the range, or too large.
     pub fn ingest_row(&mut self, id: IngestId, key: &[u8], value: &[u8]) -> bool {
         self.ingestion(id).is_some_and(|ingestion| ingestion.push(key, value))
     }
@@ -528,7 +591,8 @@ impl Lsm {
         }
     }
 
-    /// An ingestion is given up: the range stays as it was. [`Event::IngestionLost`] follows.
+    /// An ingestion is given up: the range stays as it was, and [`Event::IngestionLost`] follows; or it is on its way into the tree already, and
+    /// [`Event::Ingested`] does.
     pub fn ingest_abandon(&mut self, id: IngestId) {
         let is_it = |job: &Job| matches!(&job.source, Source::Ingestion(ingestion) if ingestion.id == id);
         if let Some(job) = self.jobs.values_mut().find(|job| is_it(job) && !job.is_planned) {
@@ -542,6 +606,14 @@ fn rank(job: &Job) -> usize {
         Source::Flush(_) => 0,
         Source::Compaction(compaction) => compaction.to,
         Source::Ingestion(_) => LEVELS,
+    }
+}
+
+/// An ingested table goes where its deletion hides nothing. It stays in the file, and the manifest says that it does not count.
+fn forget_ranges(table: &mut Table) {
+    if table.meta.entries > 0 {
+        table.ranges = Ranges::default();
+        table.meta.ranges = 0;
     }
 }
 

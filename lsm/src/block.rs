@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 
 use crate::envelope::BlockError;
-use crate::limits::KEY_BYTES_MAX;
+use crate::limits::{KEY_BYTES_MAX, NUMBER_MAX};
 use crate::varint;
 
 /// Builds a block.
@@ -105,7 +105,9 @@ impl Block {
         let end = bytes.len().checked_sub(4).and_then(|end| end.checked_sub(4 * restarts));
         let end = end.ok_or(content("the block has more restart points than bytes"))?;
         let block = Block { bytes, end };
-        let (mut at, mut restart, mut key_bytes) = (0, 0, 0);
+        let (mut at, mut restart) = (0, 0);
+        let mut key: Vec<u8> = Vec::new();
+        let mut last = u64::MAX;
         while at < end {
             let raw = block.decode(at).ok_or(content("an entry of the block goes beyond it"))?;
             if restart < restarts && block.restart(restart) == at {
@@ -114,13 +116,25 @@ impl Block {
                     return Err(content("an entry at a restart point shares bytes"));
                 }
             }
-            if raw.shared > key_bytes || restart == 0 {
+            if raw.shared > key.len() || restart == 0 {
                 return Err(content("an entry shares more bytes than there are"));
             }
-            key_bytes = raw.shared + raw.value - raw.suffix;
-            if key_bytes > KEY_BYTES_MAX {
+            let suffix = &block.bytes[raw.suffix..raw.value];
+            if raw.shared + suffix.len() > KEY_BYTES_MAX {
                 return Err(content("a key is longer than any"));
             }
+            // The bytes that are shared are equal: the rest decides.
+            let follows = match suffix.cmp(&key[raw.shared..]) {
+                Ordering::Greater => true,
+                Ordering::Equal => raw.version < last,
+                Ordering::Less => false,
+            };
+            if !follows || raw.version > NUMBER_MAX {
+                return Err(content("entries are not in their order"));
+            }
+            key.truncate(raw.shared);
+            key.extend_from_slice(suffix);
+            last = raw.version;
             at = raw.end;
         }
         match restart == restarts {

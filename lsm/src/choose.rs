@@ -13,6 +13,9 @@ use reactor::mutants::planted;
 use crate::limits::LEVELS;
 use crate::table::TableMeta;
 
+/// Sides of tables that cannot be had that are looked at for a compaction of level 0: it is looked for often.
+const SIDES_MAX: usize = 64;
+
 /// How levels grow.
 #[derive(Clone, Copy, Debug)]
 pub struct LevelOptions {
@@ -85,22 +88,67 @@ impl Shape<'_> {
     }
 
     fn overlapping(&self, level: usize, first: &[u8], end: &[u8]) -> Vec<&TableMeta> {
-        self.levels[level].iter().copied().filter(|table| table.overlaps(first, end)).collect()
+        let tables = &self.levels[level];
+        let is_about = |table: &&TableMeta| table.overlaps(first, end);
+        match level {
+            0 => tables.iter().copied().filter(is_about).collect(),
+            _ => {
+                let from = tables.partition_point(|table| *table.end <= *first);
+                tables[from..].iter().copied().take_while(is_about).collect()
+            }
+        }
     }
 
     fn is_free(&self, tables: &[&TableMeta]) -> bool {
         tables.iter().all(|table| !self.busy.contains(&table.id))
     }
 
-    /// What a compaction of level 0 would be.
-    fn merge_first(&self, to: usize) -> Option<Choice> {
-        let tables = &self.levels[0];
+    /// The tables of level 0 that may go down, of those that lie within the given keys: none may pass an older one that stays and has keys of
+    /// its range.
+    fn may_go(&self, first: Option<&[u8]>, end: Option<&[u8]>) -> Vec<&TableMeta> {
+        let (mut go, mut stay): (Vec<&TableMeta>, Vec<&TableMeta>) = (Vec::new(), Vec::new());
+        for table in self.levels[0].iter().rev() {
+            let is_within =
+                first.is_none_or(|first| *first <= *table.first) && end.is_none_or(|end| *table.end <= *end);
+            let passes = stay.iter().any(|other| other.overlaps(&table.first, &table.end));
+            match is_within && !passes && !self.busy.contains(&table.id) {
+                true => go.push(table),
+                false => stay.push(table),
+            }
+        }
+        go.reverse();
+        go
+    }
+
+    /// What a compaction of level 0 would be. Where a part of the level below cannot be had, it is about what lies to one side of that.
+    fn merge_first(&self, base: usize) -> Option<Choice> {
+        let all = self.may_go(None, None);
+        if let Some(choice) = self.merge_these(&all, base) {
+            return Some(choice);
+        }
+        let barriers: Vec<&TableMeta> = (0..=base)
+            .flat_map(|level| &self.levels[level])
+            .copied()
+            .filter(|t| self.busy.contains(&t.id))
+            .collect();
+        let sides =
+            barriers.iter().flat_map(|table| [(None, Some(&*table.first)), (Some(&*table.end), None)]);
+        let mut sides: Vec<Vec<&TableMeta>> =
+            sides.take(SIDES_MAX).map(|(first, end)| self.may_go(first, end)).collect();
+        sides.sort_by_key(|tables| std::cmp::Reverse(tables.iter().map(|table| table.bytes).sum::<u64>()));
+        sides.iter().find_map(|tables| self.merge_these(tables, base))
+    }
+
+    /// These tables of level 0 go down. None: there are none, or what they have to be merged with cannot be had.
+    fn merge_these(&self, tables: &[&TableMeta], to: usize) -> Option<Choice> {
         let first = tables.iter().map(|table| &table.first).min()?;
         let end = tables.iter().map(|table| &table.end).max()?;
         // Levels that are passed over must have nothing of the keys.
         let to = (1..to).find(|level| !self.overlapping(*level, first, end).is_empty()).unwrap_or(to);
         let below = self.overlapping(to, first, end);
-        if !self.is_free(tables) || !self.is_free(&below) {
+        // What is busy in level 0 may be on its way to where the outputs are going to be.
+        if !self.is_free(&below) || self.overlapping(0, first, end).iter().any(|t| self.busy.contains(&t.id))
+        {
             return None;
         }
         // Where keys ascend, as times do, tables overlap nothing, and are not rewritten.
@@ -198,7 +246,10 @@ mod tests {
     }
 
     fn with<T>(rows: &[Row], busy: &[u64], ask: impl FnOnce(&Shape<'_>) -> T) -> T {
-        let metas = metas(rows);
+        let mut metas = metas(rows);
+        metas.sort_by(|(a, one), (b, two)| {
+            (a, (*a > 0).then_some(&one.first)).cmp(&(b, (*b > 0).then_some(&two.first)))
+        });
         let busy = busy.iter().copied().collect();
         let of =
             |level: usize| metas.iter().filter(move |(l, _)| *l == level).map(|(_, meta)| meta).collect();
@@ -250,6 +301,28 @@ mod tests {
         let expected = inputs.iter().copied().chain([(4, 8)]).collect();
         let only_first = with(&all, &[], |shape| choose(shape, &OPTIONS, true, false));
         assert_eq!(only_first, Choice::Merge { inputs: expected, to: 4 });
+    }
+
+    #[test]
+    fn what_cannot_be_had_holds_up_no_more_than_it_must() {
+        let rows = [
+            (0, 1, 10, 0, 3),
+            (0, 2, 10, 1, 9),
+            (0, 3, 10, 6, 8),
+            (0, 4, 10, 0, 2),
+            (6, 5, 30, 0, 3),
+            (6, 6, 30, 4, 5),
+            (6, 7, 30, 6, 9),
+        ];
+        let merge = |first: &[u64], last: &[u64]| {
+            let inputs = first.iter().map(|id| (0, *id)).chain(last.iter().map(|id| (6, *id)));
+            Choice::Merge { inputs: inputs.collect(), to: 6 }
+        };
+        assert_eq!(chosen(&rows, &[]), merge(&[1, 2, 3, 4], &[5, 6, 7]));
+        assert_eq!(chosen(&rows, &[6]), merge(&[4], &[5]), "the newest one would pass the second");
+        assert_eq!(chosen(&rows, &[5, 6]), merge(&[3], &[7]));
+        assert_eq!(chosen(&rows, &[5, 6, 7]), Choice::Nothing);
+        assert_eq!(chosen(&rows, &[3]), merge(&[4], &[5]), "newer ones do not pass it");
     }
 
     #[test]

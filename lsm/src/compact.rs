@@ -52,7 +52,7 @@ impl Compaction {
         for level in 0..LEVELS {
             let tables: Vec<Rc<Table>> =
                 levels.level(level).iter().filter(|table| is_input(level, table)).cloned().collect();
-            tables.iter().for_each(|table| ranges.merge(&table.ranges));
+            tables.iter().for_each(|table| ranges.merge(table.ranges.clone()));
             let run = |run: Run| Cursor::Run(Box::new(RunCursor::new(run)));
             match level {
                 0 => cursors.extend(tables.into_iter().map(|table| run(Run::from([table])))),
@@ -75,6 +75,11 @@ impl Compaction {
             overlap_bytes: 0,
             overlap_at: 0,
         }
+    }
+
+    /// How many tables it reads from at the same time.
+    pub fn sources(&self) -> usize {
+        self.merge.sources()
     }
 
     /// Whether a level below the one that is made has anything of these keys.

@@ -1,6 +1,6 @@
 //! The engine's interface, and the place where completions are handed to those who wait for them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -8,12 +8,12 @@ use reactor::{Completion, Disk, Nanos, Op, OpId};
 
 use crate::background::Owner;
 use crate::cache::BlockCache;
-use crate::error::{ApplyError, Fault};
+use crate::error::{ApplyError, Fault, ReadError};
 use crate::fetch::{Fetch, Held};
 use crate::get::{self, Lookup};
 use crate::job::Job;
 use crate::levels::Levels;
-use crate::limits::{LEVELS, RANGES_MAX, SNAPSHOTS_MAX};
+use crate::limits::{LEVELS, SNAPSHOTS_MAX};
 use crate::log::Log;
 use crate::memtable::Memtable;
 use crate::reads::{Around, Brought, Ended, Reader, Reads};
@@ -51,7 +51,7 @@ pub struct Lsm {
     /// The memtable that is being filled is to be flushed, full or not.
     pub(crate) wants_flush: bool,
     /// Tables get numbers from this one on.
-    pub(crate) next_id: u64,
+    pub(crate) next_id: Rc<Cell<u64>>,
     pub(crate) snapshots: SnapshotVersions,
     pub(crate) cache: BlockCache,
     pub(crate) reads: Reads,
@@ -65,14 +65,16 @@ pub struct Lsm {
     pub(crate) busy: BTreeSet<u64>,
     /// Tables that are no part of the tree any more, and may still be read.
     pub(crate) retired: Vec<Rc<Table>>,
-    /// Tables that an edit on its way drops.
-    pub(crate) dropping: BTreeSet<u64>,
     /// What compaction comes next may be another one than when it was last asked for.
     pub(crate) may_choose: bool,
     /// Bytes that compaction has yet to move until every level is within its target.
     pub(crate) debt: u64,
     /// Something changed that may hide all that a table has.
     pub(crate) looks_for_hidden: bool,
+    /// Something is hidden from all but snapshots, of which this was the oldest.
+    pub(crate) hidden_but_seen: Option<u64>,
+    /// When compactions go on, after the disk refused to read for one.
+    pub(crate) compact_again_at: Nanos,
     /// Files that are to be closed and removed.
     pub(crate) cleaning: VecDeque<Op>,
     pub(crate) last_ingestion: u64,
@@ -96,7 +98,7 @@ impl Lsm {
             version: 0,
             flushed_to: 0,
             wants_flush: false,
-            next_id: 1,
+            next_id: Rc::new(Cell::new(1)),
             snapshots: SnapshotVersions::default(),
             cache: BlockCache::new(options.cache_bytes),
             reads: Reads::default(),
@@ -107,10 +109,11 @@ impl Lsm {
             ops: BTreeMap::new(),
             busy: BTreeSet::new(),
             retired: Vec::new(),
-            dropping: BTreeSet::new(),
             may_choose: true,
             debt: 0,
             looks_for_hidden: true,
+            hidden_but_seen: None,
+            compact_again_at: 0,
             cleaning: VecDeque::new(),
             last_ingestion: 0,
             events: VecDeque::new(),
@@ -187,7 +190,7 @@ impl Lsm {
         let newest = tables.iter().map(|table| table.meta.newest).max().unwrap_or(0);
         self.flushed_to = contents.flushed_to;
         self.version = contents.flushed_to.max(newest);
-        self.next_id = contents.next_id;
+        self.next_id.set(contents.next_id);
         self.debt = self.reckon_debt();
         self.recovered = Some(Recovered {
             flushed_to: Version(self.flushed_to),
@@ -201,7 +204,7 @@ impl Lsm {
         self.log = Some(Log::new(core, bytes_max, found.number, contents));
     }
 
-    fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.recovered.is_none() && self.log.is_some()
     }
 
@@ -250,13 +253,16 @@ impl Lsm {
         if self.pressure() == Pressure::Stop {
             return Err(if self.full { ApplyError::Full } else { ApplyError::Stalled });
         }
+        let snapshots = if batch.has_ranges() { self.snapshot_versions() } else { Vec::new() };
         let mut memtable = self.active.borrow_mut();
         for change in batch.changes() {
             self.version += 1;
             match change {
                 Change::Put { key, value } => memtable.insert(key, self.version, Some(value)),
                 Change::Delete { key } => memtable.insert(key, self.version, None),
-                Change::DeleteRange { first, end } => memtable.delete_range(first, end, self.version),
+                Change::DeleteRange { first, end } => {
+                    memtable.delete_range(first, end, self.version, &snapshots);
+                }
             }
         }
         self.counters.changes += batch.len() as u64;
@@ -267,7 +273,7 @@ impl Lsm {
     fn is_memory_used_up(&self) -> bool {
         let memtable = self.active.borrow();
         memtable.memory_bytes() >= self.options.memtable_bytes
-            || memtable.ranges.fragments().len() >= RANGES_MAX
+            || memtable.has_many_ranges()
             || memtable.is_at_its_end()
     }
 
@@ -305,7 +311,10 @@ impl Lsm {
     pub fn pressure(&self) -> Pressure {
         let first = self.levels.level(0).len();
         let start = self.options.levels.first_tables.max(1);
-        if first >= STOP_FACTOR * start || self.is_memory_used_up() && self.sealed.len() >= SEALED_MAX {
+        if first >= STOP_FACTOR * start
+            || self.is_taking_in()
+            || self.is_memory_used_up() && self.sealed.len() >= SEALED_MAX
+        {
             return Pressure::Stop;
         }
         let slow = SLOW_FACTOR * start;
@@ -320,14 +329,28 @@ impl Lsm {
 
     // ---- reading ----
 
-    /// Holds on to the tree as it is now. None: too many are held.
+    /// Holds on to the tree as it is now. None: too many are held, or the tree is not open yet.
     pub fn snapshot(&self) -> Option<Snapshot> {
         let is_room = self.snapshots.borrow().len() < SNAPSHOTS_MAX;
-        is_room.then(|| Snapshot::new(self.version, &self.snapshots))
+        (is_room && self.is_ready()).then(|| Snapshot::new(self.version, &self.snapshots))
+    }
+
+    /// Why nothing is read.
+    fn refusal(&self) -> Option<ReadError> {
+        match (self.failed, self.is_ready()) {
+            (true, _) => Some(ReadError::Failed),
+            (_, false) => Some(ReadError::NotReady),
+            _ => None,
+        }
     }
 
     /// A key's value: now, or as a snapshot has it.
     pub fn get<D: Disk + ?Sized>(&mut self, disk: &mut D, key: &[u8], snapshot: Option<&Snapshot>) -> Get {
+        if let Some(error) = self.refusal() {
+            let ticket = self.reads.refused();
+            self.events.push_back(Event::Got { ticket, result: Err(error) });
+            return Get::Pending(ticket);
+        }
         let at = snapshot.map_or(self.version, |snapshot| snapshot.version().0);
         for memtable in std::iter::once(&self.active).chain(self.sealed.iter().rev()) {
             if let Some(said) = get::in_memtable(memtable, key, at) {
@@ -354,6 +377,11 @@ impl Lsm {
         scan: Scan,
         snapshot: Option<&Snapshot>,
     ) -> Scanned {
+        if let Some(error) = self.refusal() {
+            let ticket = self.reads.refused();
+            self.events.push_back(Event::Scanned { ticket, result: Err(error) });
+            return Scanned::Pending(ticket);
+        }
         let at = snapshot.map_or(self.version, |snapshot| snapshot.version().0);
         let memtables = std::iter::once(&self.active).chain(&self.sealed).cloned();
         let mut scanner = Scanner::new(scan, at, memtables, &self.levels);

@@ -7,7 +7,7 @@ pub enum ApplyError {
     NotReady,
     /// The tree cannot be compacted or flushed as fast as it is written to. Wait for background work, and try again.
     Stalled,
-    /// The disk is full and memory is used up. Deleting whole ranges and freeing space elsewhere helps; try again later.
+    /// The disk is full and memory is used up. Free space on it, and try again later.
     Full,
     /// A key, a value or the batch is longer than its bound. Refuse the client.
     TooLarge,
@@ -83,6 +83,8 @@ pub enum ReadError {
     },
     /// A table has bytes that are not what was written. Take the keys of its range from a peer ([`crate::Lsm::ingest`]).
     Damaged(Damage),
+    /// Recovery is not done. Ask again after `Ready`.
+    NotReady,
     /// The engine has failed.
     Failed,
 }
@@ -109,6 +111,7 @@ impl std::fmt::Display for ReadError {
             ReadError::Damaged(Damage { file, offset, message, .. }) => {
                 write!(f, "{file} is damaged at byte {offset}: {message}")
             }
+            ReadError::NotReady => f.write_str("the tree is still being opened"),
             ReadError::Failed => f.write_str("the tree has failed"),
         }
     }

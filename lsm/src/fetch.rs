@@ -3,7 +3,7 @@
 //! Whoever reads goes as far as the blocks at hand take it. What it lacks is noted as a [`Need`], and it goes on from the same place when
 //! that has been read: there is no waiting, and nothing is read twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use crate::block::Block;
@@ -28,6 +28,8 @@ pub(crate) struct Need {
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     blocks: BTreeMap<(u64, u64), Cached>,
+    /// Tables in the order in which they were read from last.
+    tables: VecDeque<u64>,
 }
 
 impl Held {
@@ -35,8 +37,15 @@ impl Held {
         self.blocks.get(&(table, offset))
     }
 
-    /// Takes what one read of a table brought, in place of what an earlier one did.
-    pub fn renew(&mut self, table: u64, blocks: Vec<(u64, Cached)>) {
+    /// Takes what one read of a table brought, in place of what an earlier one did. `tables_max`: of more tables nothing is kept, so that a
+    /// reader that goes from table to table leaves nothing behind; at least twice as many as it reads from at the same time.
+    pub fn renew(&mut self, table: u64, blocks: Vec<(u64, Cached)>, tables_max: usize) {
+        self.tables.retain(|other| *other != table);
+        self.tables.push_back(table);
+        if self.tables.len() > tables_max {
+            let oldest = self.tables.pop_front();
+            self.blocks.retain(|(id, _), _| Some(*id) != oldest);
+        }
         let is_data = |cached: &Cached| matches!(cached, Cached::Data(_));
         let brings_data = blocks.iter().any(|(_, cached)| is_data(cached));
         self.blocks.retain(|(id, _), cached| *id != table || is_data(cached) != brings_data);

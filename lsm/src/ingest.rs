@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::job::{Progress, Tables};
+use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::ranges::Ranges;
 use crate::types::IngestId;
 
@@ -13,12 +14,6 @@ use crate::types::IngestId;
 const DELETION: u64 = 1;
 /// And that of the rows, which survive it.
 const ROWS: u64 = 2;
-
-/// How many versions an ingestion takes.
-pub(crate) const VERSIONS: u64 = ROWS;
-
-/// Tables that an ingestion may make.
-pub(crate) const TABLES_MAX: u64 = 1 << 16;
 
 /// Key and value.
 type Row = (Box<[u8]>, Box<[u8]>);
@@ -55,10 +50,11 @@ impl Ingestion {
         }
     }
 
-    /// Takes a row. False: it is not above the last one, or not in the range.
+    /// Takes a row. False: it is not above the last one, not in the range, or too large.
     pub fn push(&mut self, key: &[u8], value: &[u8]) -> bool {
         let follows = self.last.as_ref().is_none_or(|last| **last < *key);
-        if !follows || *key < *self.first || *key >= *self.end || self.is_ended {
+        let fits = key.len() <= KEY_BYTES_MAX && value.len() <= VALUE_BYTES_MAX;
+        if !fits || !follows || *key < *self.first || *key >= *self.end || self.is_ended {
             return false;
         }
         self.last = Some(key.into());

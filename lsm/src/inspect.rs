@@ -5,7 +5,7 @@ use reactor::BLOCK_BYTES;
 
 use crate::block::{Block, BlockCursor};
 use crate::envelope::{self, BlockKind, ENVELOPE_BYTES};
-use crate::manifest::Edit;
+use crate::manifest::{self, Edit};
 use crate::ranges::Ranges;
 use crate::table::footer::Footer;
 use crate::table::{Section, SectionRef, TableMeta};
@@ -99,6 +99,7 @@ fn table(meta: &TableMeta) -> String {
 fn edits(bytes: &[u8]) -> Option<Vec<String>> {
     let mut lines = Vec::new();
     let mut at = 0;
+    let mut parts = Vec::new();
     while at < bytes.len() {
         let (header, payload) = match frame::decode(&bytes[at..]) {
             Ok(read) => read,
@@ -111,7 +112,15 @@ fn edits(bytes: &[u8]) -> Option<Vec<String>> {
                 return Some(lines);
             }
         };
-        let Some(edit) = Edit::decode(payload) else {
+        parts.extend_from_slice(payload);
+        if manifest::goes_on_behind(&header) {
+            lines.push(format!("{at:>10}  a part of an edit of manifest {:016x}", header.segment));
+            at += header.frame_bytes();
+            continue;
+        }
+        let edit = Edit::decode(&parts);
+        parts.clear();
+        let Some(edit) = edit else {
             // The first frame says whether it is a manifest at all.
             if at == 0 {
                 return None;

@@ -4,11 +4,11 @@
 //! names are, its edit goes to the manifest; until then nothing of it counts, and a crash leaves files that nobody names.
 
 use std::cell::Cell;
-use std::ops::Range;
 use std::rc::Rc;
 
 use reactor::{Op, Outcome};
 
+use crate::cache::Cached;
 use crate::compact::Compaction;
 use crate::error::Fault;
 use crate::fetch::{Held, Need};
@@ -51,8 +51,8 @@ pub(crate) enum Source {
 /// What a source fills: tables, one after the other.
 pub(crate) struct Tables {
     pub options: BuildOptions,
-    /// Numbers for new ones.
-    pub ids: Range<u64>,
+    /// The number of the next one that anybody makes.
+    pub next_id: Rc<Cell<u64>>,
     pub current: Option<Sink>,
     /// Those that have all their entries.
     pub ended: Vec<Sink>,
@@ -63,11 +63,8 @@ pub(crate) struct Tables {
 impl Tables {
     /// Where the next entry goes.
     pub fn current(&mut self) -> &mut Sink {
-        let (ids, options) = (&mut self.ids, self.options);
-        self.current.get_or_insert_with(|| {
-            let id = ids.next().expect("a job has numbers enough for its tables");
-            Sink::new(id, options)
-        })
+        let (next_id, options) = (&self.next_id, self.options);
+        self.current.get_or_insert_with(|| Sink::new(next_id.replace(next_id.get() + 1), options))
     }
 
     /// Ends the table that is being filled.
@@ -123,8 +120,8 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub fn new(source: Source, options: BuildOptions, ids: Range<u64>) -> Job {
-        let tables = Tables { options, ids, current: None, ended: Vec::new(), bytes: 0 };
+    pub fn new(source: Source, options: BuildOptions, next_id: Rc<Cell<u64>>) -> Job {
+        let tables = Tables { options, next_id, current: None, ended: Vec::new(), bytes: 0 };
         Job {
             source,
             tables,
@@ -146,6 +143,15 @@ impl Job {
             Source::Flush(_) | Source::Compaction(_) => true,
         };
         self.stage == Stage::Filling && !self.is_lost && !waits && is_fed
+    }
+
+    /// What a read brought.
+    pub fn take_blocks(&mut self, table: u64, blocks: Vec<(u64, Cached)>) {
+        let sources = match &self.source {
+            Source::Compaction(compaction) => compaction.sources(),
+            Source::Flush(_) | Source::Ingestion(_) => 0,
+        };
+        self.held.renew(table, blocks, 2 * sources);
     }
 
     /// Moves entries from the source into tables, about so many bytes; says how many it were.

@@ -23,8 +23,8 @@
 //! 3. A file counts from the moment at which the manifest that names it is durable, and is gone only when the manifest that drops it is
 //!    durable and nobody reads it.
 //! 4. What a snapshot sees stays as long as it is held.
-//! 5. Every byte from disk is checked before it is believed. A damaged table fails the reads of its keys and nothing else, and goes when its
-//!    range is ingested or deleted.
+//! 5. Every byte from disk is checked before it is believed. A damaged table fails the reads of its keys, keeps what lies over it in the first
+//!    level from going down, and goes when its range is ingested or deleted.
 //! 6. A failed write or sync is never retried: the engine stops, and comes back by recovery. A full disk is no failure: work is given up and
 //!    begun again when there is space.
 //! 7. Nothing depends on a clock, on chance or on the order of completions but how far background work is.

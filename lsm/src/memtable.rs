@@ -6,7 +6,9 @@
 
 use std::cmp::Ordering;
 
-use crate::limits::{ARENA_CHUNK_BYTES, LEAF_ENTRIES_MAX};
+use crate::limits::{
+    ARENA_CHUNK_BYTES, BATCH_BYTES_MAX, BATCH_CHANGES_MAX, LEAF_ENTRIES_MAX, RANGES_MAX, RANGE_CHANGES_MAX,
+};
 use crate::ranges::Ranges;
 
 /// Bytes in front of an entry: lengths of key and value, version.
@@ -21,6 +23,11 @@ const ALIGN_BYTES: usize = 4;
 /// Bits of a reference that name a place within a chunk.
 const PLACE_BITS: u32 = (ARENA_CHUNK_BYTES / ALIGN_BYTES).trailing_zeros();
 const _: () = assert!(ARENA_CHUNK_BYTES == ALIGN_BYTES << PLACE_BITS, "a chunk is a power of two");
+
+/// Chunks that a batch takes at most: large entries have one each, and of small ones some begin a new one early.
+const CHUNKS_OF_A_BATCH: usize =
+    2 * BATCH_BYTES_MAX / (ARENA_CHUNK_BYTES / 8) + BATCH_CHANGES_MAX * HEAD_BYTES / ARENA_CHUNK_BYTES + 2;
+const _: () = assert!(CHUNKS_OF_A_BATCH < 1 << (31 - PLACE_BITS), "an empty one holds any batch");
 
 /// Where an entry lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +45,8 @@ pub(crate) struct Memtable {
     bytes: usize,
     entries: usize,
     pub ranges: Ranges,
+    /// Range deletions that came.
+    range_changes: usize,
     /// The oldest and the newest version.
     versions: Option<(u64, u64)>,
     /// Counts insertions: who stands at a place looks for it again when this has changed.
@@ -95,9 +104,10 @@ impl Memtable {
         }
     }
 
-    /// Deletes a range.
-    pub fn delete_range(&mut self, first: &[u8], end: &[u8], version: u64) {
-        self.ranges.add(first, end, version);
+    /// Deletes a range. `snapshots`: who else may look at it, ascending.
+    pub fn delete_range(&mut self, first: &[u8], end: &[u8], version: u64, snapshots: &[u64]) {
+        self.ranges.add_thin(first, end, version, snapshots);
+        self.range_changes += 1;
         self.bytes += first.len() + end.len() + 64;
         self.note(version);
     }
@@ -144,9 +154,14 @@ impl Memtable {
         (chunk, 0)
     }
 
-    /// Whether it could not hold such an entry any more.
+    /// Whether it has as many range deletions as it should.
+    pub fn has_many_ranges(&self) -> bool {
+        self.ranges.fragments().len() >= RANGES_MAX || self.range_changes >= RANGE_CHANGES_MAX
+    }
+
+    /// Whether it might not hold another batch.
     pub fn is_at_its_end(&self) -> bool {
-        self.chunks.len() + 2 >= 1 << (32 - PLACE_BITS)
+        self.chunks.len() + CHUNKS_OF_A_BATCH >= 1 << (32 - PLACE_BITS)
     }
 
     #[inline]

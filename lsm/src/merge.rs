@@ -12,9 +12,9 @@ use crate::fetch::Fetch;
 pub(crate) struct Merge {
     cursors: Vec<Cursor>,
     /// Those with an entry, the next one first.
-    order: Vec<u16>,
+    order: Vec<u32>,
     /// Those that lack a block.
-    unsettled: Vec<u16>,
+    unsettled: Vec<u32>,
     reverse: bool,
 }
 
@@ -31,8 +31,13 @@ impl Merge {
         Merge::of(cursors, true)
     }
 
+    /// How many sources there are.
+    pub fn sources(&self) -> usize {
+        self.cursors.len()
+    }
+
     fn of(cursors: Vec<Cursor>, reverse: bool) -> Merge {
-        let unsettled = (0..cursors.len() as u16).collect();
+        let unsettled = (0..cursors.len() as u32).collect();
         Merge { cursors, order: Vec::new(), unsettled, reverse }
     }
 
@@ -45,7 +50,7 @@ impl Merge {
     fn settle_all(&mut self, fetch: &mut Fetch<'_>) -> bool {
         let mut left = Vec::new();
         for place in std::mem::take(&mut self.unsettled) {
-            let cursor = &mut self.cursors[usize::from(place)];
+            let cursor = &mut self.cursors[place as usize];
             if !cursor.settle(fetch) {
                 left.push(place);
             } else if cursor.is_valid() {
@@ -58,8 +63,8 @@ impl Merge {
     }
 
     /// How the entries of two cursors are ordered. No two entries of a key have the same version.
-    fn compare(&self, a: u16, b: u16) -> Ordering {
-        let (a, b) = (&self.cursors[usize::from(a)], &self.cursors[usize::from(b)]);
+    fn compare(&self, a: u32, b: u32) -> Ordering {
+        let (a, b) = (&self.cursors[a as usize], &self.cursors[b as usize]);
         let order = a.key().cmp(b.key()).then_with(|| b.version().cmp(&a.version()));
         if self.reverse {
             order.reverse()
@@ -71,14 +76,14 @@ impl Merge {
     /// The first of the sources. To be asked when all is settled.
     #[inline]
     pub fn current(&self) -> Option<&Cursor> {
-        self.order.first().map(|place| &self.cursors[usize::from(*place)])
+        self.order.first().map(|place| &self.cursors[*place as usize])
     }
 
     /// Goes on to the next entry, of whatever source.
     #[inline]
     pub fn advance(&mut self) {
         let Some(place) = self.order.first().copied() else { return };
-        let cursor = &mut self.cursors[usize::from(place)];
+        let cursor = &mut self.cursors[place as usize];
         let is_settled = if self.reverse { cursor.prev() } else { cursor.next() };
         if !is_settled {
             self.order.remove(0);

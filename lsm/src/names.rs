@@ -1,5 +1,7 @@
 //! The names of the engine's files. No other engine's names begin like these.
 
+use crate::limits::NUMBER_MAX;
+
 /// What every name begins with.
 const PREFIX: &str = "lsm-";
 
@@ -33,7 +35,7 @@ pub(crate) fn parse(name: &str) -> Name {
     let number = |digits: &str| {
         let is_plain =
             digits.len() == 16 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        u64::from_str_radix(digits, 16).ok().filter(|_| is_plain)
+        u64::from_str_radix(digits, 16).ok().filter(|number| is_plain && *number <= NUMBER_MAX)
     };
     if let Some(number) = rest.strip_prefix("manifest-").and_then(number) {
         return Name::Manifest(number);
@@ -51,7 +53,8 @@ mod tests {
     #[test]
     fn names_come_back() {
         assert_eq!(parse(&table(77)), Name::Table(77));
-        assert_eq!(parse(&manifest(u64::MAX)), Name::Manifest(u64::MAX));
+        assert_eq!(parse(&manifest(NUMBER_MAX)), Name::Manifest(NUMBER_MAX));
+        assert_eq!(parse(&table(u64::MAX)), Name::Foreign, "nobody counts that far");
         assert_eq!(parse(&unfinished(3)), Name::Unfinished);
         for name in
             ["seg-0000000000000001.log", "lsm-1.table", "lsm-000000000000000G.table", "lsm-manifest-1", ""]

@@ -3,6 +3,7 @@
 //! They are kept as fragments that do not overlap, each with the versions of all deletions that cover it, so that what covers a key is
 //! found by one binary search.
 
+use crate::limits::NUMBER_MAX;
 use crate::varint::{self, Reader};
 
 /// A piece of the key space, and the deletions over all of it.
@@ -37,33 +38,29 @@ impl Ranges {
 
     /// Adds a deletion of the keys from `first` on and below `end`.
     pub fn add(&mut self, first: &[u8], end: &[u8], version: u64) {
+        self.add_and(first, end, version, |_| {});
+    }
+
+    /// As `add`, for a deletion that is newer than all that are there. What nobody can tell apart any more is one: of the deletions between
+    /// two of the `snapshots` (which ascend) the newest is left.
+    pub fn add_thin(&mut self, first: &[u8], end: &[u8], version: u64, snapshots: &[u64]) {
+        self.add_and(first, end, version, |versions| {
+            let mut stripe = None;
+            versions.retain(|version| {
+                let mine = snapshots.partition_point(|snapshot| snapshot < version);
+                stripe.replace(mine) != Some(mine)
+            });
+        });
+    }
+
+    fn add_and(&mut self, first: &[u8], end: &[u8], version: u64, tidy: impl Fn(&mut Vec<u64>)) {
         assert!(first < end, "a range has a key");
-        let from = self.fragments.partition_point(|fragment| *fragment.end <= *first);
-        let to = self.fragments.partition_point(|fragment| *fragment.first < *end);
-        let mut pieces = Vec::new();
-        let mut at: Box<[u8]> = first.into();
-        for fragment in &self.fragments[from..to] {
-            if *fragment.first < *at {
-                pieces.push(Fragment { end: at.clone(), ..fragment.clone() });
-            } else if *at < *fragment.first {
-                pieces.push(Fragment { first: at, end: fragment.first.clone(), versions: vec![version] });
-            }
-            let start = first.max(&fragment.first);
-            let stop = end.min(&fragment.end);
-            let mut versions = fragment.versions.clone();
-            let place = versions.partition_point(|other| *other > version);
-            if versions.get(place) != Some(&version) {
-                versions.insert(place, version);
-            }
-            pieces.push(Fragment { first: start.into(), end: stop.into(), versions });
-            if *stop < *fragment.end {
-                pieces.push(Fragment { first: stop.into(), ..fragment.clone() });
-            }
-            at = stop.into();
-        }
-        if *at < *end {
-            pieces.push(Fragment { first: at, end: end.into(), versions: vec![version] });
-        }
+        // Neighbours that only touch it are looked at as well: they may be of one piece with it.
+        let from = self.fragments.partition_point(|fragment| *fragment.end < *first);
+        let to = self.fragments.partition_point(|fragment| *fragment.first <= *end);
+        let covered = Ranges { fragments: self.fragments[from..to].to_vec() };
+        let new = Fragment { first: first.into(), end: end.into(), versions: vec![version] };
+        let pieces = union(covered.fragments, vec![new], tidy);
         self.fragments.splice(from..to, pieces);
     }
 
@@ -99,23 +96,49 @@ impl Ranges {
         None
     }
 
+    /// The fragments that have keys from `first` on and below `end`, where those are given.
+    fn about(&self, first: Option<&[u8]>, end: Option<&[u8]>) -> &[Fragment] {
+        let from = first.map_or(0, |first| self.fragments.partition_point(|f| *f.end <= *first));
+        let to = end.map_or(self.fragments.len(), |end| self.fragments.partition_point(|f| *f.first < *end));
+        self.fragments.get(from..to).unwrap_or_default()
+    }
+
     /// What of it lies from `first` on and below `end`, where those are given.
     pub fn within(&self, first: Option<&[u8]>, end: Option<&[u8]>) -> Ranges {
         let cut = |fragment: &Fragment| {
             let first = first.map_or(&*fragment.first, |first| first.max(&fragment.first));
             let end = end.map_or(&*fragment.end, |end| end.min(&fragment.end));
-            (first < end).then(|| Fragment { first: first.into(), end: end.into(), ..fragment.clone() })
+            Fragment { first: first.into(), end: end.into(), versions: fragment.versions.clone() }
         };
-        Ranges { fragments: self.fragments.iter().filter_map(cut).collect() }
+        Ranges { fragments: self.about(first, end).iter().map(cut).collect() }
+    }
+
+    /// As `within`, and of each key no more than the newest deletion up to `version`.
+    pub fn seen_within(&self, first: &[u8], end: Option<&[u8]>, version: u64) -> Ranges {
+        let cut = |fragment: &Fragment| {
+            let newest = fragment.versions.iter().copied().find(|other| *other <= version)?;
+            let end = end.map_or(&*fragment.end, |end| end.min(&fragment.end));
+            let first = first.max(&fragment.first);
+            Some(Fragment { first: first.into(), end: end.into(), versions: vec![newest] })
+        };
+        Ranges { fragments: self.about(Some(first), end).iter().filter_map(cut).collect() }
+    }
+
+    /// Adds what lies behind all that is there.
+    pub fn append(&mut self, other: &Ranges) {
+        self.fragments.extend(other.fragments.iter().cloned());
+        assert!(self.fragments.is_sorted_by(|a, b| a.end <= b.first), "runs have their ranges in order");
     }
 
     /// Adds what another has.
-    pub fn merge(&mut self, other: &Ranges) {
-        for fragment in &other.fragments {
-            for version in fragment.versions.iter().rev() {
-                self.add(&fragment.first, &fragment.end, *version);
-            }
+    pub fn merge(&mut self, other: Ranges) {
+        if other.is_empty() {
+            return;
         }
+        self.fragments = match self.is_empty() {
+            true => other.fragments,
+            false => union(std::mem::take(&mut self.fragments), other.fragments, |_| {}),
+        };
     }
 
     /// Drops deletions that nobody can tell from their neighbours: of those between two of the `snapshots` (which ascend) only the newest
@@ -172,7 +195,8 @@ impl Ranges {
                 versions.push(reader.number()?);
             }
             let follows = ranges.fragments.last().is_none_or(|last| *last.end <= *first);
-            let descends = versions.windows(2).all(|pair| pair[0] > pair[1]);
+            let descends = versions.windows(2).all(|pair| pair[0] > pair[1])
+                && versions.iter().all(|version| *version <= NUMBER_MAX);
             if first >= end || versions.is_empty() || !follows || !descends {
                 return None;
             }
@@ -180,6 +204,59 @@ impl Ranges {
         }
         reader.is_empty().then_some(ranges)
     }
+}
+
+/// The deletions of two lists of fragments. `tidy`: what is done with the versions of a piece that both have.
+fn union(a: Vec<Fragment>, b: Vec<Fragment>, tidy: impl Fn(&mut Vec<u64>)) -> Vec<Fragment> {
+    let mut pieces: Vec<Fragment> = Vec::with_capacity(a.len() + b.len() + 1);
+    let mut push = |piece: Fragment| match pieces.last_mut() {
+        Some(last) if last.end == piece.first && last.versions == piece.versions => last.end = piece.end,
+        _ => pieces.push(piece),
+    };
+    let (mut rest_a, mut rest_b) = (a.into_iter(), b.into_iter());
+    let (mut next_a, mut next_b) = (rest_a.next(), rest_b.next());
+    while let (Some(one), Some(two)) = (&mut next_a, &mut next_b) {
+        if one.end <= two.first {
+            push(std::mem::replace(&mut next_a, rest_a.next()).expect("it was looked at"));
+        } else if two.end <= one.first {
+            push(std::mem::replace(&mut next_b, rest_b.next()).expect("it was looked at"));
+        } else if one.first < two.first {
+            push(cut_front(one, two.first.clone()));
+        } else if two.first < one.first {
+            push(cut_front(two, one.first.clone()));
+        } else {
+            let end = (&one.end).min(&two.end).clone();
+            let mut versions = joined(&one.versions, &two.versions);
+            tidy(&mut versions);
+            push(Fragment { first: one.first.clone(), end: end.clone(), versions });
+            for (next, rest) in [(&mut next_a, &mut rest_a), (&mut next_b, &mut rest_b)] {
+                match next {
+                    Some(fragment) if fragment.end > end => fragment.first = end.clone(),
+                    _ => *next = rest.next(),
+                }
+            }
+        }
+    }
+    next_a.into_iter().chain(rest_a).chain(next_b).chain(rest_b).for_each(push);
+    pieces
+}
+
+/// Takes what lies below a key off the front of a fragment.
+fn cut_front(fragment: &mut Fragment, end: Box<[u8]>) -> Fragment {
+    let first = std::mem::replace(&mut fragment.first, end.clone());
+    Fragment { first, end, versions: fragment.versions.clone() }
+}
+
+/// Two descending lists as one, each version once.
+fn joined(a: &[u64], b: &[u64]) -> Vec<u64> {
+    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
+    let mut all = Vec::new();
+    while let Some(next) = a.peek().copied().max(b.peek().copied()) {
+        a.next_if_eq(&next);
+        b.next_if_eq(&next);
+        all.push(next);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -217,12 +294,41 @@ mod tests {
                     assert_eq!(part.covering(&[key], at), expected, "seed {seed}");
                 }
             }
+            let mut seen = ranges.seen_within(&[7], Some(&[20]), 12);
+            assert_eq!(
+                (7..20).map(|key| seen.covering(&[key], 12)).collect::<Vec<_>>(),
+                (7..20).map(|key| covering(&list, key, 12)).collect::<Vec<_>>()
+            );
+            seen.merge(ranges.within(None, Some(&[9])));
+            assert_eq!(seen.covering(&[8], 21), covering(&list, 8, 21), "seed {seed}");
+            let (odd, even): (Vec<_>, Vec<_>) =
+                list.iter().copied().partition(|(.., version)| version % 2 == 1);
+            let [mut odd, even] = [odd, even].map(|list| {
+                let mut ranges = Ranges::default();
+                list.into_iter().for_each(|(first, end, version)| ranges.add(&[first], &[end], version));
+                ranges
+            });
+            odd.merge(even);
+            assert_eq!(odd, ranges, "seed {seed}");
             let (first, end) = (rng.below(30) as u8, 31 + rng.below(5) as u8);
             let newest = rng.below(15);
             let is_hidden = |at: u64| (first..end).all(|key| covering(&list, key, at) > newest);
             let expected = (0..=99).find(|at| is_hidden(*at));
             assert_eq!(ranges.hidden_from(&[first], &[end], newest), expected, "seed {seed}");
         }
+    }
+
+    #[test]
+    fn a_queue_that_is_trimmed_is_one_deletion() {
+        let mut ranges = Ranges::default();
+        for version in 1..=1_000_u64 {
+            ranges.add_thin(b"q", format!("q{version:05}").as_bytes(), version, &[]);
+        }
+        assert_eq!(ranges.fragments.len(), 1);
+        assert!(ranges.fragments.iter().all(|fragment| fragment.versions.len() == 1));
+        let mut seen = Ranges::default();
+        (1..=9).for_each(|version| seen.add_thin(b"a", b"c", version, &[3, 7]));
+        assert_eq!(seen.fragments[0].versions, [9, 7, 3]);
     }
 
     #[test]

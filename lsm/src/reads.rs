@@ -79,6 +79,12 @@ impl Reads {
         self.waiting.len()
     }
 
+    /// The name of a read that is refused at once.
+    pub fn refused(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
     /// Begins a read that lacks these blocks.
     pub fn begin<D: Disk + ?Sized>(
         &mut self,
@@ -145,7 +151,11 @@ impl Reads {
         }
         for ticket in tickets {
             let Some(waiting) = self.waiting.get_mut(&ticket) else { continue };
-            waiting.held.renew(table, blocks.clone());
+            let sources = match &waiting.reader {
+                Reader::Get(_) => 1,
+                Reader::Scan(scanner) => scanner.sources(),
+            };
+            waiting.held.renew(table, blocks.clone(), 2 * sources);
             waiting.lacks -= 1;
             if waiting.lacks == 0 {
                 self.go_on(around, ticket, ended);

@@ -1,7 +1,7 @@
 //! Start-up: the newest manifest says which tables there are; each is opened, and what nobody names is removed.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use reactor::mutants::planted;
@@ -164,13 +164,12 @@ impl Recovery {
 
     /// The manifest is read: what nobody names goes, the tables are opened.
     fn on_manifest(&mut self) {
-        let named: BTreeSet<u64> = self.found.contents.tables.iter().map(|(_, meta)| meta.id).collect();
         for (name, _) in std::mem::take(&mut self.files) {
             let goes = match names::parse(&name) {
                 Name::Table(id) => {
                     // No number is given out twice, even if its file was never named.
                     self.found.contents.next_id = self.found.contents.next_id.max(id + 1);
-                    !named.contains(&id)
+                    !self.found.contents.tables.contains_key(&id)
                 }
                 Name::Manifest(number) => number != self.found.number,
                 Name::Unfinished => true,
@@ -184,7 +183,7 @@ impl Recovery {
         if self.found.orphans > 0 {
             self.queue.push_back((Op::SyncDir, Step::Clean));
         }
-        for (level, meta) in self.found.contents.tables.clone() {
+        for (level, meta) in self.found.contents.tables.clone().into_values() {
             let name = names::table(meta.id);
             let opening = Opening { level, meta, file: None };
             self.queue.push_back((Op::Open { name, create: false }, Step::OpenTable(opening)));
@@ -239,7 +238,8 @@ impl Recovery {
         let sense = || damage(footer.sections.offset, "the block makes no sense".to_owned());
         let sections = sections.ok_or_else(sense)?;
         let mut ranges = Ranges::default();
-        if footer.ranges.bytes > 0 {
+        // A table that was taken in may have a deletion that had nothing to hide: the manifest does not count it.
+        if footer.ranges.bytes > 0 && meta.ranges > 0 {
             let raw = block(footer.ranges, BlockKind::Ranges)?;
             ranges = Ranges::decode(&raw).ok_or_else(sense)?;
             ranges.shift(meta.base);

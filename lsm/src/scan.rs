@@ -8,7 +8,7 @@ use reactor::mutants::planted;
 use crate::cursor::{Cursor, MemoryCursor, Run, RunCursor};
 use crate::fetch::Fetch;
 use crate::levels::Levels;
-use crate::limits::LEVELS;
+use crate::limits::{LEVELS, SCAN_BYTES_MAX};
 use crate::memtable::Memtable;
 use crate::merge::Merge;
 use crate::ranges::Ranges;
@@ -30,26 +30,24 @@ pub(crate) struct Scanner {
 
 impl Scanner {
     pub fn new(
-        scan: Scan,
+        mut scan: Scan,
         snapshot: u64,
         memtables: impl Iterator<Item = Rc<RefCell<Memtable>>>,
         levels: &Levels,
     ) -> Scanner {
+        scan.bytes_max = scan.bytes_max.min(SCAN_BYTES_MAX);
         let mut cursors = Vec::new();
         let mut ranges = Ranges::default();
         let touches = |table: &Table| {
             *table.meta.end > *scan.first && scan.end.as_ref().is_none_or(|end| table.meta.first < *end)
         };
-        let within = |all: &Ranges| match all.is_empty() {
-            true => Ranges::default(),
-            false => all.within(Some(&scan.first), scan.end.as_deref()),
-        };
+        let within = |all: &Ranges| all.seen_within(&scan.first, scan.end.as_deref(), snapshot);
         for memtable in memtables {
-            ranges.merge(&within(&memtable.borrow().ranges));
+            ranges.merge(within(&memtable.borrow().ranges));
             cursors.push(Cursor::Memory(MemoryCursor::new(memtable)));
         }
-        for table in levels.with_ranges().iter().filter(|table| touches(table)) {
-            ranges.merge(&within(&table.ranges));
+        for table in levels.with_ranges_about(&scan.first, scan.end.as_deref()) {
+            ranges.merge(within(&table.ranges));
         }
         for level in 0..LEVELS {
             let tables = levels.level(level);
@@ -68,6 +66,11 @@ impl Scanner {
             false => Merge::forward(cursors, &scan.first),
         };
         Scanner { scan, snapshot, merge, ranges, rows: Rows::default(), last: None, candidate: None }
+    }
+
+    /// How many tables it reads from at the same time, at most.
+    pub fn sources(&self) -> usize {
+        self.merge.sources()
     }
 
     /// Goes on. None: it lacks blocks.

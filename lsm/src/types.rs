@@ -9,7 +9,9 @@ use crate::block::Block;
 use crate::choose::LevelOptions;
 use crate::envelope::Codec;
 use crate::error::{Damage, Fault, ReadError};
-use crate::limits::{BATCH_CHANGES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::limits::{
+    BATCH_BYTES_MAX, BATCH_CHANGES_MAX, BATCH_RANGES_MAX, END_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX,
+};
 use crate::varint::{self, Reader};
 
 /// Counts the changes that were applied to a tree: each has a version, in the order in which they came.
@@ -43,7 +45,7 @@ pub enum Change<'a> {
     DeleteRange {
         /// The first key.
         first: &'a [u8],
-        /// Above all of them, and above `first`.
+        /// Above all of them, and above `first`; at most [`END_BYTES_MAX`] bytes.
         end: &'a [u8],
     },
 }
@@ -53,6 +55,7 @@ pub enum Change<'a> {
 pub struct Batch {
     bytes: Vec<u8>,
     changes: usize,
+    ranges: usize,
     is_too_large: bool,
 }
 
@@ -69,8 +72,12 @@ impl Batch {
             Change::Delete { key } => (2, key, &[][..]),
             Change::DeleteRange { first, end } => (3, first, end),
         };
-        let bound = if tag == 1 { VALUE_BYTES_MAX } else { KEY_BYTES_MAX };
-        let fits = key.len() <= KEY_BYTES_MAX && other.len() <= bound && self.changes < BATCH_CHANGES_MAX;
+        let bound = if tag == 1 { VALUE_BYTES_MAX } else { END_BYTES_MAX };
+        let fits = key.len() <= KEY_BYTES_MAX
+            && other.len() <= bound
+            && self.changes < BATCH_CHANGES_MAX
+            && self.bytes.len() + key.len() + other.len() <= BATCH_BYTES_MAX
+            && (tag != 3 || self.ranges < BATCH_RANGES_MAX);
         assert!(tag != 3 || key < other, "a range has a key");
         self.is_too_large |= !fits;
         if fits {
@@ -78,6 +85,7 @@ impl Batch {
             varint::put_bytes(&mut self.bytes, key);
             varint::put_bytes(&mut self.bytes, other);
             self.changes += 1;
+            self.ranges += usize::from(tag == 3);
         }
     }
 
@@ -106,12 +114,17 @@ impl Batch {
         self.changes == 0
     }
 
+    /// Whether there are range deletions.
+    pub(crate) fn has_ranges(&self) -> bool {
+        self.ranges > 0
+    }
+
     /// Bytes that it takes.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether a change was beyond its bound, and was left out.
+    /// Whether a change was beyond its bound, or too much for one batch, and was left out.
     pub fn is_too_large(&self) -> bool {
         self.is_too_large
     }
@@ -119,7 +132,7 @@ impl Batch {
     /// Without any changes again, with its memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
-        (self.changes, self.is_too_large) = (0, false);
+        (self.changes, self.ranges, self.is_too_large) = (0, 0, false);
     }
 
     /// The changes.
@@ -382,18 +395,19 @@ pub enum Event {
     Ingested(IngestId, Version),
     /// An ingestion came to nothing, for want of space or because it was given up: the range is as it was.
     IngestionLost(IngestId),
-    /// A table cannot be believed. Reads of its keys fail, and it is not compacted, until its range is ingested or deleted.
+    /// A table cannot be believed. Reads of its keys fail, and it is not compacted, nor is what lies over it, until its range is
+    /// ingested or deleted: then it goes.
     Damaged(Damage),
     /// The disk became full (`true`), or has space again.
     Full(bool),
-    /// The engine stops; nothing else follows.
+    /// The engine stops; nothing else follows but answers to those who read.
     Failed(Fault),
 }
 
 /// What recovery found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Everything up to this version is there, and nothing behind it.
+    /// Everything up to this version is there, and nothing behind it but what was ingested.
     pub flushed_to: Version,
     /// Tables of the tree.
     pub tables: u64,

@@ -1,6 +1,7 @@
 //! The tests of the engine: one binary.
 
 mod basic;
+mod corners;
 mod crash;
 mod damage;
 mod files;

@@ -306,7 +306,6 @@ impl Twin {
         delete(&mut self.base, &first, &end);
         self.base.extend(rows.clone());
         self.since.push((version, Step::Rows(first, end, rows)));
-        self.snapshots.retain(|(snapshot, _)| snapshot.version() < version);
     }
 
     fn note_flushed(&mut self) {

@@ -96,7 +96,7 @@ fn put_number(out: &mut Vec<u8>, mut number: u64) {
 /// The edit that adds one table of so many bytes, with keys from "" on and below four times 0xff.
 fn edit_of(bytes: u64) -> Vec<u8> {
     let mut edit = Vec::new();
-    for number in [TABLE + 1, 10, 0, 1, 0, TABLE, bytes, 1, 0, 0, 0, 9, 0, 0, 4] {
+    for number in [TABLE + 1, 10, 0, 1, 0, TABLE, bytes, 1, 0, 1, 0, 9, 0, 0, 4] {
         put_number(&mut edit, number);
     }
     edit.extend_from_slice(&[0xff; 4]);

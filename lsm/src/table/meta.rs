@@ -1,9 +1,7 @@
 //! What the manifest says of a table.
 
+use crate::limits::NUMBER_MAX;
 use crate::varint::{self, Reader};
-
-/// No tree comes to this version; what says that it did is damaged, and must not make a sum overflow.
-const VERSION_MAX: u64 = u64::MAX >> 2;
 
 /// A table, as the manifest has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +65,7 @@ impl TableMeta {
             first: reader.bytes()?.into(),
             end: reader.bytes()?.into(),
         };
-        let are_versions = meta.oldest.max(meta.base) <= meta.newest && meta.newest <= VERSION_MAX;
-        (meta.first < meta.end && are_versions).then_some(meta)
+        let are_versions = meta.oldest.max(meta.base) <= meta.newest && meta.newest <= NUMBER_MAX;
+        (meta.first < meta.end && are_versions && meta.id <= NUMBER_MAX).then_some(meta)
     }
 }
