@@ -3,11 +3,14 @@
 //!
 //! The entry is the list of all commands ever applied, so "extends" is "has as a prefix", and linearizability can be read off.
 
+mod forms;
 mod shared;
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
+pub use forms::Form;
+use forms::Records;
 use paxos::{
     AcceptorState, Ballot, Entry, Found, Instance, Member, Members, Message, Output, ReadOutcome, Recorded,
     Report, Token,
@@ -16,9 +19,29 @@ use paxos::{
 /// A command, by its request id.
 pub type Id = u16;
 
-/// An entry: the ids of all commands applied, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Log(pub Vec<Id>);
+/// An entry: the ids of all commands applied, in order; and in which form it is sent, which is no part of what it means.
+#[derive(Clone, Default)]
+pub struct Log(pub Vec<Id>, pub Form);
+
+impl PartialEq for Log {
+    fn eq(&self, other: &Log) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Log {}
+
+impl Hash for Log {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.0.hash(hasher);
+    }
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Log").field(&self.0).finish()
+    }
+}
 
 /// Stands in a log where a tombstone was dropped: the commands before it are remembered by the checker alone.
 pub const DROPPED: Id = Id::MAX;
@@ -35,7 +58,7 @@ impl Log {
     }
 
     fn with(&self, id: Id) -> Log {
-        Log(self.0.iter().copied().chain([id]).collect())
+        Log(self.0.iter().copied().chain([id]).collect(), Form::Whole)
     }
 }
 
@@ -70,6 +93,14 @@ pub enum Mutation {
     ReadAlone,
     /// A retried command is applied without looking for its id.
     ApplyTwice,
+    /// A delta is taken whatever was accepted before it.
+    AnyBase,
+    /// The whole that is sent to who lacks the base is what it was before the delta.
+    WholeOfTheBase,
+    /// A merge keeps the newest record of a key, and not what that stands on.
+    MergeKeepsTheNewest,
+    /// Who lacks the base votes.
+    NeedBaseIsAVote,
 }
 
 /// What the checker must know of.
@@ -131,6 +162,9 @@ pub struct Replica {
     inst: Instance<Log>,
     durable: AcceptorState,
     durable_log: Option<Log>,
+    /// Entries may be deltas; then this is what the log has.
+    deltas: bool,
+    records: Records,
     /// An absent record refuses every ballot up to this one. Durable.
     floor: Ballot,
     /// What was before nothing: a ghost, for the checker's eyes.
@@ -175,6 +209,8 @@ pub struct Setup {
     pub finish_first: bool,
     pub lamport: bool,
     pub ballots: u8,
+    /// Entries may be deltas.
+    pub deltas: bool,
 }
 
 impl Replica {
@@ -190,6 +226,8 @@ impl Replica {
             inst: Instance::new(me, members, AcceptorState::default(), None),
             durable: AcceptorState::default(),
             durable_log: None,
+            deltas: setup.deltas,
+            records: Records::default(),
             floor: Ballot::ZERO,
             absent: Log::default(),
             disk: VecDeque::new(),
@@ -226,6 +264,7 @@ impl Replica {
         self.give_up_requests(fx);
         self.disk.clear();
         (self.durable, self.durable_log, self.floor) = (AcceptorState::default(), None, Ballot::ZERO);
+        self.records.clear();
         (self.told, self.round, self.reads, self.fast_above) = (Ballot::ZERO, 0, 0, 0);
         self.inst = Instance::new(self.me, self.members, self.durable, None);
     }
@@ -282,7 +321,16 @@ impl Replica {
     /// Forgets the record, and the promise with it.
     pub fn forget_record(&mut self) {
         (self.durable, self.durable_log) = (AcceptorState::default(), None);
+        self.records.clear();
         self.inst = Instance::new(self.me, self.members, self.durable, None);
+    }
+
+    /// Forgets the record, and all that is under way for it.
+    pub fn forget_all(&mut self) {
+        self.disk.clear();
+        self.heard.clear();
+        self.told = Ballot::ZERO;
+        self.forget_record();
     }
 
     pub fn has_write(&self) -> bool {
@@ -400,11 +448,23 @@ impl Replica {
         self.propose(ballot.succ(), log.with(id), out, fx);
     }
 
-    fn propose(&mut self, ballot: Ballot, log: Log, out: &mut Vec<Output<Log>>, fx: &mut Effects) {
+    fn propose(&mut self, ballot: Ballot, mut log: Log, out: &mut Vec<Output<Log>>, fx: &mut Effects) {
+        log.1 = self.form_of(&log);
         self.round = self.round.max(ballot.round);
         self.proposal = Some((ballot, log.clone()));
         if self.inst.propose(log.clone(), self.floor, out) {
             fx.events.push(Event::Proposed { ballot, log });
+        }
+    }
+
+    /// A delta where the own record is what the entry extends.
+    fn form_of(&self, log: &Log) -> Form {
+        let base = self.inst.state().accepted;
+        match self.inst.entry() {
+            Some(own) if self.deltas && log.extends(own) && self.records.may_grow() => {
+                Form::Delta { base, known: own.0.len() }
+            }
+            _ => Form::Whole,
         }
     }
 
@@ -485,9 +545,55 @@ impl Replica {
                 self.hear(from, *id, report.clone(), fx);
             }
         }
+        let Some(message) = self.by_form(from, message, fx) else { return };
         let mut out = Vec::new();
         self.inst.receive(from, message, self.floor, &mut out);
         self.run(out, fx);
+    }
+
+    /// An Accept of a delta goes on if its base is the own record. A NeedBase is answered with the whole, at the same ballot.
+    fn by_form(&mut self, from: Member, message: Message<Log>, fx: &mut Effects) -> Option<Message<Log>> {
+        match message {
+            Message::Accept { ballot, base, mut entry } => {
+                let Form::Delta { base: stands_on, known } = entry.1 else {
+                    return Some(Message::Accept { ballot, base, entry });
+                };
+                let accepted = self.inst.state().accepted;
+                let any = self.mutation == Mutation::AnyBase;
+                if accepted != ballot && accepted != stands_on && !any {
+                    let need = Message::NeedBase { ballot };
+                    let vote = Message::Accepted { ballot };
+                    let is_vote = self.mutation == Mutation::NeedBaseIsAVote;
+                    fx.sends.push((from, if is_vote { vote } else { need }));
+                    return None;
+                }
+                if accepted != ballot {
+                    // No more than what is added came with it.
+                    let own = self.inst.entry().cloned().unwrap_or_default();
+                    let added = entry.0[known..].to_vec();
+                    entry.1 = Form::Delta { base: accepted, known: own.0.len() };
+                    entry.0 = own.0.into_iter().chain(added).collect();
+                }
+                Some(Message::Accept { ballot, base, entry })
+            }
+            Message::NeedBase { ballot } => {
+                let whole =
+                    self.proposal.as_ref().filter(|(own, _)| *own == ballot && self.inst.is_accepting());
+                let mut log = whole.map(|(_, log)| Log(log.0.clone(), Form::Whole))?;
+                if self.mutation == Mutation::WholeOfTheBase {
+                    log.0.pop();
+                }
+                let message = Message::Accept { ballot, base: Ballot::ZERO, entry: log };
+                fx.sends.push((from, message));
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    /// The engine drops what is of no use any more.
+    pub fn merge(&mut self) {
+        self.records.merge(self.mutation);
     }
 
     /// The fault of [`Mutation::HighestUnfinished`].
@@ -527,7 +633,12 @@ impl Replica {
                 self.durable.promised = ballot.succ();
                 self.durable.accepted = ballot;
                 self.durable_log = Some(entry.clone());
-                fx.events.push(Event::Voted { ballot, log: entry });
+                if self.deltas {
+                    self.records.store(ballot, &entry);
+                    self.durable_log = self.records.newest();
+                }
+                let log = self.durable_log.clone().unwrap_or_default();
+                fx.events.push(Event::Voted { ballot, log });
             }
         }
         if self.durable.promised < before {
@@ -548,6 +659,14 @@ impl Replica {
         }
         if self.mutation != Mutation::BallotReuse {
             self.incarnation += 1;
+        }
+        if self.deltas && self.durable_log.is_some() {
+            self.durable_log = self.records.newest();
+            if self.durable_log.is_none() {
+                // A read finds damage, and the record comes from elsewhere: here that is the end of the play.
+                fx.events.push(Event::Broken("a record's chain has no beginning"));
+                self.durable_log = Some(Log::default());
+            }
         }
         let absent = self.durable.accepted.is_zero();
         let floor = if absent { self.floor } else { Ballot::ZERO };

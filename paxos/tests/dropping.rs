@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use paxos::{Ballot, Member, Members, Message};
 
 use crate::checker::Checker;
-use crate::driver::{Effects, Event, Id, Log, Mutation, Replica, Setup, DROPPED};
+use crate::driver::{Effects, Event, Form, Id, Log, Mutation, Replica, Setup, DROPPED};
 use crate::model::Random;
 
 /// A part of the rule left out.
@@ -168,8 +168,15 @@ impl World<'_> {
         let mut random = Random(seed ^ u64::from(count) << 56 ^ 0xd509);
         let finish_first = random.percent(50);
         let mutation = Mutation::None;
-        let setup =
-            Setup { members: count, mutation, quick_disk: false, finish_first, lamport: true, ballots: 0 };
+        let setup = Setup {
+            members: count,
+            mutation,
+            quick_disk: false,
+            finish_first,
+            lamport: true,
+            ballots: 0,
+            deltas: false,
+        };
         let host = |me| Host {
             replica: Replica::new(me, setup),
             life: 1,
@@ -507,7 +514,7 @@ impl World<'_> {
         host.replica.forget_record();
         self.counts.drops += 1;
         if log.0.len() > self.dropped.1 .0.len() {
-            let absent = Log(log.0.iter().copied().chain([DROPPED]).collect());
+            let absent = Log(log.0.iter().copied().chain([DROPPED]).collect(), Form::Whole);
             self.dropped = (accepted, log);
             self.hosts.iter_mut().for_each(|host| host.replica.absent = absent.clone());
         }

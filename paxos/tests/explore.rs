@@ -243,6 +243,7 @@ impl Explorer {
                 finish_first: world.finish_first,
                 lamport: false,
                 ballots: world.ballots[index],
+                deltas: false,
             };
             self.locals.number(Local { replica: Replica::new(me, setup), next: 0 })
         });

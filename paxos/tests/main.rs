@@ -7,6 +7,7 @@ mod confirm;
 mod driver;
 mod dropping;
 mod explore;
+mod flush;
 mod golden;
 mod groups;
 mod model;

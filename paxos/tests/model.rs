@@ -7,7 +7,7 @@
 use paxos::{Member, Message};
 
 use crate::checker::Checker;
-use crate::driver::{Effects, Event, Id, Log, Mutation, Replica, Setup};
+use crate::driver::{Effects, Event, Form, Id, Log, Mutation, Replica, Setup};
 
 /// SplitMix64: small, seeded, good enough to choose by.
 pub struct Random(pub u64);
@@ -42,6 +42,8 @@ struct Counts {
     proposals: u64,
     restamps: u64,
     rejects: u64,
+    need_base: u64,
+    deltas: u64,
     acked: u64,
     reads: u64,
     reads_absent: u64,
@@ -115,7 +117,8 @@ impl World<'_> {
         };
         let finish_first = random.percent(50);
         let lamport = random.percent(80);
-        let setup = Setup { members, mutation, quick_disk: false, finish_first, lamport, ballots: 0 };
+        let deltas = random.percent(50);
+        let setup = Setup { members, mutation, quick_disk: false, finish_first, lamport, ballots: 0, deltas };
         World {
             random,
             weather,
@@ -160,6 +163,8 @@ impl World<'_> {
             Message::Prepare { .. } => self.counts.prepares += 1,
             Message::Restamp { .. } => self.counts.restamps += 1,
             Message::Reject { .. } => self.counts.rejects += 1,
+            Message::NeedBase { .. } => self.counts.need_base += 1,
+            Message::Accept { entry: Log(_, Form::Delta { .. }), .. } => self.counts.deltas += 1,
             _ => {}
         }
     }
@@ -285,6 +290,9 @@ impl World<'_> {
             return self.with(me, Replica::poke);
         }
         if self.random.percent(20) {
+            self.replicas[usize::from(me)].merge();
+        }
+        if self.random.percent(20) {
             self.counts.recycled += 1;
             self.replicas[usize::from(me)].recycle();
         }
@@ -401,8 +409,16 @@ fn run(members: u8) -> Counts {
 #[test]
 fn three_members() {
     let counts = run(3);
-    let reached =
-        [counts.crashes, counts.replayed, counts.lost, counts.restamps, counts.rejects, counts.retried];
+    let reached = [
+        counts.deltas,
+        counts.need_base,
+        counts.crashes,
+        counts.replayed,
+        counts.lost,
+        counts.restamps,
+        counts.rejects,
+        counts.retried,
+    ];
     assert!(reached.iter().all(|count| *count > 0) && counts.reads > counts.reads_absent, "{counts:?}");
 }
 
@@ -431,6 +447,10 @@ fn planted_faults_are_found_by_chance_too() {
         Mutation::FastForeign,
         Mutation::ReadAlone,
         Mutation::ApplyTwice,
+        Mutation::AnyBase,
+        Mutation::WholeOfTheBase,
+        Mutation::MergeKeepsTheNewest,
+        Mutation::NeedBaseIsAVote,
     ];
     let mut counts = Counts::default();
     for mutation in planted {

@@ -125,8 +125,15 @@ impl World<'_> {
         let mut random = Random(seed ^ u64::from(count) << 56 ^ 0x5eed);
         let finish_first = random.percent(50);
         let mutation = Mutation::None;
-        let setup =
-            Setup { members: count, mutation, quick_disk: false, finish_first, lamport: true, ballots: 0 };
+        let setup = Setup {
+            members: count,
+            mutation,
+            quick_disk: false,
+            finish_first,
+            lamport: true,
+            ballots: 0,
+            deltas: false,
+        };
         let host = |me| Host {
             replica: Replica::new(me, setup),
             epoch: 1,

@@ -4,7 +4,7 @@ use paxos::{Ballot, Member};
 
 use super::coming::Coming;
 use super::{confirms, is_tombstone, Body, Fault, Item, Verdict, Wire, World, KEYS};
-use crate::driver::{Log, Replica, DROPPED};
+use crate::driver::{Form, Log, Replica, DROPPED};
 
 impl World<'_> {
     pub(super) fn step(&mut self) -> Verdict {
@@ -207,7 +207,7 @@ impl World<'_> {
         host.asker.on_dropped(key, tombstone);
         self.counts.drops += 1;
         if log.0.len() > self.dropped[key].1 .0.len() {
-            let absent = Log(log.0.iter().copied().chain([DROPPED]).collect());
+            let absent = Log(log.0.iter().copied().chain([DROPPED]).collect(), Form::Whole);
             self.dropped[key] = (tombstone, log);
             self.hosts.iter_mut().for_each(|host| host.keys[key].absent = absent.clone());
         }

@@ -189,8 +189,15 @@ impl World<'_> {
         let mut random = Random(seed ^ u64::from(count) << 56 ^ 0x5107);
         let finish_first = random.percent(50);
         let mutation = Mutation::None;
-        let setup =
-            Setup { members: count, mutation, quick_disk: false, finish_first, lamport: true, ballots: 0 };
+        let setup = Setup {
+            members: count,
+            mutation,
+            quick_disk: false,
+            finish_first,
+            lamport: true,
+            ballots: 0,
+            deltas: false,
+        };
         let host = |me| Host::new((0..KEYS).map(|_| Replica::new(me, setup)).collect());
         World {
             loss: if random.percent(40) { 0 } else { random.next() % 20 },
