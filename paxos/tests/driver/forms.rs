@@ -1,9 +1,9 @@
 //! Entries in two forms (docs/design/collections.md, section 2): whole, or a *delta*, which says what is added to its base, the record that
 //! was accepted before it. What a delta means is the whole that comes of it; the log stores it as it came.
 
-use paxos::Ballot;
+use paxos::{Ballot, Member, Message};
 
-use super::{Id, Log, Mutation};
+use super::{Effects, Id, Log, Mutation, Replica};
 
 /// How an entry is sent and stored. Its meaning is the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,5 +89,68 @@ impl Records {
 
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+}
+
+impl Replica {
+    /// A delta where the own record is what the entry extends.
+    pub(super) fn form_of(&self, log: &Log) -> Form {
+        let base = self.inst.state().accepted;
+        match self.inst.entry() {
+            Some(own) if self.deltas && log.extends(own) && self.records.may_grow() => {
+                Form::Delta { base, known: own.0.len() }
+            }
+            _ => Form::Whole,
+        }
+    }
+
+    /// An Accept of a delta goes on if its base is the own record. A NeedBase is answered with the whole, at the same ballot.
+    pub(super) fn by_form(
+        &mut self,
+        from: Member,
+        message: Message<Log>,
+        fx: &mut Effects,
+    ) -> Option<Message<Log>> {
+        match message {
+            Message::Accept { ballot, base, mut entry } => {
+                let Form::Delta { base: stands_on, known } = entry.1 else {
+                    return Some(Message::Accept { ballot, base, entry });
+                };
+                let accepted = self.inst.state().accepted;
+                let any = self.mutation == Mutation::AnyBase;
+                if accepted != ballot && accepted != stands_on && !any {
+                    let need = Message::NeedBase { ballot };
+                    let vote = Message::Accepted { ballot };
+                    let is_vote = self.mutation == Mutation::NeedBaseIsAVote;
+                    fx.sends.push((from, if is_vote { vote } else { need }));
+                    return None;
+                }
+                if accepted != ballot {
+                    // No more than what is added came with it.
+                    let own = self.inst.entry().cloned().unwrap_or_default();
+                    let added = entry.0[known..].to_vec();
+                    entry.1 = Form::Delta { base: accepted, known: own.0.len() };
+                    entry.0 = own.0.into_iter().chain(added).collect();
+                }
+                Some(Message::Accept { ballot, base, entry })
+            }
+            Message::NeedBase { ballot } => {
+                let whole =
+                    self.proposal.as_ref().filter(|(own, _)| *own == ballot && self.inst.is_accepting());
+                let mut log = whole.map(|(_, log)| Log(log.0.clone(), Form::Whole))?;
+                if self.mutation == Mutation::WholeOfTheBase {
+                    log.0.pop();
+                }
+                let message = Message::Accept { ballot, base: Ballot::ZERO, entry: log };
+                fx.sends.push((from, message));
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    /// The engine drops what is of no use any more.
+    pub fn merge(&mut self) {
+        self.records.merge(self.mutation);
     }
 }
