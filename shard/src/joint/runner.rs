@@ -480,7 +480,7 @@ mod tests {
     /// Both keys are claimed, the command is run, and the anchor is asked to decide.
     fn deciding(late: bool) -> Runner {
         let mut runner = begun(false);
-        let found = Reply::Bulk(Snapshot::default().encoded().into());
+        let found = Reply::Bulk(Snapshot::default().encoded());
         assert!(matches!(&runner.on_reply(0, found.clone())[..], [Todo::Ask(1, JointOp::Claim { .. })]));
         assert_eq!(runner.on_reply(1, found), [Todo::Run]);
         let write = Some(Write::default());
