@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p shard --example like_redis -- SOCKET COMMANDS SEED`: so many commands of each type; the server at the Unix
 //! socket is emptied. `scripts/like-redis` starts one. What Redis answers in an order of its own is compared without the order, scores as
-//! numbers, and what is chosen by chance by how many it is. The first difference ends it, with all commands on that key.
+//! numbers, and what is chosen by chance by how many it is. The first difference ends it, with all commands on that key. In the end each command
+//! is listed with how often it was compared.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write as _};
@@ -63,8 +64,9 @@ fn main() -> ExitCode {
         eprintln!("like_redis: COMMANDS and SEED are numbers");
         return ExitCode::from(2);
     };
+    let mut counts = BTreeMap::new();
     for kind in ["string", "hash", "list", "set", "zset", "joint"] {
-        match compare(socket, kind, commands, seed) {
+        match compare(socket, kind, commands, seed, &mut counts) {
             Ok(errors) => println!("{kind}: {commands} commands as in Redis, {errors} of them refused"),
             Err(why) => {
                 eprintln!("like_redis: {kind}, seed {seed}: {why}");
@@ -72,10 +74,26 @@ fn main() -> ExitCode {
             }
         }
     }
+    counts.iter().for_each(|(name, count)| println!("compared {count} {name}"));
     ExitCode::SUCCESS
 }
 
-fn compare(socket: &str, kind: &str, commands: u64, seed: u64) -> Result<u64, String> {
+/// The name of a command, with that of its subcommand where it has some.
+fn name_of(words: &Words) -> String {
+    let word = |at: usize| String::from_utf8_lossy(&words[at]).to_ascii_lowercase();
+    match (word(0), words.len()) {
+        (name, 2..) if name == "object" => format!("{name}|{}", word(1)),
+        (name, _) => name,
+    }
+}
+
+fn compare(
+    socket: &str,
+    kind: &str,
+    commands: u64,
+    seed: u64,
+    counts: &mut BTreeMap<String, u64>,
+) -> Result<u64, String> {
     let mut redis = Redis::connect(socket).map_err(|error| format!("{socket}: {error}"))?;
     redis.send(&[b"FLUSHALL".to_vec()]).and_then(|()| redis.receive()).map_err(|error| error.to_string())?;
     let mut maker = Maker { rng: Rng::new(seed) };
@@ -92,6 +110,7 @@ fn compare(socket: &str, kind: &str, commands: u64, seed: u64) -> Result<u64, St
         for (words, order) in &batch {
             let ours = store.run(words);
             let theirs = redis.receive().map_err(|error| error.to_string())?;
+            *counts.entry(name_of(words)).or_default() += 1;
             errors += u64::from(matches!(theirs, Told::Error(_)));
             if !same(&ours, &theirs, *order) && !checked_first(&ours, &theirs) {
                 let story = store.story.remove(&words[1]).unwrap_or_default().join("\n");
