@@ -3,6 +3,7 @@
 //!
 //! The entry is the list of all commands ever applied, so "extends" is "has as a prefix", and linearizability can be read off.
 
+mod epochs;
 mod forms;
 mod shared;
 
@@ -101,6 +102,8 @@ pub enum Mutation {
     MergeKeepsTheNewest,
     /// Who lacks the base votes.
     NeedBaseIsAVote,
+    /// A command that is found in an older epoch is acknowledged.
+    OlderIdsCount,
 }
 
 /// What the checker must know of.
@@ -165,6 +168,8 @@ pub struct Replica {
     /// Entries may be deltas; then this is what the log has.
     deltas: bool,
     records: Records,
+    /// Of the slot.
+    epoch: u64,
     /// An absent record refuses every ballot up to this one. Durable.
     floor: Ballot,
     /// What was before nothing: a ghost, for the checker's eyes.
@@ -228,6 +233,7 @@ impl Replica {
             durable_log: None,
             deltas: setup.deltas,
             records: Records::default(),
+            epoch: 0,
             floor: Ballot::ZERO,
             absent: Log::default(),
             disk: VecDeque::new(),
@@ -323,14 +329,6 @@ impl Replica {
         (self.durable, self.durable_log) = (AcceptorState::default(), None);
         self.records.clear();
         self.inst = Instance::new(self.me, self.members, self.durable, None);
-    }
-
-    /// Forgets the record, and all that is under way for it.
-    pub fn forget_all(&mut self) {
-        self.disk.clear();
-        self.heard.clear();
-        self.told = Ballot::ZERO;
-        self.forget_record();
     }
 
     pub fn has_write(&self) -> bool {
@@ -440,12 +438,10 @@ impl Replica {
         let ballot = self.inst.state().accepted;
         let log = self.inst.entry().cloned().expect("a chosen record is held");
         if log.has(id) {
-            self.write = None;
-            fx.events.push(Event::Acked { id, ballot, log });
-            return;
+            return self.on_known(id, ballot, log, fx);
         }
         self.job = Some(Job::Write(id));
-        self.propose(ballot.succ(), log.with(id), out, fx);
+        self.propose(ballot.succ(), log.in_epoch(self.epoch).with(id), out, fx);
     }
 
     fn propose(&mut self, ballot: Ballot, mut log: Log, out: &mut Vec<Output<Log>>, fx: &mut Effects) {
@@ -697,20 +693,22 @@ impl Replica {
         match (job, found) {
             (Job::Read, None) => self.read_at_phase_1(Ballot::ZERO, Log::default(), fx),
             (Job::Read, Some(found)) if found.chosen => self.read_at_phase_1(found.ballot, found.entry, fx),
-            (Job::Read, Some(found)) => self.finish(found, out, fx),
+            (Job::Read, Some(found)) => self.settle_found(found, out, fx),
             (Job::Write(id), Some(found)) if found.entry.has(id) && self.mutation != Mutation::ApplyTwice => {
                 if found.chosen {
                     self.give_up_ballot();
-                    self.write = None;
-                    fx.events.push(Event::Acked { id, ballot: found.ballot, log: found.entry });
+                    self.on_known(id, found.ballot, found.entry, fx);
                 } else {
-                    self.finish(found, out, fx);
+                    self.settle_found(found, out, fx);
                 }
             }
-            (Job::Write(_), Some(found)) if self.finish_first && !found.chosen => self.finish(found, out, fx),
+            (Job::Write(_), Some(found)) if self.finish_first && !found.chosen => {
+                self.settle_found(found, out, fx);
+            }
             (Job::Write(id), found) => {
                 let found = found.filter(|_| self.mutation != Mutation::IgnoreFound);
-                let log = found.map_or_else(|| self.absent.clone(), |found| found.entry).with(id);
+                let log = found.map_or_else(|| self.absent.clone(), |found| found.entry);
+                let log = log.in_epoch(self.epoch).with(id);
                 self.propose(ballot, log, out, fx);
             }
         }
@@ -730,10 +728,7 @@ impl Replica {
                 self.read = None;
                 fx.events.push(Event::ReadDone { ballot, log });
             }
-            Some(Job::Write(id)) if log.has(id) => {
-                self.write = None;
-                fx.events.push(Event::Acked { id, ballot, log });
-            }
+            Some(Job::Write(id)) if log.has(id) => self.on_known(id, ballot, log, fx),
             // An unfinished record was finished first; the write itself follows, on the fast path if nobody came between.
             Some(Job::Write(id)) if self.may_go_fast() => self.go_fast(id, out, fx),
             _ => {}

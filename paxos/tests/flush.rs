@@ -1,9 +1,11 @@
-//! A key whose whole slot is emptied at once (docs/design/flush.md): members have an *epoch*, which only grows; every message bears it, an older
-//! one is refused, and what was written in an older one is as good as never written.
+//! A key whose whole slot is emptied at once (docs/design/flush.md): members have an *epoch*, which only grows; every message bears it, and every
+//! entry that in which it was made. What is of an older one counts as a tombstone, with its ids; the protocol of the key goes on.
 //!
-//! Within an epoch the key is the protocol's as ever ([`Replica`], checked by a [`Checker`] of its own). What is modelled here is what makes the
-//! epochs follow each other: a flush asks a majority, and raises it; who hears of an epoch has it durable before it answers anything. So whatever is
-//! served in an epoch has brought it to a majority itself. `PAXOS_FLUSH_SEEDS`: how many seeds to run instead of the default.
+//! What is modelled here is what makes the epochs follow each other: a flush asks a majority, and raises it; who hears of an epoch has it durable
+//! before it answers anything, and gives up what is under way. So whatever is served in an epoch has brought it to a majority itself. (Entries of
+//! an older epoch may well be accepted and chosen after that: they are tombstones already, and whoever proposed them has heard of the epoch from
+//! those whose votes it needs.)
+//! `PAXOS_FLUSH_SEEDS`: how many seeds to run instead of the default.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +19,14 @@ use crate::model::Random;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Without {
     Nothing,
-    /// What bears an older epoch is taken all the same.
-    Refusal,
     /// An epoch is answered in before it is durable.
     Durability,
     /// A flush goes one beyond what its own host knows.
     Question,
-    /// What was written before is kept.
-    Forgetting,
+    /// A command that is found in an older epoch is acknowledged.
+    Doubt,
+    /// What is under way goes on in the newer epoch.
+    GivingUp,
 }
 
 #[derive(Clone, Debug)]
@@ -57,8 +59,6 @@ enum Flush {
 
 struct Host {
     replica: Replica,
-    /// As the disk has it, of the older epoch, as long as the newer one is not durable.
-    before: Option<Replica>,
     epoch: u64,
     durable_epoch: u64,
     /// Who is known to have it durable.
@@ -77,13 +77,17 @@ struct World {
     crashes: u64,
     hosts: Vec<Host>,
     net: Vec<(Member, Member, u64, Note)>,
-    checkers: BTreeMap<u64, Checker>,
+    checker: Checker,
     count: u8,
     /// The newest epoch in which anything was answered.
     newest: u64,
     /// What it was when each host's write, read and flush began.
     began: Vec<[u64; 3]>,
+    /// And when each command was first asked for.
+    write_began: BTreeMap<Id, u64>,
     next_id: Id,
+    /// Commands whose outcome is not known.
+    unsure: Vec<Id>,
     flushes: u64,
     acked: u64,
     reads: u64,
@@ -91,7 +95,7 @@ struct World {
 
 const STEPS: usize = 500;
 const SEEDS: u64 = 5_000;
-const FAULT_SEEDS: u64 = 20_000;
+const FAULT_SEEDS: u64 = 60_000;
 
 fn bit(member: Member) -> u8 {
     1 << member
@@ -102,7 +106,7 @@ impl World {
         let mut random = Random(seed ^ u64::from(count) << 56);
         let setup = Setup {
             members: count,
-            mutation: Mutation::None,
+            mutation: if without == Without::Doubt { Mutation::OlderIdsCount } else { Mutation::None },
             quick_disk: false,
             finish_first: random.percent(50),
             lamport: true,
@@ -111,7 +115,6 @@ impl World {
         };
         let host = |me| Host {
             replica: Replica::new(me, setup),
-            before: None,
             epoch: 0,
             durable_epoch: 0,
             has_it: u8::MAX,
@@ -127,11 +130,13 @@ impl World {
             without,
             hosts: (0..count).map(host).collect(),
             net: Vec::new(),
-            checkers: BTreeMap::new(),
+            checker: Checker::new(count, true),
             count,
             newest: 0,
             began: vec![[0; 3]; usize::from(count)],
+            write_began: BTreeMap::new(),
             next_id: 1,
+            unsure: Vec::new(),
             flushes: 0,
             acked: 0,
             reads: 0,
@@ -171,30 +176,42 @@ impl World {
     }
 
     fn event(&mut self, me: Member, epoch: u64, event: &Event) -> Result<(), String> {
-        let began = &mut self.began[usize::from(me)];
-        let which = match event {
-            Event::WriteStarted { .. } => {
-                began[0] = self.newest;
-                None
+        let (member, newest) = (usize::from(me), self.newest);
+        match event {
+            Event::WriteStarted { id } => {
+                // A retry began when its first attempt did.
+                let began = *self.write_began.entry(*id).or_insert(newest);
+                self.began[member][0] = began;
             }
-            Event::ReadStarted => {
-                began[1] = self.newest;
-                None
+            Event::ReadStarted => self.began[member][1] = newest,
+            Event::Acked { id, log, .. } => {
+                self.acked += 1;
+                self.free(*id);
+                let epoch = log.epoch_of(*id).unwrap_or_default();
+                self.answered(event, epoch, self.began[member][0])?;
             }
-            Event::Acked { .. } => Some(0),
-            Event::ReadDone { .. } => Some(1),
-            _ => None,
-        };
-        self.acked += u64::from(matches!(event, Event::Acked { .. }));
-        self.reads += u64::from(matches!(event, Event::ReadDone { .. }));
-        if let Some(which) = which {
-            if epoch < began[which] {
-                return Err(format!("{event:?} of epoch {epoch}, begun when {} was there", began[which]));
+            Event::WriteDropped { id } => self.unsure.push(*id),
+            Event::ReadDone { .. } => {
+                self.reads += 1;
+                self.answered(event, epoch, self.began[member][1])?;
             }
-            self.newest = self.newest.max(epoch);
+            _ => {}
         }
-        let count = self.count;
-        self.checkers.entry(epoch).or_insert_with(|| Checker::new(count, true)).event(me, event)
+        self.checker.event(me, event)
+    }
+
+    /// Something was answered as of an epoch. What was answered before it began bounds that from below.
+    fn answered(&mut self, event: &Event, epoch: u64, began: u64) -> Result<(), String> {
+        if epoch < began {
+            return Err(format!("{event:?} of epoch {epoch}, begun when {began} was there"));
+        }
+        self.newest = self.newest.max(epoch);
+        Ok(())
+    }
+
+    /// Nobody asks for the command again.
+    fn free(&mut self, id: Id) {
+        self.unsure.retain(|other| *other != id);
     }
 
     /// A member has heard of a newer epoch: what it has is of no use any more, what its clients wait for is not known.
@@ -202,13 +219,12 @@ impl World {
         if epoch <= self.host(me).epoch {
             return Ok(());
         }
-        self.with(me, Replica::give_up_requests)?;
-        let (forgets, at_once) = (self.without != Without::Forgetting, self.without == Without::Durability);
-        let host = self.host(me);
-        host.before.get_or_insert_with(|| host.replica.clone());
-        if forgets {
-            host.replica.forget_all();
+        if self.without != Without::GivingUp {
+            self.with(me, Replica::give_up_requests)?;
         }
+        let at_once = self.without == Without::Durability;
+        let host = self.host(me);
+        host.replica.set_epoch(epoch);
         host.epoch = epoch;
         host.has_it = 0;
         if matches!(host.flush, Flush::Raising(to) if to < epoch) {
@@ -258,14 +274,8 @@ impl World {
             return Ok(());
         }
         match note {
-            Note::Paxos(message) if epoch == own || self.without == Without::Refusal => {
-                self.with(to, |replica, fx| replica.deliver(from, message, fx))
-            }
-            // Who is behind hears of it by whatever it is told.
-            Note::Paxos(_) => {
-                self.send(to, Some(from), &Note::Raised);
-                Ok(())
-            }
+            // Who is behind hears of it by the answer.
+            Note::Paxos(message) => self.with(to, |replica, fx| replica.deliver(from, message, fx)),
             Note::Ask { id } => {
                 self.send(to, Some(from), &Note::Told { id });
                 Ok(())
@@ -325,7 +335,7 @@ impl World {
     fn persist(&mut self, me: Member) -> Result<(), String> {
         let host = self.host(me);
         if host.durable_epoch < host.epoch {
-            (host.durable_epoch, host.before) = (host.epoch, None);
+            host.durable_epoch = host.epoch;
             return self.raised(me);
         }
         if host.replica.has_unsaved() {
@@ -336,11 +346,8 @@ impl World {
 
     fn crash(&mut self, me: Member) -> Result<(), String> {
         let host = self.host(me);
-        if let Some(before) = host.before.take() {
-            let epoch = std::mem::replace(&mut host.epoch, host.durable_epoch);
-            assert!(epoch > host.epoch, "an epoch that is not durable is newer");
-            host.replica = before;
-        }
+        host.epoch = host.durable_epoch;
+        host.replica.set_epoch(host.durable_epoch);
         host.flush = Flush::None;
         host.asked += 1 << 20;
         host.has_it = bit(me);
@@ -361,12 +368,15 @@ impl World {
             }
             55..=74 if self.random.percent(self.disk) => self.persist(me),
             75..=87 => {
-                let (reads, id) = (self.random.percent(45), self.next_id + 1);
+                let reads = self.random.percent(45);
+                let retry = self.unsure.last().copied().filter(|_| self.random.percent(50));
+                let id = retry.unwrap_or(self.next_id + 1);
                 self.host(me).replica.ballots_left = 4;
                 match (reads, self.host(me).replica.has_read(), self.host(me).replica.has_write()) {
                     (true, false, _) => self.with(me, Replica::start_read),
                     (false, _, false) => {
-                        self.next_id = id;
+                        self.next_id = self.next_id.max(id);
+                        self.free(id);
                         self.with(me, |replica, fx| replica.start_write(id, fx))
                     }
                     _ => Ok(()),
@@ -459,7 +469,7 @@ fn five_members_flush() {
 
 #[test]
 fn rules_of_flushes_left_out_are_found() {
-    for without in [Without::Refusal, Without::Durability, Without::Question, Without::Forgetting] {
+    for without in [Without::Durability, Without::Question, Without::Doubt, Without::GivingUp] {
         let found = (0..FAULT_SEEDS).find_map(|seed| Some((seed, schedule(seed, 3, without).err()?)));
         let (seed, what) = found.unwrap_or_else(|| panic!("{without:?} was not found"));
         println!("without {without:?}: seed {seed}: {what}");
