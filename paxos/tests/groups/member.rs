@@ -99,7 +99,7 @@ enum Write {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Job {
+pub(super) enum Job {
     Write(Id),
     Read,
 }
@@ -115,17 +115,17 @@ enum Reading {
 }
 
 pub struct GroupMember {
-    me: Member,
-    members: Members,
-    mutation: Mutation,
-    inst: Instance<Change>,
+    pub(super) me: Member,
+    pub(super) members: Members,
+    pub(super) mutation: Mutation,
+    pub(super) inst: Instance<Change>,
     durable: AcceptorState,
     durable_head: Option<Change>,
     durable_log: BTreeMap<(u64, Ballot), Change>,
     /// The tree as it is on disk.
     flushed: Tree,
     log: BTreeMap<(u64, Ballot), Change>,
-    tree: Tree,
+    pub(super) tree: Tree,
     /// The log's disk: in order.
     disk: VecDeque<Write>,
     /// A flush or an ingestion under way: in no order with the log.
@@ -136,11 +136,15 @@ pub struct GroupMember {
     served: Option<Tree>,
     /// The first half of a tree that is coming.
     coming: Option<(u64, Ballot, Page)>,
-    incarnation: u32,
-    round: u64,
+    /// Promised for all groups of the slot at once: nothing is accepted or proposed below it. Durable.
+    pub(super) bound: Ballot,
+    /// A majority has promised this one, and none of them had a newer head than the own one.
+    pub(super) grant: Option<Ballot>,
+    pub(super) incarnation: u32,
+    pub(super) round: u64,
     pub ballots_left: u8,
-    job: Option<Job>,
-    proposal: Option<(Ballot, Change)>,
+    pub(super) job: Option<Job>,
+    pub(super) proposal: Option<(Ballot, Change)>,
     write: Option<Id>,
     read: Option<Reading>,
     reads: u32,
@@ -167,6 +171,8 @@ impl GroupMember {
             heard_flushed: vec![0; usize::from(count)],
             served: None,
             coming: None,
+            bound: Ballot::ZERO,
+            grant: None,
             incarnation: 1,
             round: 0,
             ballots_left: 0,
@@ -237,7 +243,7 @@ impl GroupMember {
     }
 
     /// Brings the tree up to an entry that is known to be chosen. False: something is lacking.
-    fn advance(&mut self, to: (u64, Ballot), fx: &mut Effects) -> bool {
+    pub(super) fn advance(&mut self, to: (u64, Ballot), fx: &mut Effects) -> bool {
         if self.tree.version >= to.0 {
             return true;
         }
@@ -268,7 +274,7 @@ impl GroupMember {
         fx.events.push(Event::ReadDone { version: self.tree.version });
     }
 
-    fn has_applied(&self, id: Id) -> bool {
+    pub(super) fn has_applied(&self, id: Id) -> bool {
         self.tree.ids.contains(&id) && self.mutation != Mutation::ApplyTwice
     }
 
@@ -300,13 +306,17 @@ impl GroupMember {
         let mut out = Vec::new();
         match (self.read, self.write) {
             (Some(Reading::Finish), _) => self.start_ballot(Job::Read, &mut out, fx),
-            (_, Some(id)) if self.inst.can_fast(u32::from(self.me), self.incarnation) => {
-                self.go_fast(id, &mut out, fx);
-            }
+            (_, Some(id)) if self.may_go_fast() => self.go_fast(id, &mut out, fx),
+            (_, Some(id)) if self.may_use_grant() => self.use_grant(id, &mut out, fx),
             (_, Some(id)) => self.start_ballot(Job::Write(id), &mut out, fx),
             _ => {}
         }
         self.run(out, fx);
+    }
+
+    fn may_go_fast(&self) -> bool {
+        self.inst.can_fast(u32::from(self.me), self.incarnation)
+            && self.inst.state().accepted.succ() >= self.bound
     }
 
     fn go_fast(&mut self, id: Id, out: &mut Vec<Output<Change>>, fx: &mut Effects) {
@@ -348,7 +358,7 @@ impl GroupMember {
             return;
         }
         self.ballots_left -= 1;
-        let round = self.round.max(self.inst.state().promised.round) + 1;
+        let round = self.round.max(self.inst.state().promised.round).max(self.bound.round) + 1;
         self.round = round;
         self.job = Some(job);
         self.inst.prepare(Ballot::new(round, u32::from(self.me), self.incarnation), Ballot::ZERO, out);
@@ -383,7 +393,7 @@ impl GroupMember {
     // ---- catching up ----
 
     /// The entry of this name is chosen and not applied here.
-    fn want(&mut self, entry: (u64, Ballot), fx: &mut Effects) {
+    pub(super) fn want(&mut self, entry: (u64, Ballot), fx: &mut Effects) {
         self.lacks = Some(entry);
         self.ask(fx);
     }
@@ -497,6 +507,9 @@ impl GroupMember {
 
     fn on_message(&mut self, from: Member, message: Message<Change>, fx: &mut Effects) {
         self.round = self.round.max(message.round_max());
+        if let Some(refusal) = self.refusal(&message) {
+            return fx.sends.push((from, Note::Paxos(refusal)));
+        }
         let base = match &message {
             Message::Accept { entry, .. } => Some((entry.version - 1, entry.base)),
             _ => None,
@@ -545,6 +558,9 @@ impl GroupMember {
     fn on_prepared(&mut self, found: Option<Found<Change>>, out: &mut Vec<Output<Change>>, fx: &mut Effects) {
         let ballot = self.inst.current_ballot().expect("phase 1 is done");
         let job = self.job.expect("phase 1 was started for something");
+        if ballot < self.bound {
+            return self.give_up_ballot();
+        }
         let Some(found) = found else {
             return match job {
                 Job::Read => {
@@ -602,9 +618,7 @@ impl GroupMember {
                 fx.events.push(Event::Acked { id });
             }
             // What was found is finished; the write itself follows.
-            Some(Job::Write(id)) if self.inst.can_fast(u32::from(self.me), self.incarnation) => {
-                self.go_fast(id, out, fx);
-            }
+            Some(Job::Write(id)) if self.may_go_fast() => self.go_fast(id, out, fx),
             _ => {}
         }
     }
@@ -707,6 +721,7 @@ impl GroupMember {
         self.disk.clear();
         (self.flushing, self.served, self.coming, self.lacks) = (None, None, None, None);
         self.incarnation += 1;
+        self.grant = None;
         self.round = self.durable.promised.round.max(self.durable.accepted.round);
         self.reads = 0;
         if damage {

@@ -6,6 +6,7 @@
 //! stop, every request is answered, and all trees are equal. `PAXOS_GROUP_SEEDS`: how many seeds to run instead of the default.
 
 mod checker;
+mod grants;
 mod member;
 mod world;
 
@@ -38,6 +39,8 @@ pub enum Mutation {
     OneSlotPerVersion,
     /// A retried command is applied without looking for its id.
     ApplyTwice,
+    /// At a ballot that was promised for the whole slot the own head is extended, chosen or not.
+    GrantExtendsUndecided,
 }
 
 const SEEDS: u64 = 6_000;
@@ -60,7 +63,7 @@ fn run(members: u8) {
     println!("{members} members, {} seeds: {counts:?}", seeds());
     let reached = [counts.crashes, counts.damages, counts.acked, counts.reads, counts.trims];
     assert!(reached.iter().all(|count| *count > 0), "{counts:?}");
-    for what in ["lacks base", "learned", "ingested", "finished"] {
+    for what in ["lacks base", "learned", "ingested", "finished", "granted"] {
         assert!(counts.named.get(what).is_some_and(|count| *count > 0), "{what}: {counts:?}");
     }
 }
@@ -89,6 +92,7 @@ fn rules_left_out_are_found() {
         Mutation::RestartAppliesHead,
         Mutation::OneSlotPerVersion,
         Mutation::ApplyTwice,
+        Mutation::GrantExtendsUndecided,
     ];
     let mut counts = Counts::default();
     for mutation in left_out {

@@ -152,6 +152,7 @@ impl World<'_> {
             70..=81 => self.client(),
             82..=88 => self.poke(),
             89..=92 => self.timers(),
+            93..=95 if self.random.percent(20) => self.grant(),
             93..=95 => self.tree(),
             96 => self.links(),
             _ => self.crash(),
@@ -248,6 +249,27 @@ impl World<'_> {
         } else if self.random.percent(50) {
             self.counts.trims += 1;
             member.trim(self.weather.window);
+        }
+        Ok(())
+    }
+
+    /// A majority promises a ballot for the whole slot to one whose head is as new as theirs; what each says is durable.
+    fn grant(&mut self) -> Result<(), String> {
+        let me = self.any_member();
+        let mut others: Vec<Member> = self.all().filter(|other| *other != me).collect();
+        while others.len() > self.members.len() / 2 {
+            others.remove(self.random.below(others.len()));
+        }
+        let stands = |member: &Member| self.members[usize::from(*member)].stands();
+        let (own_round, own) = stands(&me);
+        let is_saved = |member: &Member| !self.members[usize::from(*member)].has_unsaved();
+        if !others.iter().all(|other| stands(other).1 <= own) || !others.iter().chain([&me]).all(is_saved) {
+            return Ok(());
+        }
+        let round = others.iter().map(|other| stands(other).0).max().unwrap_or(0).max(own_round) + 1;
+        let ballot = self.members[usize::from(me)].take_grant(round);
+        for member in others.into_iter().chain([me]) {
+            self.members[usize::from(member)].bind(ballot);
         }
         Ok(())
     }
