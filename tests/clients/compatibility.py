@@ -155,7 +155,7 @@ DIFFERS = [
     ("hkeys", "in the order of the fields' bytes", "hset a z 1 y 2 x 3 ; hkeys a"),
     ("hvals", "in the order of the fields' bytes", "hset a z 1 y 2 x 3 ; hvals a"),
     ("object|encoding", "of the value alone: a short string after APPEND is as one that was set", "set a x ; append a y ; object|encoding a"),
-    ("smembers", "in the order of the members' bytes", "sadd a z y x ; smembers a"),
+    ("smembers", "in the order of the members' bytes", "sadd a p o n m l k j i h g f e d c b a ; smembers a"),  # a table of Redis' has an order by chance
 ]
 
 # What cannot be seen in one reply.
