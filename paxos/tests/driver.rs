@@ -218,6 +218,21 @@ pub struct Setup {
     pub deltas: bool,
 }
 
+impl Setup {
+    /// A replica that follows all rules, in a world with clocks of rounds, whole entries and no bound on ballots.
+    pub fn fair(members: u8, finish_first: bool) -> Setup {
+        Setup {
+            members,
+            mutation: Mutation::None,
+            quick_disk: false,
+            finish_first,
+            lamport: true,
+            ballots: 0,
+            deltas: false,
+        }
+    }
+}
+
 impl Replica {
     pub fn new(me: Member, setup: Setup) -> Replica {
         let members = Members::new(setup.members).expect("a member count");

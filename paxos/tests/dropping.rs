@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use paxos::{Ballot, Member, Members, Message};
 
 use crate::checker::Checker;
-use crate::driver::{Effects, Event, Form, Id, Log, Mutation, Replica, Setup, DROPPED};
+use crate::driver::{Effects, Event, Form, Id, Log, Replica, Setup, DROPPED};
 use crate::model::Random;
 
 /// A part of the rule left out.
@@ -167,16 +167,7 @@ impl World<'_> {
     fn new(seed: u64, count: u8, fault: Fault, counts: &mut Counts) -> World<'_> {
         let mut random = Random(seed ^ u64::from(count) << 56 ^ 0xd509);
         let finish_first = random.percent(50);
-        let mutation = Mutation::None;
-        let setup = Setup {
-            members: count,
-            mutation,
-            quick_disk: false,
-            finish_first,
-            lamport: true,
-            ballots: 0,
-            deltas: false,
-        };
+        let setup = Setup::fair(count, finish_first);
         let host = |me| Host {
             replica: Replica::new(me, setup),
             life: 1,

@@ -104,15 +104,8 @@ fn bit(member: Member) -> u8 {
 impl World {
     fn new(seed: u64, count: u8, without: Without) -> World {
         let mut random = Random(seed ^ u64::from(count) << 56);
-        let setup = Setup {
-            members: count,
-            mutation: if without == Without::Doubt { Mutation::OlderIdsCount } else { Mutation::None },
-            quick_disk: false,
-            finish_first: random.percent(50),
-            lamport: true,
-            ballots: 0,
-            deltas: false,
-        };
+        let mutation = if without == Without::Doubt { Mutation::OlderIdsCount } else { Mutation::None };
+        let setup = Setup { mutation, ..Setup::fair(count, random.percent(50)) };
         let host = |me| Host {
             replica: Replica::new(me, setup),
             epoch: 0,

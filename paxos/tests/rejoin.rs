@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use paxos::{Ballot, Member, Members, Message};
 
 use crate::checker::Checker;
-use crate::driver::{Effects, Event, Id, Log, Mutation, Replica, Setup};
+use crate::driver::{Effects, Event, Id, Log, Replica, Setup};
 use crate::model::Random;
 
 /// A part of the rule left out.
@@ -124,16 +124,7 @@ impl World<'_> {
     fn new(seed: u64, count: u8, fault: Fault, counts: &mut Counts) -> World<'_> {
         let mut random = Random(seed ^ u64::from(count) << 56 ^ 0x5eed);
         let finish_first = random.percent(50);
-        let mutation = Mutation::None;
-        let setup = Setup {
-            members: count,
-            mutation,
-            quick_disk: false,
-            finish_first,
-            lamport: true,
-            ballots: 0,
-            deltas: false,
-        };
+        let setup = Setup::fair(count, finish_first);
         let host = |me| Host {
             replica: Replica::new(me, setup),
             epoch: 1,

@@ -235,7 +235,12 @@ def check_same(addresses, here, counted):
         parent, _, sub = name.partition("|")
         if parent not in here or sub and name not in here[parent]:
             continue
-        if how in ("any", "never"):
+        if how == "never":
+            continue
+        if how == "any":
+            reply = run(addresses[1], lines)
+            if reply[0] == "end" or reply[0] == "error" and "unknown" in reply[1]:
+                sys.exit(f"compatibility: {lines}: synod {reply!r:.200}")
             found.setdefault(name, "answered, not compared")
             continue
         theirs, ours = (run(address, lines) for address in addresses)
@@ -302,7 +307,7 @@ def main():
         if not how:
             probes = [what for other, what in same.items() if other.split("|")[0] == name]
             order = ["replies compared", "the kind of reply compared", "answered, not compared"]
-            how = min(probes, key=order.index) if probes else "answered, not compared"
+            how = min(probes, key=order.index) if probes else "not asked here"
         notes = [what for other, what in differs.items() if other.split("|")[0] == name]
         notes += [NOTES[name]] if name in NOTES else []
         notes += ["without " + ", ".join(sub.split("|")[-1].upper() for sub in sorted(missing))] if missing else []

@@ -20,7 +20,7 @@ use paxos::{Ballot, Member, Members, Message};
 use self::coming::Coming;
 pub use self::fault::Fault;
 use crate::checker::Checker;
-use crate::driver::{Effects, Event, Id, Log, Mutation, Replica, Setup};
+use crate::driver::{Effects, Event, Id, Log, Replica, Setup};
 use crate::model::Random;
 
 /// Keys of the world, all of one slot.
@@ -188,16 +188,7 @@ impl World<'_> {
         let count = plan.members;
         let mut random = Random(seed ^ u64::from(count) << 56 ^ 0x5107);
         let finish_first = random.percent(50);
-        let mutation = Mutation::None;
-        let setup = Setup {
-            members: count,
-            mutation,
-            quick_disk: false,
-            finish_first,
-            lamport: true,
-            ballots: 0,
-            deltas: false,
-        };
+        let setup = Setup::fair(count, finish_first);
         let host = |me| Host::new((0..KEYS).map(|_| Replica::new(me, setup)).collect());
         World {
             loss: if random.percent(40) { 0 } else { random.next() % 20 },
