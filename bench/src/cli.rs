@@ -146,12 +146,21 @@ struct LoadArgs {
     /// Operations in flight per client.
     #[arg(short = 'P', long, default_value_t = 1)]
     pipeline: usize,
-    /// Parts of GET and SET.
+    /// The command that reads: get, hget, lrange-100, sismember or zscore.
+    #[arg(long, default_value = "get", value_parser = load::commands::Command::read)]
+    read: load::commands::Command,
+    /// The command that writes: set, incr, hset, lpush, rpop, sadd or zadd.
+    #[arg(long, default_value = "set", value_parser = load::commands::Command::write)]
+    write: load::commands::Command,
+    /// Parts of reads and writes.
     #[arg(long, default_value = "1:1", value_parser = mix)]
     mix: (u32, u32),
     /// Number of keys.
     #[arg(long, default_value_t = 100_000)]
     keys: u64,
+    /// Number of members of each key (fields of a hash, members of a set), drawn uniformly.
+    #[arg(long, default_value_t = 1)]
+    members: u64,
     /// Draw keys by a Zipf distribution with this exponent (YCSB: 0.99) instead of uniformly.
     #[arg(long, num_args = 0..=1, default_missing_value = "0.99", value_name = "EXPONENT")]
     zipf: Option<f64>,
@@ -161,7 +170,7 @@ struct LoadArgs {
     /// Bytes per value.
     #[arg(long, default_value_t = 64)]
     value_bytes: usize,
-    /// SET every key once before measuring.
+    /// Write every member of every key once before measuring; before rpop, push them.
     #[arg(long)]
     preload: bool,
     /// Measured seconds.
@@ -206,9 +215,9 @@ fn host(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn mix(text: &str) -> Result<(u32, u32), String> {
-    let (get, set) = text.split_once(':').ok_or("write GET:SET, such as 9:1")?;
+    let (reads, writes) = text.split_once(':').ok_or("write READS:WRITES, such as 9:1")?;
     let part = |part: &str| part.parse::<u32>().map_err(|error| format!("{part}: {error}"));
-    Ok((part(get)?, part(set)?))
+    Ok((part(reads)?, part(writes)?))
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -224,8 +233,11 @@ impl LoadArgs {
             cluster: self.cluster,
             connections: self.connections,
             pipeline: self.pipeline,
+            read: self.read,
+            write: self.write,
             mix: self.mix,
             keys: self.keys,
+            members: self.members,
             distribution: self.zipf.map_or(Distribution::Uniform, |exponent| Distribution::Zipf { exponent }),
             key_prefix: self.key_prefix.clone(),
             value_bytes: self.value_bytes,

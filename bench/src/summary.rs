@@ -55,11 +55,14 @@ fn summarise(reports: &[Value]) -> Summary {
 fn load_lines(text: &mut String, report: &Value) {
     let _ = writeln!(text, "{}", report["what"].as_str().unwrap_or("load"));
     let cpu = report["servers"]["us_per_operation"].as_f64();
-    for (name, cpu) in [("get", None), ("set", None), ("all", cpu)] {
-        let line = &report[name];
-        let number = |field: &str| line[field].as_f64().unwrap_or(0.0);
+    let command = |what: &str| report[what].as_str().unwrap_or(what).to_owned();
+    let lines =
+        [("reads", command("read"), None), ("writes", command("write"), None), ("all", command("all"), cpu)];
+    for (field, name, cpu) in lines {
+        let line = &report[field];
+        let number = |name: &str| line[name].as_f64().unwrap_or(0.0);
         let cpu = cpu.map_or(String::new(), |cpu| format!("{cpu:.1}"));
-        let errors = if name == "all" { report["errors"].to_string() } else { String::new() };
+        let errors = if field == "all" { report["errors"].to_string() } else { String::new() };
         let (ops, p50, p99) = (number("ops_per_second"), number("p50_us"), number("p99_us"));
         let _ = writeln!(text, "  {name:<56} {ops:>9.0} {p50:>9.0} {p99:>9.0} {errors:>7} {cpu:>11}");
     }

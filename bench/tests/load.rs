@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use synod_bench::error::BenchError;
+use synod_bench::load::commands::Command;
 use synod_bench::load::confirm::Confirm;
 use synod_bench::load::keys::Distribution;
 use synod_bench::load::report::Report;
@@ -17,8 +18,11 @@ fn plan(servers: &[&Server]) -> Plan {
         cluster: false,
         connections: 4,
         pipeline: 3,
+        read: Command::GET,
+        write: Command::SET,
         mix: (1, 1),
         keys: 200,
+        members: 1,
         distribution: Distribution::Uniform,
         key_prefix: "key:".to_owned(),
         value_bytes: 10,
@@ -50,8 +54,8 @@ fn a_closed_loop_counts_what_the_server_did() {
     assert_eq!(report.preload.as_ref().unwrap().keys, 200);
     assert_eq!(server.keys().len(), 200);
     assert_eq!(server.keys()[7], b"key:000000000007");
-    assert!(report.get.operations > 0 && report.set.operations > 0);
-    assert_eq!(report.all.operations, report.get.operations + report.set.operations);
+    assert!(report.reads.operations > 0 && report.writes.operations > 0);
+    assert_eq!(report.all.operations, report.reads.operations + report.writes.operations);
     assert!(report.all.operations + 200 <= server.commands(), "no more is counted than was done");
     assert!(report.all.p50_us > 0.0 && report.all.p50_us <= report.all.p99_us);
     let cpu = report.servers.as_ref().expect("the server is this very process");
@@ -62,7 +66,7 @@ fn a_closed_loop_counts_what_the_server_did() {
 fn reports_are_written_as_table_json_and_hdr() {
     let server = Server::start(Behaviour::default());
     let report = run(&Plan { mix: (1, 0), seconds: Duration::from_millis(1_200), ..plan(&[&server]) });
-    assert_eq!(report.misses, report.get.operations, "nothing was ever set");
+    assert_eq!(report.misses, report.reads.operations, "nothing was ever set");
     assert!(report.table().contains("\nget ") && !report.table().contains("\nset "));
     let folder = std::env::temp_dir().join(format!("synod-bench-load-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -81,7 +85,7 @@ fn reports_are_written_as_table_json_and_hdr() {
             total += deserialize(&mut deserializer, interval.encoded_histogram());
         }
     }
-    assert_eq!(total, report.get.operations);
+    assert_eq!(total, report.reads.operations);
     assert_eq!(report.ops_by_second.len(), 2, "one interval per second begun");
     std::fs::remove_dir_all(&folder).unwrap();
 }
@@ -123,14 +127,14 @@ fn writes_count_when_enough_copies_confirm_them() {
     let confirm = |text| Some(Confirm::parse(text).unwrap());
     let report = run(&Plan { confirm: confirm("WAIT 1 1000"), ..plan(&[&server]) });
     assert!(
-        report.get.operations > 0 && report.set.operations > 0 && report.errors == 0,
+        report.reads.operations > 0 && report.writes.operations > 0 && report.errors == 0,
         "{}",
         report.table()
     );
     let confirmations = server.commands() - report.all.operations;
     assert!(confirmations > 0, "each batch with a write is confirmed");
     let report = run(&Plan { confirm: confirm("WAIT 2 1000"), ..plan(&[&server]) });
-    assert!(report.get.operations > 0 && report.set.operations == 0, "{}", report.table());
+    assert!(report.reads.operations > 0 && report.writes.operations == 0, "{}", report.table());
     assert_eq!(report.errors_by_kind.keys().collect::<Vec<_>>(), ["not confirmed"]);
 }
 

@@ -29,10 +29,10 @@ impl Distribution {
 /// What an operation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// GET
-    Get,
-    /// SET
-    Set,
+    /// The plan's command that reads.
+    Read,
+    /// The plan's command that writes.
+    Write,
 }
 
 /// A prime above every number of keys ([`crate::limits::KEYS_MAX`]): multiplying by it modulo the number of
@@ -44,31 +44,31 @@ const SPREAD: u64 = 777_472_128_049;
 pub struct Chooser {
     zipf: Option<Zipf<f64>>,
     keys: u64,
-    gets: u32,
+    members: u64,
+    reads: u32,
     total: u32,
 }
 
 impl Chooser {
-    /// A chooser over `keys` keys; `mix` is (GETs, SETs).
+    /// A chooser over `keys` keys of `members` members each; `mix` is (reads, writes).
     ///
     /// # Panics
-    /// If there are no keys, the mix is empty or the exponent is not valid: [`super::Plan::check`] refuses
-    /// those.
-    pub fn new(distribution: Distribution, keys: u64, mix: (u32, u32)) -> Chooser {
+    /// If there are no keys or members, the mix is empty or the exponent is not valid: [`super::Plan::check`] refuses those.
+    pub fn new(distribution: Distribution, keys: u64, members: u64, mix: (u32, u32)) -> Chooser {
         let total = mix.0 + mix.1;
-        assert!(keys > 0 && total > 0, "a plan that was checked has keys and a mix");
+        assert!(keys > 0 && members > 0 && total > 0, "a plan that was checked has keys and a mix");
         let zipf = match distribution {
             Distribution::Uniform => None,
             Distribution::Zipf { exponent } => {
                 Some(Zipf::new(keys as f64, exponent).expect("a valid exponent"))
             }
         };
-        Chooser { zipf, keys, gets: mix.0, total }
+        Chooser { zipf, keys, members, reads: mix.0, total }
     }
 
-    /// The next operation and the number of its key.
+    /// The next operation and its number. Members of a key are drawn uniformly.
     pub fn draw(&self, random: &mut SmallRng) -> (Kind, u64) {
-        let kind = if random.random_range(0..self.total) < self.gets { Kind::Get } else { Kind::Set };
+        let kind = if random.random_range(0..self.total) < self.reads { Kind::Read } else { Kind::Write };
         let key = match &self.zipf {
             None => random.random_range(0..self.keys),
             Some(zipf) => {
@@ -76,7 +76,8 @@ impl Chooser {
                 (u128::from(rank) * u128::from(SPREAD) % u128::from(self.keys)) as u64
             }
         };
-        (kind, key)
+        let member = if self.members == 1 { 0 } else { random.random_range(0..self.members) };
+        (kind, key * self.members + member)
     }
 }
 
@@ -90,11 +91,11 @@ pub enum Source {
         /// With this.
         random: SmallRng,
     },
-    /// One SET of each key of a range.
+    /// One write of each number of a range.
     Each {
-        /// The next key.
+        /// The next number.
         next: u64,
-        /// The key behind the last.
+        /// The number behind the last.
         end: u64,
     },
 }
@@ -110,9 +111,9 @@ impl Source {
         match self {
             Source::Mix { chooser, random } => Some(chooser.draw(random)),
             Source::Each { next, end } => {
-                let key = *next;
-                *next += u64::from(key < *end);
-                (key < *end).then_some((Kind::Set, key))
+                let number = *next;
+                *next += u64::from(number < *end);
+                (number < *end).then_some((Kind::Write, number))
             }
         }
     }
@@ -144,24 +145,26 @@ mod tests {
     #[test]
     fn draws_follow_the_mix_and_the_distribution() {
         let mut random = SmallRng::seed_from_u64(1);
-        let chooser = Chooser::new(Distribution::Zipf { exponent: 0.99 }, 1_000, (3, 1));
-        let (mut gets, mut hottest) = (0, 0);
+        let chooser = Chooser::new(Distribution::Zipf { exponent: 0.99 }, 1_000, 7, (3, 1));
+        let (mut reads, mut hottest, mut members) = (0, 0, [0; 7]);
         for _ in 0..100_000 {
-            let (kind, key) = chooser.draw(&mut random);
-            assert!(key < 1_000);
-            gets += u32::from(kind == Kind::Get);
-            hottest += u32::from(key == 0);
+            let (kind, number) = chooser.draw(&mut random);
+            assert!(number < 7_000);
+            reads += u32::from(kind == Kind::Read);
+            hottest += u32::from(number / 7 == 0);
+            members[number as usize % 7] += 1;
         }
-        assert!((74_000..76_000).contains(&gets), "{gets}");
+        assert!((74_000..76_000).contains(&reads), "{reads}");
+        assert!(members.iter().all(|count| (13_800..14_800).contains(count)), "{members:?}");
         // 1 / (sum over k of 1/k^0.99) for a thousand keys is 0.129.
         assert!((12_000..14_000).contains(&hottest), "{hottest}");
     }
 
     #[test]
-    fn a_range_gives_each_key_once() {
+    fn a_range_gives_each_number_once() {
         let mut source = Source::Each { next: 5, end: 8 };
-        let keys: Vec<u64> = std::iter::from_fn(|| source.take()).map(|(_, key)| key).collect();
-        assert_eq!(keys, [5, 6, 7]);
+        let numbers: Vec<u64> = std::iter::from_fn(|| source.take()).map(|(_, number)| number).collect();
+        assert_eq!(numbers, [5, 6, 7]);
         assert_eq!(source.take(), None);
     }
 }

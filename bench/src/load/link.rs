@@ -29,8 +29,8 @@ pub enum Purpose {
 pub struct Pending {
     /// What it is.
     pub purpose: Purpose,
-    /// The number of its key.
-    pub key: u64,
+    /// The number of the operation: its key and member.
+    pub number: u64,
     /// From when its latency counts, ns since the start of the phase.
     pub from_ns: u64,
     /// Times it was sent elsewhere.

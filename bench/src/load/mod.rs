@@ -10,7 +10,7 @@
 //!
 //! One thread drives many connections with epoll ([`worker`]); a connection belongs to a *client*, which has
 //! one per node in cluster mode and moves on to the next host when its own is gone in plain mode. Operations
-//! are chosen by [`keys`], encoded by [`requests`], routed by [`topology`], counted by [`tally`], and told by
+//! are chosen by [`keys`] among two [`commands`], encoded by [`requests`], routed by [`topology`], counted by [`tally`], and told by
 //! [`report`].
 
 use std::net::SocketAddr;
@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use crate::error::BenchError;
 use crate::limits::{CONNECTIONS_MAX, KEYS_MAX, PIPELINE_MAX, PRELOAD_PIPELINE_MIN, VALUE_BYTES_MAX};
 use crate::procs::{self, CpuMeter, Process};
+use commands::Command;
 use confirm::Confirm;
 use keys::{Chooser, Distribution, Source};
 use pace::Phase;
@@ -28,6 +29,7 @@ use tally::Tally;
 use topology::Topology;
 use worker::Worker;
 
+pub mod commands;
 pub mod confirm;
 pub mod keys;
 pub mod pace;
@@ -50,17 +52,23 @@ pub struct Plan {
     pub connections: usize,
     /// Operations in flight per client; in a closed loop sent as one batch.
     pub pipeline: usize,
-    /// Parts of GET and of SET in the mix, such as (9, 1).
+    /// The command that reads.
+    pub read: Command,
+    /// The command that writes.
+    pub write: Command,
+    /// Parts of reads and of writes in the mix, such as (9, 1).
     pub mix: (u32, u32),
     /// Number of keys.
     pub keys: u64,
+    /// Number of members of each key: 1 for whole values.
+    pub members: u64,
     /// How keys are drawn.
     pub distribution: Distribution,
     /// What stands before the twelve digits of a key. May hold a `{tag}`.
     pub key_prefix: String,
     /// Bytes per value.
     pub value_bytes: usize,
-    /// SET every key once before measuring.
+    /// Write every member of every key once before measuring.
     pub preload: bool,
     /// Measured time.
     pub seconds: Duration,
@@ -103,6 +111,20 @@ impl Plan {
                 "--mix: as in 9:1, not both 0".to_owned(),
             ),
             ((1..=KEYS_MAX).contains(&self.keys), format!("--keys: 1 to {KEYS_MAX}")),
+            (
+                self.members >= 1 && self.operations_named().is_some_and(|count| count <= KEYS_MAX),
+                format!("--members: at least 1, and --keys times --members at most {KEYS_MAX}"),
+            ),
+            (
+                self.mix.0 == 0 || self.mix.1 == 0 || self.read.goes_with(self.write),
+                format!(
+                    "--read {} reads {}, and --write {} writes {}",
+                    self.read,
+                    self.read.on(),
+                    self.write,
+                    self.write.on()
+                ),
+            ),
             (self.value_bytes <= VALUE_BYTES_MAX, format!("--value-bytes: up to {VALUE_BYTES_MAX}")),
             (self.seconds >= Duration::from_millis(100), "--seconds: at least 0.1".to_owned()),
             (self.rate.is_none_or(|rate| rate.is_finite() && rate > 0.0), "--rate: above 0".to_owned()),
@@ -113,6 +135,11 @@ impl Plan {
             Some((_, text)) => Err(BenchError::Usage(text)),
             None => Ok(()),
         }
+    }
+
+    /// How many numbers operations are drawn from.
+    fn operations_named(&self) -> Option<u64> {
+        self.keys.checked_mul(self.members)
     }
 
     fn processes(&self, topology: &Topology) -> Vec<Process> {
@@ -153,13 +180,15 @@ fn share(count: u64, threads: usize, index: usize) -> (u64, u64) {
 }
 
 fn preload(plan: &Plan, topology: &Topology) -> Result<report::Preload, BenchError> {
-    let deep = Plan { pipeline: plan.pipeline.max(PRELOAD_PIPELINE_MIN), rate: None, ..plan.clone() };
+    let pipeline = plan.pipeline.max(PRELOAD_PIPELINE_MIN);
+    let deep = Plan { pipeline, rate: None, write: plan.write.preloader(), ..plan.clone() };
+    let count = plan.operations_named().expect("a plan that was checked has no more than KEYS_MAX");
     let phase = Phase { start: Instant::now(), warmup: Duration::ZERO, length: None };
     let source = |index| {
-        let (from, to) = share(deep.keys, deep.threads, index);
+        let (from, to) = share(count, deep.threads, index);
         Source::Each { next: from, end: to }
     };
-    let progress = Progress::keys(plan.progress, plan.keys);
+    let progress = Progress::keys(plan.progress, count);
     let total = drive(&deep, topology, &phase, &source, |receiver| {
         let mut total = Tally::new();
         while let Ok(interval) = receiver.recv() {
@@ -175,7 +204,7 @@ fn preload(plan: &Plan, topology: &Topology) -> Result<report::Preload, BenchErr
 
 fn measure(plan: &Plan, topology: &Topology) -> Result<Report, BenchError> {
     let processes = plan.processes(topology);
-    let chooser = Chooser::new(plan.distribution, plan.keys, plan.mix);
+    let chooser = Chooser::new(plan.distribution, plan.keys, plan.members, plan.mix);
     let phase = Phase { start: Instant::now(), warmup: plan.warmup, length: Some(plan.seconds) };
     let source = |index: usize| Source::mix(chooser, plan.seed.wrapping_add(index as u64));
     let started_at = std::time::SystemTime::now();
@@ -253,6 +282,52 @@ fn drive<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A plan for whole values, such as tests of the parts need.
+    pub(super) fn plan() -> Plan {
+        Plan {
+            hosts: vec![SocketAddr::from(([127, 0, 0, 1], 6379))],
+            cluster: false,
+            connections: 1,
+            pipeline: 1,
+            read: Command::GET,
+            write: Command::SET,
+            mix: (1, 1),
+            keys: 1,
+            members: 1,
+            distribution: Distribution::Uniform,
+            key_prefix: String::new(),
+            value_bytes: 0,
+            preload: false,
+            seconds: Duration::from_secs(1),
+            warmup: Duration::ZERO,
+            threads: 1,
+            confirm: None,
+            rate: None,
+            password: None,
+            seed: 1,
+            timeout: Duration::from_secs(1),
+            pids: Vec::new(),
+            progress: false,
+        }
+    }
+
+    #[test]
+    fn commands_of_a_plan_fit_together() {
+        let hget = Command::read("hget").unwrap();
+        let rules = [
+            (plan(), None),
+            (Plan { members: 0, ..plan() }, Some("--members")),
+            (Plan { keys: KEYS_MAX, members: 2, ..plan() }, Some("--members")),
+            (Plan { read: hget, ..plan() }, Some("--read hget reads hashes, and --write set writes strings")),
+            (Plan { read: hget, mix: (1, 0), ..plan() }, None),
+        ];
+        for (plan, wanted) in rules {
+            let error = plan.check().err().map(|error| error.to_string());
+            assert_eq!(error.is_some(), wanted.is_some(), "{error:?}");
+            assert!(error.unwrap_or_default().contains(wanted.unwrap_or_default()));
+        }
+    }
 
     #[test]
     fn shares_cover_everything_once() {

@@ -56,7 +56,7 @@ impl Line {
 /// How the preload went.
 #[derive(Debug, Clone, Serialize)]
 pub struct Preload {
-    /// Keys set.
+    /// Keys, or members of keys, written.
     pub keys: u64,
     /// Seconds it took.
     pub seconds: f64,
@@ -86,13 +86,17 @@ pub struct Report {
     pub rate: Option<f64>,
     /// Measured seconds.
     pub seconds: f64,
-    /// GET and SET together.
+    /// The command that reads.
+    pub read: String,
+    /// The command that writes.
+    pub write: String,
+    /// Reads and writes together.
     pub all: Line,
-    /// GET alone.
-    pub get: Line,
-    /// SET alone.
-    pub set: Line,
-    /// GETs that found nothing.
+    /// Reads alone.
+    pub reads: Line,
+    /// Writes alone.
+    pub writes: Line,
+    /// Reads that found nothing.
     pub misses: u64,
     /// Errors of all kinds.
     pub errors: u64,
@@ -133,8 +137,8 @@ impl Report {
         for interval in &intervals {
             total.add(&interval.tally);
         }
-        let mut both = total.get.clone();
-        both.add(&total.set).expect("all histograms have the same bounds");
+        let mut both = total.reads.clone();
+        both.add(&total.writes).expect("all histograms have the same bounds");
         let operations = total.operations();
         let cpu = |us: u64| Cpu {
             pids: processes.iter().map(|process| process.pid).collect(),
@@ -146,9 +150,11 @@ impl Report {
             loop_kind: if plan.rate.is_some() { "open" } else { "closed" },
             rate: plan.rate,
             seconds,
+            read: plan.read.to_string(),
+            write: plan.write.to_string(),
             all: Line::new(operations, seconds, &both),
-            get: Line::new(total.done.0, seconds, &total.get),
-            set: Line::new(total.done.1, seconds, &total.set),
+            reads: Line::new(total.done.0, seconds, &total.reads),
+            writes: Line::new(total.done.1, seconds, &total.writes),
             misses: total.misses,
             errors: total.errors(),
             errors_by_kind: total.errors_named(),
@@ -174,16 +180,18 @@ impl Report {
         }
         let _ = writeln!(
             out,
-            "\n{:<6}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}",
+            "\n{:<10}{:>12}{:>12}{:>12}{:>12}{:>12}{:>12}",
             "", "ops", "ops/s", "p50 us", "p99 us", "p99.9 us", "max us"
         );
-        for (name, line) in [("get", &self.get), ("set", &self.set), ("all", &self.all)] {
+        let lines =
+            [(self.read.as_str(), &self.reads), (self.write.as_str(), &self.writes), ("all", &self.all)];
+        for (name, line) in lines {
             if name != "all" && line.operations == 0 {
                 continue;
             }
             let _ = writeln!(
                 out,
-                "{name:<6}{:>12}{:>12.0}{:>12.1}{:>12.1}{:>12.1}{:>12.1}",
+                "{name:<10}{:>12}{:>12.0}{:>12.1}{:>12.1}{:>12.1}{:>12.1}",
                 line.operations, line.ops_per_second, line.p50_us, line.p99_us, line.p999_us, line.max_us
             );
         }
@@ -231,8 +239,8 @@ impl Report {
             .map_err(|error| BenchError::io(format!("writing {}", path.display()), error))
     }
 
-    /// Writes the latencies as an HDR interval log: per second one histogram with tag `get` and one with tag
-    /// `set`, in ns.
+    /// Writes the latencies as an HDR interval log: per second one histogram for each of the two commands, its name
+    /// as the tag, in ns.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -252,7 +260,9 @@ impl Report {
             .begin_log_with(&mut out, &mut serializer)?;
         for interval in &self.intervals {
             let start = Duration::from_secs(interval.second as u64);
-            for (name, histogram) in [("get", &interval.tally.get), ("set", &interval.tally.set)] {
+            for (name, histogram) in
+                [(&self.read, &interval.tally.reads), (&self.write, &interval.tally.writes)]
+            {
                 if histogram.is_empty() {
                     continue;
                 }
@@ -275,13 +285,16 @@ fn describe(plan: &Plan) -> String {
     };
     let confirm =
         plan.confirm.as_ref().map_or(String::new(), |confirm| format!(", each batch with {confirm}"));
+    let members = if plan.members == 1 { String::new() } else { format!(" of {} members", plan.members) };
     format!(
-        "{loop_kind}, {}{} connections x {} deep, {} threads, get:set {}:{}, {} keys {keys}, {} B values, \
-         {:.1} s after {:.1} s{confirm}",
+        "{loop_kind}, {}{} connections x {} deep, {} threads, {}:{} {}:{}, {} keys{members} {keys}, \
+         {} B values, {:.1} s after {:.1} s{confirm}",
         if plan.cluster { "cluster, " } else { "" },
         plan.connections,
         plan.pipeline,
         plan.threads,
+        plan.read,
+        plan.write,
         plan.mix.0,
         plan.mix.1,
         plan.keys,

@@ -3,7 +3,9 @@
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
+use super::commands::{Command, Word};
 use super::keys::Kind;
+use super::Plan;
 
 /// Digits of a key.
 const DIGITS: usize = 12;
@@ -11,64 +13,100 @@ const DIGITS: usize = 12;
 /// Random bytes that values are cut from, beyond the length of one value.
 const POOL_EXTRA_BYTES: usize = 16 << 10;
 
+/// A part of a prepared request.
+#[derive(Debug)]
+enum Part {
+    /// Bytes that are the same in all requests.
+    Fixed(Vec<u8>),
+    /// Twelve digits of the key.
+    Key,
+    /// Twelve digits of the member.
+    Member,
+    /// A value.
+    Value,
+}
+
 /// The prepared parts.
 #[derive(Debug)]
 pub struct Requests {
     prefix: Vec<u8>,
-    get_head: Vec<u8>,
-    set_head: Vec<u8>,
-    set_middle: Vec<u8>,
+    read: Vec<Part>,
+    write: Vec<Part>,
+    /// Members a key.
+    members: u64,
     pool: Vec<u8>,
     pool_at: usize,
     value_bytes: usize,
 }
 
+/// The parts of a command, with as few of them fixed as can be.
+fn parts(command: Command, prefix: &str, value_bytes: usize) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut fixed = format!("*{}\r\n", command.words.len());
+    for word in command.words {
+        let (head, part, bytes) = match word {
+            Word::Text(text) => (*text, None, text.len()),
+            Word::Key => (prefix, Some(Part::Key), prefix.len() + DIGITS),
+            Word::Member => ("m", Some(Part::Member), 1 + DIGITS),
+            Word::Score => ("", Some(Part::Member), DIGITS),
+            Word::Value => ("", Some(Part::Value), value_bytes),
+        };
+        fixed.push_str(&format!("${bytes}\r\n{head}"));
+        if let Some(part) = part {
+            parts.extend([Part::Fixed(std::mem::take(&mut fixed).into_bytes()), part]);
+        }
+        fixed.push_str("\r\n");
+    }
+    parts.push(Part::Fixed(fixed.into_bytes()));
+    parts
+}
+
 impl Requests {
-    /// Prepares requests whose keys are `prefix` and twelve digits and whose values have `value_bytes` bytes.
-    pub fn new(prefix: &str, value_bytes: usize, seed: u64) -> Requests {
-        let key_bytes = prefix.len() + DIGITS;
+    /// Prepares a plan's requests; `seed` is of their values.
+    pub fn new(plan: &Plan, seed: u64) -> Requests {
         let mut random = SmallRng::seed_from_u64(seed ^ 0x7661_6c75_6573);
         // Letters and digits, so that values can be read in a redis-cli.
-        let pool = (0..value_bytes + POOL_EXTRA_BYTES)
+        let pool = (0..plan.value_bytes + POOL_EXTRA_BYTES)
             .map(|_| {
                 b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"
                     [random.random_range(0..64)]
             })
             .collect();
         Requests {
-            prefix: prefix.as_bytes().to_vec(),
-            get_head: format!("*2\r\n$3\r\nGET\r\n${key_bytes}\r\n{prefix}").into_bytes(),
-            set_head: format!("*3\r\n$3\r\nSET\r\n${key_bytes}\r\n{prefix}").into_bytes(),
-            set_middle: format!("\r\n${value_bytes}\r\n").into_bytes(),
+            prefix: plan.key_prefix.as_bytes().to_vec(),
+            read: parts(plan.read, &plan.key_prefix, plan.value_bytes),
+            write: parts(plan.write, &plan.key_prefix, plan.value_bytes),
+            members: plan.members,
             pool,
             pool_at: 0,
-            value_bytes,
+            value_bytes: plan.value_bytes,
         }
     }
 
-    /// The key of a number.
+    /// The key of an operation.
     pub fn key(&self, number: u64) -> Vec<u8> {
         let mut key = self.prefix.clone();
-        push_digits(&mut key, number);
+        push_digits(&mut key, number / self.members);
         key
     }
 
     /// Appends the request for one operation to `out`.
     pub fn push(&mut self, out: &mut Vec<u8>, kind: Kind, number: u64) {
-        match kind {
-            Kind::Get => {
-                out.extend_from_slice(&self.get_head);
-                push_digits(out, number);
-            }
-            Kind::Set => {
-                out.extend_from_slice(&self.set_head);
-                push_digits(out, number);
-                out.extend_from_slice(&self.set_middle);
-                self.pool_at = (self.pool_at + 61) % POOL_EXTRA_BYTES;
-                out.extend_from_slice(&self.pool[self.pool_at..self.pool_at + self.value_bytes]);
+        let parts = match kind {
+            Kind::Read => &self.read,
+            Kind::Write => &self.write,
+        };
+        for part in parts {
+            match part {
+                Part::Fixed(bytes) => out.extend_from_slice(bytes),
+                Part::Key => push_digits(out, number / self.members),
+                Part::Member => push_digits(out, number % self.members),
+                Part::Value => {
+                    self.pool_at = (self.pool_at + 61) % POOL_EXTRA_BYTES;
+                    out.extend_from_slice(&self.pool[self.pool_at..self.pool_at + self.value_bytes]);
+                }
             }
         }
-        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -87,23 +125,59 @@ mod tests {
     use super::*;
     use crate::resp;
 
+    fn plan(read: Command, write: Command, value_bytes: usize, members: u64) -> Plan {
+        Plan {
+            read,
+            write,
+            value_bytes,
+            members,
+            key_prefix: "{t}k:".to_owned(),
+            ..super::super::tests::plan()
+        }
+    }
+
     #[test]
     fn prepared_requests_equal_formatted_ones() {
         for value_bytes in [0, 1, 64, 1_000] {
-            let mut requests = Requests::new("{t}k:", value_bytes, 7);
+            let mut requests = Requests::new(&plan(Command::GET, Command::SET, value_bytes, 1), 7);
             for number in [0, 9, 1 << 32, 999_999_999_999] {
                 let key = format!("{{t}}k:{number:012}");
                 assert_eq!(requests.key(number), key.as_bytes());
                 let (mut out, mut expected) = (Vec::new(), Vec::new());
-                requests.push(&mut out, Kind::Get, number);
+                requests.push(&mut out, Kind::Read, number);
                 resp::request(&mut expected, &[b"GET", key.as_bytes()]);
                 assert_eq!(out, expected);
                 out.clear();
                 expected.clear();
-                requests.push(&mut out, Kind::Set, number);
+                requests.push(&mut out, Kind::Write, number);
                 let value = out[out.len() - 2 - value_bytes..out.len() - 2].to_vec();
                 resp::request(&mut expected, &[b"SET", key.as_bytes(), &value]);
                 assert_eq!(out, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_names_a_key_and_a_member_of_it() {
+        let lrange = "LRANGE {t}k:000000000123 0 99";
+        let table = [
+            (
+                "zscore",
+                "zadd",
+                "ZSCORE {t}k:000000000123 m000000000045",
+                "ZADD {t}k:000000000123 000000000045 m000000000045",
+            ),
+            ("hget", "hset", "HGET {t}k:000000000123 m000000000045", "HSET {t}k:000000000123 m000000000045 "),
+            ("lrange-100", "rpop", lrange, "RPOP {t}k:000000000123"),
+        ];
+        for (read, write, reads, writes) in table {
+            let plan = plan(Command::read(read).unwrap(), Command::write(write).unwrap(), 0, 1_000);
+            let mut requests = Requests::new(&plan, 7);
+            for (kind, text) in [(Kind::Read, reads), (Kind::Write, writes)] {
+                let (mut out, mut expected) = (Vec::new(), Vec::new());
+                requests.push(&mut out, kind, 123_045);
+                resp::request(&mut expected, &text.split(' ').map(str::as_bytes).collect::<Vec<_>>());
+                assert_eq!(String::from_utf8(out).unwrap(), String::from_utf8(expected).unwrap());
             }
         }
     }

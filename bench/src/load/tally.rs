@@ -13,15 +13,15 @@ const OTHER_ERRORS: &str = "other";
 /// Latencies and counts.
 #[derive(Debug, Clone)]
 pub struct Tally {
-    /// Latencies of GET, ns.
-    pub get: Histogram<u64>,
-    /// Latencies of SET, ns.
-    pub set: Histogram<u64>,
-    /// Operations answered without an error: (GET, SET).
+    /// Latencies of reads, ns.
+    pub reads: Histogram<u64>,
+    /// Latencies of writes, ns.
+    pub writes: Histogram<u64>,
+    /// Operations answered without an error: (reads, writes).
     pub done: (u64, u64),
     /// Operations of an open loop that were due and still unanswered at the end.
     pub unanswered: u64,
-    /// GETs that found nothing.
+    /// Reads that found nothing.
     pub misses: u64,
     /// MOVED and ASK that were followed.
     pub redirects: u64,
@@ -50,8 +50,8 @@ impl Tally {
     /// Nothing yet.
     pub fn new() -> Tally {
         Tally {
-            get: histogram(),
-            set: histogram(),
+            reads: histogram(),
+            writes: histogram(),
             done: (0, 0),
             unanswered: 0,
             misses: 0,
@@ -65,8 +65,8 @@ impl Tally {
     pub fn answered(&mut self, kind: Kind, ns: u64) {
         self.latency(kind, ns);
         match kind {
-            Kind::Get => self.done.0 += 1,
-            Kind::Set => self.done.1 += 1,
+            Kind::Read => self.done.0 += 1,
+            Kind::Write => self.done.1 += 1,
         }
     }
 
@@ -78,8 +78,8 @@ impl Tally {
 
     fn latency(&mut self, kind: Kind, ns: u64) {
         match kind {
-            Kind::Get => self.get.saturating_record(ns),
-            Kind::Set => self.set.saturating_record(ns),
+            Kind::Read => self.reads.saturating_record(ns),
+            Kind::Write => self.writes.saturating_record(ns),
         }
     }
 
@@ -90,8 +90,8 @@ impl Tally {
 
     /// Adds another tally.
     pub fn add(&mut self, other: &Tally) {
-        self.get.add(&other.get).expect("all histograms have the same bounds");
-        self.set.add(&other.set).expect("all histograms have the same bounds");
+        self.reads.add(&other.reads).expect("all histograms have the same bounds");
+        self.writes.add(&other.writes).expect("all histograms have the same bounds");
         self.done.0 += other.done.0;
         self.done.1 += other.done.1;
         self.unanswered += other.unanswered;
@@ -166,7 +166,7 @@ mod tests {
         let mut all = Vec::new();
         for second in [1, 0, 1, 3] {
             let mut tally = Tally::new();
-            tally.answered(Kind::Get, 5);
+            tally.answered(Kind::Read, 5);
             merge_into(&mut all, Interval { second, tally });
         }
         let counts: Vec<(usize, u64)> = all.iter().map(|i| (i.second, i.tally.operations())).collect();

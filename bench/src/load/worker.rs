@@ -128,7 +128,7 @@ impl<'a> Worker<'a> {
             source_empty: false,
             in_flight: 0,
             pace,
-            requests: Requests::new(&plan.key_prefix, plan.value_bytes, plan.seed.wrapping_add(index as u64)),
+            requests: Requests::new(plan, plan.seed.wrapping_add(index as u64)),
             tally: Tally::new(),
             second: 0,
             measuring: phase.warmup.is_zero(),
@@ -239,7 +239,7 @@ impl<'a> Worker<'a> {
                 Some(pace) if pace.due_ns() > now => return,
                 Some(pace) => pace.take(),
             };
-            let Some((kind, key)) = self.source.take() else {
+            let Some((kind, number)) = self.source.take() else {
                 self.source_empty = true;
                 return;
             };
@@ -255,23 +255,23 @@ impl<'a> Worker<'a> {
                 (false, Some(_)) => self.ready.push_back(client),
                 (false, None) => {}
             }
-            self.place(index, Pending { purpose: Purpose::Load(kind), key, from_ns, redirects: 0 }, now);
+            self.place(index, Pending { purpose: Purpose::Load(kind), number, from_ns, redirects: 0 }, now);
         }
     }
 
     /// The node that an operation of this client should go to.
-    fn route(&self, client: usize, key: u64) -> usize {
+    fn route(&self, client: usize, number: u64) -> usize {
         if !self.plan.cluster {
             return self.clients[client].home;
         }
-        match self.owner[crate::slot::slot_of(&self.requests.key(key))] {
-            NO_NODE => key as usize % self.nodes.len().max(1),
+        match self.owner[crate::slot::slot_of(&self.requests.key(number))] {
+            NO_NODE => number as usize % self.nodes.len().max(1),
             node => usize::from(node),
         }
     }
 
     fn place(&mut self, client: usize, pending: Pending, now: u64) {
-        let node = self.route(client, pending.key);
+        let node = self.route(client, pending.number);
         match self.usable_link(client, node, now) {
             Some(link) => self.queue(link, pending, now),
             None => self.parked.push_back((client, pending)),
@@ -320,7 +320,7 @@ impl<'a> Worker<'a> {
                     return false;
                 }
                 if let Some(password) = &self.plan.password {
-                    let auth = Pending { purpose: Purpose::Auth, key: 0, from_ns: now, redirects: 0 };
+                    let auth = Pending { purpose: Purpose::Auth, number: 0, from_ns: now, redirects: 0 };
                     let encode = |out: &mut Vec<u8>| resp::request(out, &[b"AUTH", password.as_bytes()]);
                     self.links[index].push(auth, now, encode);
                 }
@@ -333,8 +333,8 @@ impl<'a> Worker<'a> {
         let Purpose::Load(kind) = pending.purpose else { return };
         let link = &mut self.links[index];
         assert!(link.is_open(), "operations go to links that are open");
-        link.push(pending, now, |out| self.requests.push(out, kind, pending.key));
-        link.unconfirmed |= kind == Kind::Set && self.plan.confirm.is_some();
+        link.push(pending, now, |out| self.requests.push(out, kind, pending.number));
+        link.unconfirmed |= kind == Kind::Write && self.plan.confirm.is_some();
         self.mark_dirty(index);
     }
 
@@ -353,7 +353,7 @@ impl<'a> Worker<'a> {
             link.dirty = false;
             if let (true, Some(confirm)) = (link.unconfirmed, &self.plan.confirm) {
                 link.unconfirmed = false;
-                let asked = Pending { purpose: Purpose::Confirm, key: 0, from_ns: now, redirects: 0 };
+                let asked = Pending { purpose: Purpose::Confirm, number: 0, from_ns: now, redirects: 0 };
                 link.push(asked, now, |out| out.extend_from_slice(confirm.request()));
             }
             if link.state == State::Up && link.write().is_err() {

@@ -53,7 +53,7 @@ impl Worker<'_> {
         let client = self.links[index].client;
         for pending in std::mem::take(&mut self.links[index].held) {
             if enough {
-                self.tally.answered(Kind::Set, now.saturating_sub(pending.from_ns));
+                self.tally.answered(Kind::Write, now.saturating_sub(pending.from_ns));
             } else {
                 self.tally.error("not confirmed");
             }
@@ -74,12 +74,12 @@ impl Worker<'_> {
                     self.topology.refresh();
                 }
             }
-            _ if kind == Kind::Set && self.plan.confirm.is_some() => {
+            _ if kind == Kind::Write && self.plan.confirm.is_some() => {
                 self.links[index].held.push(pending);
                 return;
             }
             reply => {
-                self.tally.misses += u64::from(reply == Reply::Nil && kind == Kind::Get);
+                self.tally.misses += u64::from(reply == Reply::Nil && kind == Kind::Read);
                 self.tally.answered(kind, now.saturating_sub(pending.from_ns));
             }
         }
