@@ -65,7 +65,7 @@ struct Args {
     /// Keys of the engines' benchmarks.
     #[arg(long, default_value_t = 10_000_000)]
     engine_keys: u64,
-    /// Only these groups: set, get, one, load, etcd, idle, hot, tail, cores, engine.
+    /// Only these groups: set, get, one, load, etcd, idle, objects, hot, tail, cores, engine.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these points.

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::groups::{cores, engine, etcd, hot, idle, reads, single, tail, touch, writes};
+use crate::groups::{cores, engine, etcd, hot, idle, objects, reads, single, tail, touch, writes};
 use crate::point::Point;
 use crate::record::{Operation, Outcome, Record, Who};
 
@@ -54,13 +54,14 @@ type Part<'a> = fn(&mut Bench<'a>) -> Option<()>;
 /// Judges everything there are figures for.
 pub fn judge<'a>(record: &'a Record) -> Vec<Goal> {
     let mut bench = Bench { record, group: "", run: 0, goals: Vec::new() };
-    let parts: [(&'static str, Part<'a>); 10] = [
+    let parts: [(&'static str, Part<'a>); 11] = [
         (writes::NAME, Bench::writes),
         (reads::NAME, Bench::reads),
         (single::NAME, Bench::single),
         (touch::NAME, Bench::touch),
         (etcd::NAME, Bench::etcd),
         (idle::NAME, Bench::idle),
+        (objects::NAME, Bench::objects),
         (hot::NAME, Bench::hot),
         (tail::NAME, Bench::tail),
         (cores::NAME, Bench::cores),
@@ -241,6 +242,19 @@ impl<'a> Bench<'a> {
         Some(())
     }
 
+    fn objects(&mut self) -> Option<()> {
+        for operation in objects::OPERATIONS {
+            for (who, ease) in [(Who::Synod, 1.0), (Who::SynodPlain, PLAIN)] {
+                let rate = |who| Some(self.sample(who, operation, objects::POINT)?.ops_per_second);
+                if let Some((ours, valkey)) = rate(who).zip(rate(Who::ValkeyWaitaof)) {
+                    let text = format!("{}, {}: rate / Valkey WAITAOF", operation.name(), ports(who));
+                    self.at_least(text, ours / valkey, 2.0 * ease);
+                }
+            }
+        }
+        Some(())
+    }
+
     fn hot(&mut self) -> Option<()> {
         self.at_least(hot::SLOWEST, self.value(hot::SLOWEST)?, 100_000.0);
         Some(())
@@ -379,6 +393,21 @@ mod tests {
         assert_eq!(met(&rates(89.0)), [true, true, true, true]);
         assert_eq!(met(&rates(87.0)), [false, false, true, true]);
         assert_eq!(met(&rates(61.0)), [false, false, false, false]);
+    }
+
+    #[test]
+    fn objects_are_judged_one_by_one() {
+        let mut record = Record::default();
+        let rates = [(Operation::Lpush, Who::Synod, 200.0), (Operation::Sadd, Who::Synod, 199.0)];
+        let rates = rates
+            .into_iter()
+            .chain(objects::OPERATIONS.map(|operation| (operation, Who::ValkeyWaitaof, 100.0)));
+        for (operation, who, ops_per_second) in rates.chain([(Operation::Sadd, Who::SynodPlain, 141.0)]) {
+            let outcome = Outcome { ops_per_second, ..Outcome::default() };
+            let (group, point) = (objects::NAME, objects::POINT);
+            record.samples.push(Sample { group, run: 1, who, operation, point, rate: None, outcome });
+        }
+        assert_eq!(met(&record), [true, false, true]);
     }
 
     #[test]

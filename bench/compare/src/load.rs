@@ -39,12 +39,14 @@ pub struct Target {
 /// What to do to it.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// [`Operation::Get`] or one of the SETs.
+    /// What is done.
     pub operation: Operation,
     /// How many at once.
     pub point: Point,
     /// Keys.
     pub keys: u64,
+    /// Members of each of them.
+    pub members: u64,
     /// What stands before their digits.
     pub prefix: String,
     /// Operations per second of an open loop.
@@ -62,6 +64,7 @@ impl Load {
             operation,
             point,
             keys: context.options.keys,
+            members: 1,
             prefix: "key:".to_owned(),
             rate: None,
             seconds: context.options.seconds,
@@ -106,18 +109,28 @@ fn command(context: &Context, target: &Target, load: &Load) -> Command {
     let mut command = Command::new(&context.programs.bench);
     let hosts: Vec<String> = target.hosts.iter().map(SocketAddr::to_string).collect();
     let pids: Vec<String> = target.pids.iter().map(u32::to_string).collect();
-    let mix = if load.operation == Operation::Get { "1:0" } else { "0:1" };
-    command.args(["load", "--quiet", "--mix", mix, "--hosts", &hosts.join(",")]);
+    let (kind, mix) = if load.operation.reads() { ("--read", "1:0") } else { ("--write", "0:1") };
+    command.args([
+        "load",
+        "--quiet",
+        kind,
+        load.operation.command(),
+        "--mix",
+        mix,
+        "--hosts",
+        &hosts.join(","),
+    ]);
     command.args(["--pids", &pids.join(","), "--threads", &target.threads.to_string()]);
     command.args(["-c", &load.point.connections.to_string(), "-P", &load.point.pipeline.to_string()]);
-    command.args(["--keys", &load.keys.to_string(), "--key-prefix", &load.prefix]);
+    command.args(["--keys", &load.keys.to_string(), "--members", &load.members.to_string()]);
+    command.args(["--key-prefix", &load.prefix]);
     command.args(["--value-bytes", &VALUE_BYTES.to_string()]);
     command.args(["--seconds", &load.seconds.as_secs_f64().to_string()]);
     command.args(["--warmup", &load.warmup.as_secs_f64().to_string()]);
     if target.cluster {
         command.arg("--cluster");
     }
-    if let Some(confirm) = target.confirm.filter(|_| load.operation != Operation::Get) {
+    if let Some(confirm) = target.confirm.filter(|_| !load.operation.reads()) {
         command.args(["--confirm", confirm]);
     }
     if let Some(rate) = load.rate {
@@ -174,10 +187,25 @@ pub fn run(context: &Context, target: &Target, load: &Load) -> Result<Outcome> {
 /// # Errors
 /// Also if a key could not be set: what follows would measure misses.
 pub fn preload(context: &Context, target: &Target, keys: u64, prefix: &str) -> Result<f64> {
+    preload_members(context, target, Operation::Set, (keys, 1), prefix)
+}
+
+/// The same with another operation, once for each member of each key.
+///
+/// # Errors
+/// Also if a member could not be written.
+pub fn preload_members(
+    context: &Context,
+    target: &Target,
+    operation: Operation,
+    (keys, members): (u64, u64),
+    prefix: &str,
+) -> Result<f64> {
     let load = Load {
-        operation: Operation::Set,
+        operation,
         point: Point::new(PRELOAD.0, PRELOAD.1),
         keys,
+        members,
         prefix: prefix.to_owned(),
         rate: None,
         seconds: PRELOAD_TAIL,
@@ -186,7 +214,7 @@ pub fn preload(context: &Context, target: &Target, keys: u64, prefix: &str) -> R
     let quiet = Target { confirm: None, ..target.clone() };
     let mut command = command(context, &quiet, &load);
     let (report, _) = harness(context, target, command.arg("--preload"), LOAD_PATIENCE)?;
-    let done = report.preload.filter(|done| done.keys == keys && done.seconds > 0.0);
+    let done = report.preload.filter(|done| done.keys == keys * members && done.seconds > 0.0);
     let done = done.ok_or_else(|| CompareError::tool(target.who.name(), "not every key could be set"))?;
     Ok(done.keys as f64 / done.seconds)
 }

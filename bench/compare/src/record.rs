@@ -66,6 +66,18 @@ pub enum Operation {
     PacedSet,
     /// INCR of one key.
     Incr,
+    /// LPUSH of a value.
+    Lpush,
+    /// RPOP of one.
+    Rpop,
+    /// LRANGE of the first hundred.
+    Lrange,
+    /// SADD of one member.
+    Sadd,
+    /// HSET of one field.
+    Hset,
+    /// ZADD of one member.
+    Zadd,
 }
 
 impl Operation {
@@ -77,6 +89,32 @@ impl Operation {
             Operation::FirstSet => "SET, first touch",
             Operation::PacedSet => "SET, open loop",
             Operation::Incr => "INCR, one key",
+            Operation::Lpush => "LPUSH",
+            Operation::Rpop => "RPOP",
+            Operation::Lrange => "LRANGE_100",
+            Operation::Sadd => "SADD",
+            Operation::Hset => "HSET",
+            Operation::Zadd => "ZADD",
+        }
+    }
+
+    /// Whether it writes nothing.
+    pub fn reads(self) -> bool {
+        matches!(self, Operation::Get | Operation::Lrange)
+    }
+
+    /// The command of the harness.
+    pub fn command(self) -> &'static str {
+        match self {
+            Operation::Get => "get",
+            Operation::Set | Operation::FirstSet | Operation::PacedSet => "set",
+            Operation::Incr => "incr",
+            Operation::Lpush => "lpush",
+            Operation::Rpop => "rpop",
+            Operation::Lrange => "lrange-100",
+            Operation::Sadd => "sadd",
+            Operation::Hset => "hset",
+            Operation::Zadd => "zadd",
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod engine;
 pub mod etcd;
 pub mod hot;
 pub mod idle;
+pub mod objects;
 pub mod reads;
 pub mod single;
 pub mod tail;
@@ -29,7 +30,7 @@ pub struct Group {
 }
 
 /// All groups, in the order in which they are measured.
-pub const ALL: [Group; 10] = [
+pub const ALL: [Group; 11] = [
     Group {
         name: writes::NAME,
         about: "replicated writes beside Valkey WAITAOF and Redis WAIT",
@@ -51,6 +52,11 @@ pub const ALL: [Group; 10] = [
         name: idle::NAME,
         about: "one client beside the disk, loopback and PING; CPU at rest",
         measure: idle::measure,
+    },
+    Group {
+        name: objects::NAME,
+        about: "commands on hashes, lists, sets and sorted sets beside Valkey WAITAOF",
+        measure: objects::measure,
     },
     Group { name: hot::NAME, about: "INCR of one key through each host", measure: hot::measure },
     Group {
@@ -94,23 +100,33 @@ fn closed_loops(
     for run in 1..=context.options.runs {
         for &point in points {
             for &(target, operation) in in_turn(pairs, run) {
-                let who = target.who;
-                match load::run(context, target, &Load::closed(context, operation, point)) {
-                    Ok(outcome) => {
-                        keep(
-                            context,
-                            record,
-                            Sample { group, run, who, operation, point, rate: None, outcome },
-                        );
-                    }
-                    // A system that gave no answer at one point may well give some at the next.
-                    Err(error @ CompareError::Tool { .. }) => {
-                        fail(context, record, format!("{group} run {run}, {point}: {error}"));
-                    }
-                    Err(error) => return Err(error),
-                }
+                let load = Load::closed(context, operation, point);
+                measured(context, record, group, run, target, &load)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Measures one load and records it, or why it could not be.
+fn measured(
+    context: &Context,
+    record: &mut Record,
+    group: &'static str,
+    run: usize,
+    target: &Target,
+    load: &Load,
+) -> Result<()> {
+    let (who, operation, point) = (target.who, load.operation, load.point);
+    match load::run(context, target, load) {
+        Ok(outcome) => {
+            keep(context, record, Sample { group, run, who, operation, point, rate: load.rate, outcome });
+        }
+        // A system that gave no answer to one load may well give some to the next.
+        Err(error @ CompareError::Tool { .. }) => {
+            fail(context, record, format!("{group} run {run}, {} {point}: {error}", operation.name()));
+        }
+        Err(error) => return Err(error),
     }
     Ok(())
 }
