@@ -46,6 +46,14 @@ enum Helper {
         /// Where to listen.
         addr: SocketAddr,
     },
+    /// Load rows into fjall.
+    #[command(hide = true)]
+    Fjall {
+        /// How many.
+        keys: u64,
+        /// A folder that is made.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -65,7 +73,7 @@ struct Args {
     /// Keys of the engines' benchmarks.
     #[arg(long, default_value_t = 10_000_000)]
     engine_keys: u64,
-    /// Only these groups: set, get, one, load, etcd, idle, objects, hot, tail, cores, engine.
+    /// Only these groups: set, get, one, load, etcd, idle, objects, hot, tail, cores, engine, tree.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these points.
@@ -95,6 +103,9 @@ struct Args {
     /// The benchmark of the engine.
     #[arg(long, value_name = "FILE")]
     engine: Option<PathBuf>,
+    /// The benchmark of the engine of rows.
+    #[arg(long, value_name = "FILE")]
+    tree: Option<PathBuf>,
 }
 
 fn seconds(text: &str) -> std::result::Result<f64, String> {
@@ -140,6 +151,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.helper {
         Some(Helper::Null { addr }) => crate::null::serve(addr).map(|()| true),
+        Some(Helper::Fjall { keys, folder }) => crate::fjall::load(&folder, keys).map(|()| true),
         None => compare(&cli.args),
     };
     match done {
@@ -160,8 +172,12 @@ fn compare(args: &Args) -> Result<bool> {
     let folder = folder
         .map_err(|error| CompareError::io(format!("making a folder in {}", args.dir.display()), error))?;
     machine::must_be_a_disk(folder.path())?;
-    let programs =
-        Programs { synod: args.synod.clone(), bench: args.bench.clone(), engine: args.engine.clone() };
+    let programs = Programs {
+        synod: args.synod.clone(),
+        bench: args.bench.clone(),
+        engine: args.engine.clone(),
+        tree: args.tree.clone(),
+    };
     let context = Context {
         options: args.options(),
         programs,

@@ -15,6 +15,8 @@ pub struct Programs {
     pub bench: PathBuf,
     /// The benchmark of the engine, if it is built.
     pub engine: Option<PathBuf>,
+    /// The benchmark of the engine of rows, if it is built.
+    pub tree: Option<PathBuf>,
 }
 
 /// The options that shape every measurement.

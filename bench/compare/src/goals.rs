@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::groups::{cores, engine, etcd, hot, idle, objects, reads, single, tail, touch, writes};
+use crate::groups::{cores, engine, etcd, hot, idle, objects, reads, single, tail, touch, tree, writes};
 use crate::point::Point;
 use crate::record::{Operation, Outcome, Record, Who};
 
@@ -54,7 +54,7 @@ type Part<'a> = fn(&mut Bench<'a>) -> Option<()>;
 /// Judges everything there are figures for.
 pub fn judge<'a>(record: &'a Record) -> Vec<Goal> {
     let mut bench = Bench { record, group: "", run: 0, goals: Vec::new() };
-    let parts: [(&'static str, Part<'a>); 11] = [
+    let parts: [(&'static str, Part<'a>); 12] = [
         (writes::NAME, Bench::writes),
         (reads::NAME, Bench::reads),
         (single::NAME, Bench::single),
@@ -66,6 +66,7 @@ pub fn judge<'a>(record: &'a Record) -> Vec<Goal> {
         (tail::NAME, Bench::tail),
         (cores::NAME, Bench::cores),
         (engine::NAME, Bench::engine),
+        (tree::NAME, Bench::tree),
     ];
     for (group, part) in parts {
         for run in record.runs(group) {
@@ -295,6 +296,31 @@ impl<'a> Bench<'a> {
         }
         Some(())
     }
+
+    fn tree(&mut self) -> Option<()> {
+        let more = [
+            (tree::LOAD, tree::ROCKSDB_LOAD, 1.0),
+            (tree::LOAD, tree::FJALL_LOAD, 1.0),
+            (tree::WARM, tree::ROCKSDB_WARM, 1.0),
+            (tree::COLD, tree::ROCKSDB_COLD, 1.0),
+            (tree::SCANS, tree::ROCKSDB_SCANS, 3.0),
+        ];
+        for (ours, theirs, wanted) in more {
+            if let (Some(rate), Some(base)) = (self.value(ours), self.value(theirs)) {
+                self.at_least(format!("{ours} / {theirs}"), rate / base, wanted);
+            }
+        }
+        for (ours, theirs) in [(tree::WRITTEN, tree::ROCKSDB_WRITTEN), (tree::KEPT, tree::ROCKSDB_KEPT)] {
+            if let (Some(bytes), Some(base)) = (self.value(ours), self.value(theirs)) {
+                self.at_most(format!("{ours} / {theirs}"), bytes / base, 1.0);
+            }
+        }
+        // What the device gives is measured with the engine of values, in the same run.
+        if let (Some(gets), Some(raw)) = (self.value(tree::COLD), self.value(engine::RAW)) {
+            self.at_most("raw direct reads / cold gets of rows", raw / gets, 1.2);
+        }
+        Some(())
+    }
 }
 
 fn ports(who: Who) -> &'static str {
@@ -423,6 +449,24 @@ mod tests {
             record.figure(engine::NAME, 1, name, value, "");
         }
         assert_eq!(met(&record), [true, false, true]);
+    }
+
+    #[test]
+    fn the_tree_is_judged_by_rates_and_by_bytes() {
+        let mut record = Record::default();
+        let figures = [
+            (tree::LOAD, 10.0),
+            (tree::ROCKSDB_LOAD, 10.0),
+            (tree::FJALL_LOAD, 11.0),
+            (tree::SCANS, 29.0),
+            (tree::ROCKSDB_SCANS, 10.0),
+            (tree::WRITTEN, 4.0),
+            (tree::ROCKSDB_WRITTEN, 5.0),
+        ];
+        for (name, value) in figures {
+            record.figure(tree::NAME, 1, name, value, "");
+        }
+        assert_eq!(met(&record), [true, false, false, true]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Synod beside its peers on one machine: Valkey, Redis, etcd and RocksDB from Debian's packages.
 //!
 //! **Holds**: starting and stopping them ([`systems`]); what is measured on which of them ([`groups`]), with `synod-bench` as the
-//! load where the Redis protocol is spoken ([`load`]), a client of its own for etcd ([`etcd`]) and a server that does nothing
+//! load where the Redis protocol is spoken ([`load`]), a client of its own for etcd ([`etcd`]), a load of its own for fjall ([`fjall`]), and a server that does nothing
 //! as the ceiling of the harness ([`null`]); what the machine itself can do ([`probe`]); whether the goals of the project are
 //! met ([`goals`]); a table ([`table`]), JSON and a page with plots ([`page`]).
 //!
@@ -19,6 +19,7 @@ pub mod cli;
 pub mod context;
 pub mod error;
 pub mod etcd;
+pub mod fjall;
 pub mod goals;
 pub mod groups;
 pub mod limits;

@@ -178,7 +178,7 @@ fn verdicts(out: &mut String, goals: &[Goal]) {
     for goal in goals {
         let runs: Vec<String> = goal.runs.iter().map(verdict).collect();
         let count = format!("met in {} of {} runs", goal.met(), goal.runs.len());
-        let _ = writeln!(out, "{:<7}{:<82}{count:<20}{}", goal.group, goal.text, runs.join("  "));
+        let _ = writeln!(out, "{:<9}{:<82}{count:<20}{}", goal.group, goal.text, runs.join("  "));
     }
     let (met, all) = tally(goals);
     let _ = writeln!(out, "met in two runs of three: {met} of {all} goals");

@@ -8,9 +8,10 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+use super::{db_bench, told};
 use crate::context::Context;
 use crate::error::{CompareError, Result};
-use crate::limits::{LOAD_PATIENCE, VALUE_BYTES};
+use crate::limits::LOAD_PATIENCE;
 use crate::machine::Machine;
 use crate::process;
 use crate::record::Record;
@@ -80,12 +81,6 @@ fn bitcask(context: &Context, program: &Path, folder: &Path) -> Result<Measured>
     })
 }
 
-/// The last line that is JSON.
-fn told(text: &str) -> Option<Measured> {
-    let line = text.lines().rfind(|line| line.starts_with('{'))?;
-    serde_json::from_str(line).ok()
-}
-
 fn note(context: &Context, record: &mut Record, run: usize, measured: &Measured) {
     let figures = [
         (PUTS, measured.synced_puts_per_second, "ops/s"),
@@ -104,46 +99,20 @@ fn note(context: &Context, record: &mut Record, run: usize, measured: &Measured)
 }
 
 fn rocksdb(context: &Context, folder: &Path) -> Result<f64> {
-    let mut command = Command::new("db_bench");
-    command.args(["--benchmarks=fillrandom", "--sync=1", "--key_size=16", "--compression_type=none"]);
-    command.arg(format!("--db={}", folder.display())).arg(format!("--value_size={VALUE_BYTES}"));
-    command.arg(format!("--threads={WRITERS}")).arg(format!("--num={}", context.options.engine_keys));
-    command.arg(format!("--duration={}", context.options.seconds.as_secs().max(1)));
-    let text = process::run_well(
-        "db_bench",
-        &mut command,
-        &context.dir.join("db_bench.log"),
-        LOAD_PATIENCE,
-        &context.stop,
-    )?;
-    read(&text, "fillrandom")
-        .ok_or_else(|| CompareError::tool("db_bench", format!("said what is not understood: {text}")))
-}
-
-/// The operations per second in a line such as `fillrandom : 12.3 micros/op 81234 ops/sec ...`.
-fn read(text: &str, benchmark: &str) -> Option<f64> {
-    let line = text.lines().rfind(|line| line.starts_with(benchmark))?;
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let at = words.iter().position(|word| *word == "ops/sec")?;
-    words.get(at.checked_sub(1)?)?.parse().ok()
+    let seconds = context.options.seconds.as_secs().max(1);
+    let options = ["--sync=1".to_owned(), format!("--threads={WRITERS}"), format!("--duration={seconds}")];
+    db_bench::rate(&db_bench::run(context, folder, "fillrandom", &options)?, "fillrandom")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{read, told};
+    use super::{told, Measured};
 
     #[test]
     fn what_the_engine_tells_is_its_last_line_of_json() {
         let text = "puts ...\n{\"start_seconds\": 1}\n{\"start_seconds\": 2.5, \"more\": 3}\ndone\n";
-        let measured = told(text).unwrap();
+        let measured: Measured = told(text).unwrap();
         assert_eq!((measured.start_seconds, measured.warm_gets_per_second), (Some(2.5), None));
-        assert!(told("no JSON\n").is_none() && told("{\n").is_none());
-    }
-
-    #[test]
-    fn the_rate_of_db_bench_is_read() {
-        let text = "Entries:    1000\nfillrandom   :     101.2 micros/op 632123 ops/sec 2.0 seconds 1264 operations;   70.0 MB/s\n";
-        assert_eq!(read(text, "fillrandom"), Some(632123.0));
-        assert_eq!(read("fillrandom : 1 micros/op", "fillrandom"), None);
+        assert!(told::<Measured>("no JSON\n").is_none() && told::<Measured>("{\n").is_none());
     }
 }

@@ -1,6 +1,8 @@
 //! The groups of measurements. The systems of a group are started and preloaded together and stay up while each point goes from
 //! one to the next, so that what is compared was measured within seconds; the order turns round from run to run.
 
+use serde::de::DeserializeOwned;
+
 use crate::context::Context;
 use crate::error::{CompareError, Result};
 use crate::load::{self, Load, Target};
@@ -9,6 +11,7 @@ use crate::point::Point;
 use crate::record::{Operation, Record, Sample};
 
 pub mod cores;
+pub mod db_bench;
 pub mod engine;
 pub mod etcd;
 pub mod hot;
@@ -18,6 +21,7 @@ pub mod reads;
 pub mod single;
 pub mod tail;
 pub mod touch;
+pub mod tree;
 pub mod writes;
 
 /// A group: its name on the command line and in the results, what it measures, and how.
@@ -30,7 +34,7 @@ pub struct Group {
 }
 
 /// All groups, in the order in which they are measured.
-pub const ALL: [Group; 11] = [
+pub const ALL: [Group; 12] = [
     Group {
         name: writes::NAME,
         about: "replicated writes beside Valkey WAITAOF and Redis WAIT",
@@ -69,7 +73,16 @@ pub const ALL: [Group; 11] = [
         about: "three hosts of four cores beside three of one",
         measure: cores::measure,
     },
-    Group { name: engine::NAME, about: "the engine alone beside RocksDB", measure: engine::measure },
+    Group {
+        name: engine::NAME,
+        about: "the engine of values alone beside RocksDB",
+        measure: engine::measure,
+    },
+    Group {
+        name: tree::NAME,
+        about: "the engine of rows alone beside RocksDB and fjall",
+        measure: tree::measure,
+    },
 ];
 
 /// Measures one group.
@@ -129,6 +142,12 @@ fn measured(
         Err(error) => return Err(error),
     }
     Ok(())
+}
+
+/// The last line of a program's output that is JSON.
+fn told<T: DeserializeOwned>(text: &str) -> Option<T> {
+    let line = text.lines().rfind(|line| line.starts_with('{'))?;
+    serde_json::from_str(line).ok()
 }
 
 /// A B C in odd runs, C B A in even ones: what drifts over time favours nobody.
