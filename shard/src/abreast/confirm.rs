@@ -204,6 +204,11 @@ impl<D: Disk> Shard<D> {
             self.agree_all(turn, reads);
             return;
         };
+        if few.count() == 0 {
+            // Of one member: what it knows to be chosen is the newest that there is.
+            self.serve_reads(turn, reads, few);
+            return;
+        }
         confirms.number = confirms.number.wrapping_add(1);
         let id = u64::from(self.incarnation) << 32 | u64::from(confirms.number);
         let race = self.readers.is_race(confirms.number);
@@ -296,12 +301,16 @@ impl<D: Disk> Shard<D> {
     }
 
     fn serve_all(&mut self, turn: &mut Turn<'_, D>, out: Out, last: Member) {
-        let Out { mut reads, answered, asked, since, .. } = out;
+        let Out { reads, answered, asked, since, .. } = out;
         match asked {
             Asked::Few => self.readers.on_answer(turn.clock.now - since),
             Asked::Race => self.readers.on_decided(turn.clock.now, last),
             Asked::All => {}
         }
+        self.serve_reads(turn, reads, answered);
+    }
+
+    fn serve_reads(&mut self, turn: &mut Turn<'_, D>, mut reads: Vec<Waiting>, answered: MemberSet) {
         for read in reads.drain(..) {
             self.abreast.confirms.release(read.reference.1);
             self.serve(turn, read, answered);

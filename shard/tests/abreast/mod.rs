@@ -106,6 +106,19 @@ fn one_question_serves_all_reads_of_a_turn() {
 }
 
 #[test]
+fn the_only_host_asks_nobody_and_waits_for_nothing() {
+    let mut cluster = cluster(1, 1);
+    let keys = keys_of(&cluster, 0, 40);
+    write(&mut cluster, 0, &keys[..30], b"v");
+    let before = cluster.now;
+    let replies = read(&mut cluster, 0, &keys);
+    assert_all(&replies[..30], &Reply::bulk("v"));
+    assert_all(&replies[30..], &Reply::Nil);
+    assert!(cluster.now < before + MS / 100, "it waited for {} ns", cluster.now - before);
+    assert_eq!(confirmed(&cluster, 0), 40);
+}
+
+#[test]
 fn forwarded_reads_are_confirmed_where_they_go() {
     let mut cluster = cluster(3, 2);
     let keys = keys_of(&cluster, 2, 20);

@@ -24,6 +24,9 @@ struct Described {
     pids: Vec<u32>,
 }
 
+/// Values in memory per core: those of all preloaded keys, as their peers have them.
+const CACHE: &str = "1 GiB";
+
 /// First ports of one cluster, 40 apart from the next.
 fn ports(context: &Context, offset: u16) -> [(&'static str, u16); 4] {
     [
@@ -35,7 +38,8 @@ fn ports(context: &Context, offset: u16) -> [(&'static str, u16); 4] {
 }
 
 fn arguments(command: &mut Command, ports: &[(&'static str, u16)], cores: u16, segment: &str) {
-    command.args(["--cores", &cores.to_string(), "--segment-bytes", segment, "--pin-cores", "false"]);
+    command.args(["--cores", &cores.to_string(), "--segment-bytes", segment, "--cache-bytes", CACHE]);
+    command.args(["--pin-cores", "false"]);
     for (name, port) in ports {
         command.args([*name, &port.to_string()]);
     }
