@@ -1,4 +1,4 @@
-//! RocksDB's own benchmark, as the groups of the engines run it: keys of 16 bytes, values of [`VALUE_BYTES`], no compression.
+//! RocksDB's own benchmark, as the groups of the engines run it: keys of 16 bytes, values of [`VALUE_BYTES`] of which half repeats.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::process;
 pub fn run(context: &Context, folder: &Path, benchmarks: &str, options: &[String]) -> Result<String> {
     let mut command = Command::new("db_bench");
     command.arg(format!("--benchmarks={benchmarks}")).arg(format!("--db={}", folder.display()));
-    command.args(["--key_size=16", "--compression_type=none"]).arg(format!("--value_size={VALUE_BYTES}"));
+    command.arg("--key_size=16").arg(format!("--value_size={VALUE_BYTES}"));
     command.arg(format!("--num={}", context.options.engine_keys)).args(options);
     let log = context.dir.join("db_bench.log");
     process::run_well("db_bench", &mut command, &log, LOAD_PATIENCE, &context.stop)

@@ -100,7 +100,12 @@ fn note(context: &Context, record: &mut Record, run: usize, measured: &Measured)
 
 fn rocksdb(context: &Context, folder: &Path) -> Result<f64> {
     let seconds = context.options.seconds.as_secs().max(1);
-    let options = ["--sync=1".to_owned(), format!("--threads={WRITERS}"), format!("--duration={seconds}")];
+    let options = [
+        "--sync=1".to_owned(),
+        "--compression_type=none".to_owned(),
+        format!("--threads={WRITERS}"),
+        format!("--duration={seconds}"),
+    ];
     db_bench::rate(&db_bench::run(context, folder, "fillrandom", &options)?, "fillrandom")
 }
 

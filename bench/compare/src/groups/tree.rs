@@ -1,5 +1,5 @@
 //! The engine of rows alone, beside RocksDB by its own `db_bench` and beside fjall: 16-byte keys, 100-byte values, random keys. None of
-//! them syncs, and neither ours nor RocksDB has a log: rows are what flushes and compactions leave.
+//! them syncs, and neither ours nor RocksDB has a log: rows are what flushes and compactions leave. All compress by LZ4; fjall, by its own default, only lower levels.
 //!
 //! Our benchmark is a program that is called with `--keys N --seconds S --dir DIR` and ends its output with a line of JSON, whose fields
 //! are those of [`Measured`].
@@ -129,7 +129,7 @@ fn ours(context: &Context, program: &Path, folder: &Path) -> Result<Vec<Figure>>
 fn rocksdb(context: &Context, folder: &Path) -> Result<Vec<Figure>> {
     let bytes = row_bytes(context);
     let options = |own: &[String]| {
-        let mut all = vec!["--bloom_bits=10".to_owned()];
+        let mut all = vec!["--bloom_bits=10".to_owned(), "--compression_type=lz4".to_owned()];
         all.extend_from_slice(own);
         all
     };
