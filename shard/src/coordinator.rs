@@ -224,7 +224,7 @@ impl<D: Disk> Shard<D> {
         }
         let ballot = self.fresh_ballot();
         self.metrics.classic_proposals += 1;
-        self.begin(turn, id, Stage::Proposing, RESEND_NS);
+        self.begin(turn, id, Stage::Proposing, self.rounds.patience());
         self.step(turn, id, |instance, floor, out| instance.prepare(ballot, floor, out));
     }
 
@@ -270,7 +270,7 @@ impl<D: Disk> Shard<D> {
         if let Err(reply) = self.admit_claims(id, entry.bytes().map_or(0, |bytes| bytes.len())) {
             return self.refuse_batch(turn, id, &reply);
         }
-        self.begin(turn, id, Stage::Proposing, RESEND_NS);
+        self.begin(turn, id, Stage::Proposing, self.rounds.patience());
         self.step(turn, id, |instance, floor, out| {
             match granted {
                 Some(ballot) => instance.propose_granted(ballot, entry, floor, out),
@@ -301,10 +301,19 @@ impl<D: Disk> Shard<D> {
         self.wake_by_deadline(id, turn.clock.now + patience);
     }
 
+    /// A majority has answered what a proposal asked.
+    fn note_round(&mut self, turn: &Turn<'_, D>, id: EntityId) {
+        let since = self.peek(id).since;
+        let now = turn.clock.now;
+        self.rounds.on_answer(now, now - since);
+        self.repair.note_round(now, now - since);
+    }
+
     // ---- what the protocol says ----
 
     /// Phase 1 is done.
     pub(crate) fn on_prepared(&mut self, turn: &mut Turn<'_, D>, id: EntityId, found: Option<Found<Held>>) {
+        self.note_round(turn, id);
         let ballot = self.entity(id).instance.current_ballot().expect("phase 1 ends at a ballot");
         if ballot < self.bound(self.peek(id).slot()) && !planted(188) {
             // More was promised for the slot meanwhile: that binds the own proposals too.
@@ -334,7 +343,7 @@ impl<D: Disk> Shard<D> {
                     return self.refuse_batch(turn, id, &reply);
                 }
                 self.metrics.finished += 1;
-                self.begin(turn, id, Stage::Proposing, RESEND_NS);
+                self.begin(turn, id, Stage::Proposing, self.rounds.patience());
                 self.step(turn, id, |instance, floor, out| {
                     instance.finish(floor, out);
                 });
@@ -346,6 +355,7 @@ impl<D: Disk> Shard<D> {
 
     /// The entry of the batch is chosen: its replies leave.
     pub(crate) fn on_chosen(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        self.note_round(turn, id);
         self.metrics.chosen += 1;
         self.metrics.chosen_commands += self.entity(id).batch.len() as u64;
         self.finish_batch(turn, id);
@@ -456,11 +466,20 @@ impl<D: Disk> Shard<D> {
                     }
                     return self.ask_the_rest(turn, id, Asked::Race);
                 }
-                if now < self.entity(id).since + RESEND_NS {
-                    return self.wake_by_deadline(id, self.peek(id).since + RESEND_NS);
+                let again_at = self.peek(id).since + self.patience(id);
+                if now < again_at {
+                    return self.wake_by_deadline(id, again_at);
                 }
                 self.repeat(turn, id);
             }
+        }
+    }
+
+    /// How long the question of an entity may go unanswered before everybody is asked again.
+    fn patience(&self, id: EntityId) -> Nanos {
+        match self.peek(id).stage {
+            Stage::Proposing => self.rounds.patience(),
+            _ => RESEND_NS,
         }
     }
 
@@ -475,6 +494,7 @@ impl<D: Disk> Shard<D> {
         entity.resends += 1;
         let wait = (RESEND_NS << entity.resends.min(4)).min(RESEND_NS_MAX);
         let reading = entity.stage == Stage::Reading;
+        let wait = wait.max(self.patience(id));
         self.metrics.resends += 1;
         self.wake_by_deadline(id, turn.clock.now + wait);
         self.step(turn, id, |instance, _, out| {

@@ -28,6 +28,7 @@ use crate::ranges::Ranges;
 use crate::readers::Readers;
 use crate::repair::Repair;
 use crate::reply::Reply;
+use crate::rounds::Rounds;
 use crate::timers::Timers;
 use crate::turn::Turn;
 use crate::votes::{Place, Vote, VoteId};
@@ -143,6 +144,8 @@ pub struct Shard<D> {
     pub(crate) timers: Timers,
     /// Whom agreed reads ask first.
     pub(crate) readers: Readers,
+    /// How long the questions of proposals take.
+    pub(crate) rounds: Rounds,
     /// What reads that are confirmed rest on.
     pub(crate) abreast: Abreast,
     /// What was promised for whole ranges of slots, and to this core.
@@ -226,6 +229,7 @@ impl<D: Disk> Shard<D> {
             tickets: HashMap::with_hasher(hashes()),
             timers: Timers::default(),
             readers: Readers::new(config.me, members),
+            rounds: Rounds::default(),
             abreast: Abreast::new(config.hosts.len(), config.counted_ring),
             ranges: Ranges::new(config.hosts.len()),
             forwards: Forwards::default(),

@@ -216,7 +216,7 @@ impl<D: Disk> Shard<D> {
                 return Some(now);
             }
             taken += 1;
-            if let Err(at) = self.expiring.pace.look(now, self.is_busy(now)) {
+            if let Err(at) = self.expiring.pace.look(now, self.background_share(now)) {
                 return Some(at);
             }
             let Some((slot, fingerprint, bytes)) = self.expiring.queue.pop_front() else { continue };

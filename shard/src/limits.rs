@@ -78,8 +78,11 @@ pub const ROUND_JUMP_MAX: u64 = 1 << 40;
 /// The highest round at all: 2^47 proposals are nine years at half a million a second; the directory packs rounds into 48 bits.
 pub const ROUND_MAX: u64 = 1 << 47;
 
-/// First repetition of a question that was not answered. Three times a slow sync, so that a healthy cluster repeats nothing.
+/// First repetition of a question that was not answered, at the earliest. Three times a slow sync.
 pub const RESEND_NS: u64 = 40 * MS;
+
+/// First repetition of a question of a proposal at the latest, however long such questions took lately: a fifth of what a client waits, about.
+pub const ROUND_NS_MAX: u64 = 640 * MS;
 
 /// How long an agreed read waits at least for the members that it asked, before it asks the others too: some turns of a busy core.
 pub const READ_PATIENCE_NS_MIN: u64 = 3 * MS;
@@ -398,8 +401,26 @@ pub const REPAIR_SETTLE_NS: u64 = 2_000 * MS;
 /// How much time's worth of its rate repair may take at once.
 pub const REPAIR_BURST_NS: u64 = 20 * MS;
 
-/// By how much repair is slower while commands are served.
-pub const REPAIR_BUSY_DIVISOR: u64 = 5;
+/// The part of its rate with which repair begins while commands are served, in thousandths,
+pub const REPAIR_SHARE_BUSY: u32 = 100;
+
+/// the least that it takes, so that it comes to an end,
+pub const REPAIR_SHARE_MIN: u32 = 20;
+
+/// and the most.
+pub const REPAIR_SHARE_MAX: u32 = 500;
+
+/// Questions to peers are looked at together for so long: some hundred of them under a load that is one.
+pub const REPAIR_STRAIN_WINDOW_NS: u64 = 50 * MS;
+
+/// So many of these windows in a row have to be strained ones.
+pub const REPAIR_STRAIN_WINDOWS: usize = 4;
+
+/// For how long better moments are remembered, once or twice that.
+pub const REPAIR_STRAIN_SPAN_NS: u64 = 15_000 * MS;
+
+/// A core is strained when its questions take one and a half times what they took in better moments, and so much more.
+pub const REPAIR_STRAIN_NS: u64 = MS / 2;
 
 /// How long commands are looked at to tell whether a core is busy, and how long it counts as busy after that.
 pub const REPAIR_BUSY_NS: u64 = 100 * MS;
@@ -448,6 +469,10 @@ const _: () = assert!(FLUSH_DELETES_MAX < COMMANDS_MAX && FLUSH_DELETES_MAX <= A
 const _: () =
     assert!(FORWARD_NS < SLOW_PEER_NS && SLOW_PEER_NS < SLOW_PEER_NS_MAX, "a probe ends before the next");
 const _: () = assert!(SLOW_PEER_NS_MAX >= 100 * FORWARD_NS, "below one in a hundred");
+const _: () = assert!(REPAIR_SHARE_MIN <= REPAIR_SHARE_BUSY && REPAIR_SHARE_BUSY <= REPAIR_SHARE_MAX);
+const _: () =
+    assert!(REPAIR_SHARE_MAX <= 1_000 && REPAIR_SHARE_MIN >= 4, "parts of a thousand, and they grow");
+const _: () = assert!(RESEND_NS <= ROUND_NS_MAX && ROUND_NS_MAX <= u64::MAX / 8, "sums do not overflow");
 const _: () = assert!(RESEND_NS <= RESEND_NS_MAX && BACKOFF_NS <= BACKOFF_NS_MAX);
 const _: () = assert!(ORIGIN_IDS_MAX + BATCH_COMMANDS_MAX < u16::MAX as usize);
 const _: () = assert!(BATCH_COMMANDS_MAX < COMMANDS_MAX);

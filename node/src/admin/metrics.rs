@@ -114,6 +114,10 @@ metrics! {
     Finished: Counter "synod_paxos_finished_entries_total";
     /// Round trips to peers that proposals and reads took.
     PeerRoundTrips: Counter "synod_paxos_peer_round_trips_total";
+    /// Questions to peers that were repeated because too few had answered in time.
+    Resends: Counter "synod_paxos_resends_total";
+    /// Forwarded commands that were proposed here after all because the other host did not answer in time.
+    ForwardFallbacks: Counter "synod_forward_fallbacks_total";
     /// Frames written to the log, each one durable write.
     LogFrames: Counter "synod_log_frames_total";
     /// Records written to the log.

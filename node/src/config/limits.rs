@@ -45,7 +45,7 @@ pub const MERGE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=64 << 30;
 /// Bytes that a core takes over in a second. With less than 64 KiB/s a host that was down for a day would need weeks.
 pub const REPAIR_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=64 << 30;
 
-/// Records that a core takes over in a second: a fifth of the least is still several each second.
+/// Records that a core takes over in a second: a fiftieth of the least is still two each second.
 pub const REPAIR_RECORDS: std::ops::RangeInclusive<u64> = 100..=100_000_000;
 
 /// Keys per core: the directory takes at most 32 bytes per key.

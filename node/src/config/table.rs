@@ -203,9 +203,9 @@ settings! {
     cache_bytes: Bytes = "64 MiB", Restart, in limits::CACHE_BYTES;
     /// Bytes per second that each core's merge may read and write to reclaim the space of dead records.
     merge_bytes_per_second: Bytes = "64 MiB", Online, in limits::MERGE_BYTES;
-    /// Bytes per second that each core takes over from other hosts when it was down or lost its log; a fifth of it while commands are served.
+    /// Bytes per second that each core takes over from other hosts when it was down or lost its log; a fiftieth to a half of it while commands are served, by what they leave.
     repair_bytes_per_second: Bytes = "128 MiB", Online, in limits::REPAIR_BYTES;
-    /// Records per second that each core takes over from other hosts; a fifth of it while commands are served.
+    /// Records per second that each core takes over from other hosts; a fiftieth to a half of it while commands are served, by what they leave.
     repair_records_per_second: Count = "250000", Online, in limits::REPAIR_RECORDS;
     /// Keys that each core may hold; each takes up to 32 bytes of memory. At the bound, writes of new keys are refused.
     keys_max: Count = "32000000", Restart, in limits::KEYS;

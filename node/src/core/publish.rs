@@ -124,6 +124,8 @@ impl Core {
             (Metric::Confirms, shard.confirms),
             (Metric::Finished, shard.finished),
             (Metric::PeerRoundTrips, shard.peer_round_trips),
+            (Metric::Resends, shard.resends),
+            (Metric::ForwardFallbacks, shard.forward_fallbacks),
             (Metric::LogFrames, store.counters.frames),
             (Metric::LogRecords, store.counters.records),
             (Metric::LogBytes, store.counters.frame_bytes),
@@ -237,6 +239,8 @@ impl Core {
             peer_messages_out: shard.messages_out,
             peer_messages_in: shard.messages_in,
             peer_round_trips: shard.peer_round_trips,
+            resends: shard.resends,
+            forward_fallbacks: shard.forward_fallbacks,
             forwards: shard.forwarded,
             stats: self.server.stats.clone(),
             ..InfoSource::default()
@@ -297,7 +301,9 @@ pub(super) fn add(sum: &mut InfoSource, other: &InfoSource) {
         peer_bytes_out,
         peer_messages_dropped,
         peer_round_trips,
+        resends,
         forwards,
+        forward_fallbacks,
     );
     sum.peers_up = sum.peers_up.min(other.peers_up);
     sum.learners_up = sum.learners_up.max(other.learners_up);

@@ -119,8 +119,12 @@ pub struct InfoSource {
     pub peer_messages_dropped: u64,
     /// Round trips to peers that commands waited for.
     pub peer_round_trips: u64,
+    /// Questions to peers that were repeated because too few had answered in time.
+    pub resends: u64,
     /// Commands forwarded to the preferred host of their slot.
     pub forwards: u64,
+    /// Those of them that were proposed here after all, because that host did not answer in time.
+    pub forward_fallbacks: u64,
     /// Counts per command and error.
     pub stats: Stats,
 }
@@ -300,6 +304,7 @@ fn synod_section(source: &InfoSource, out: &mut Lines<'_>) {
         ("reads_confirmed", source.reads_confirmed),
         ("finishes", source.finishes),
         ("forwards", source.forwards),
+        ("forward_fallbacks", source.forward_fallbacks),
         ("request_deadlines", source.deadlines),
         ("writes_uncertain", source.uncertain),
         ("log_frames", source.log_frames),
@@ -310,6 +315,7 @@ fn synod_section(source: &InfoSource, out: &mut Lines<'_>) {
         ("log_live_bytes", source.live_bytes),
         ("log_merges", source.merges),
         ("peer_round_trips", source.peer_round_trips),
+        ("peer_resends", source.resends),
         ("peer_messages_out", source.peer_messages_out),
         ("peer_messages_in", source.peer_messages_in),
         ("peer_messages_dropped", source.peer_messages_dropped),

@@ -302,6 +302,7 @@ impl<D: Disk> Shard<D> {
 
     fn serve_all(&mut self, turn: &mut Turn<'_, D>, out: Out, last: Member) {
         let Out { reads, answered, asked, since, .. } = out;
+        self.repair.note_round(turn.clock.now, turn.clock.now - since);
         match asked {
             Asked::Few => self.readers.on_answer(turn.clock.now - since),
             Asked::Race => self.readers.on_decided(turn.clock.now, last),

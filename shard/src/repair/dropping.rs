@@ -143,7 +143,7 @@ impl<D: Disk> Shard<D> {
     /// Takes the next tombstones of the sweep, or ends it.
     fn next_batch(&mut self, turn: &mut Turn<'_, D>) {
         let now = turn.clock.now;
-        if let Err(at) = self.repair.pace.look(now, self.is_busy(now)) {
+        if let Err(at) = self.repair.pace.look(now, self.background_share(now)) {
             self.repair.dropping.at = at;
             return;
         }

@@ -4,12 +4,13 @@
 //! lose, the next look finds again; nothing here outlives a restart, and nothing is sent twice by itself.
 //!
 //! Parts: `look` (comparing sums), `pull` (lists and copies of the slots that differ), `merge` (what of them is to be fetched;
-//! pure), `tail` (copies in the order of the peers' logs), `serve` (questions of peers), `away` (their tails of this core's log), `copy` (copies in, entities settled), `pace` (how fast; pure), `rejoin` (a learner
+//! pure), `tail` (copies in the order of the peers' logs), `serve` (questions of peers), `away` (their tails of this core's log), `copy` (copies in, entities settled), `pace` (how fast; pure), `load` (what clients leave of that; pure), `rejoin` (a learner
 //! becomes a voter), `dropping` (tombstones that nobody needs go).
 
 mod away;
 mod copy;
 mod dropping;
+mod load;
 mod look;
 mod merge;
 mod pace;
@@ -26,18 +27,19 @@ use reactor::Disk;
 
 use self::away::Away;
 use self::dropping::Dropping;
+use self::load::Load;
 use self::look::Look;
 use self::pull::Job;
 use self::rejoin::Coming;
 use self::serve::Serving;
 use self::tail::Tails;
 use crate::core::{Shard, Status};
-use crate::limits::{REPAIR_BUSY_COMMANDS, REPAIR_BUSY_NS};
 use crate::turn::Turn;
 use crate::wire::{Counted, PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender};
 
 pub(crate) use self::copy::Settle;
 pub(crate) use self::dropping::DroppingRead;
+pub use self::load::Burden;
 pub(crate) use self::pace::Pace;
 pub use self::pace::RepairRate;
 pub(crate) use self::serve::ServingRead;
@@ -124,28 +126,6 @@ struct Pass {
     tails: bool,
 }
 
-/// Whether commands are served, here or at a peer.
-#[derive(Clone, Copy, Debug, Default)]
-struct Load {
-    /// Commands since the window began.
-    commands: u64,
-    since: Nanos,
-    here_until: Nanos,
-    peer_until: Nanos,
-}
-
-impl Load {
-    fn look(&mut self, now: Nanos) {
-        let busy = self.commands >= REPAIR_BUSY_COMMANDS;
-        if busy {
-            self.here_until = now + REPAIR_BUSY_NS;
-        }
-        if busy || now.saturating_sub(self.since) >= REPAIR_BUSY_NS {
-            (self.commands, self.since) = (0, now);
-        }
-    }
-}
-
 impl Repair {
     /// Nothing known yet.
     pub fn new(rate: RepairRate) -> Repair {
@@ -184,7 +164,12 @@ impl Repair {
 
     /// A command came in.
     pub fn note_command(&mut self) {
-        self.load.commands += 1;
+        self.load.note_command();
+    }
+
+    /// A majority answered a question of this core after so long.
+    pub fn note_round(&mut self, now: Nanos, took: Nanos) {
+        self.load.note_round(now, took);
     }
 
     /// When it wants a turn.
@@ -256,7 +241,12 @@ impl<D: Disk> Shard<D> {
 
     /// Whether commands are served, here or where copies come from.
     pub(crate) fn is_busy(&self, now: Nanos) -> bool {
-        self.repair.load.here_until > now || self.repair.load.peer_until > now
+        self.repair.load.is_busy(now)
+    }
+
+    /// The part of its rate that what runs in the background may use, in thousandths.
+    pub(crate) fn background_share(&self, now: Nanos) -> u32 {
+        self.repair.load.share(now)
     }
 
     /// Asks a member something; the question's id.
@@ -284,11 +274,19 @@ impl<D: Disk> Shard<D> {
             }
             _ => Counted::default(),
         };
-        let busy = self.repair.load.here_until > turn.clock.now;
+        let burden = self.repair.load.here(turn.clock.now);
         self.metrics.messages_out += 1;
         turn.effects.message(to, |out| {
-            PeerMessage::RepairAnswer(RepairAnswer { id, busy, floor, round, settled_below, counted, said })
-                .encode(sender, out);
+            PeerMessage::RepairAnswer(RepairAnswer {
+                id,
+                burden,
+                floor,
+                round,
+                settled_below,
+                counted,
+                said,
+            })
+            .encode(sender, out);
         });
     }
 
@@ -304,9 +302,7 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_refused += 1;
             return;
         }
-        if answer.busy {
-            self.repair.load.peer_until = turn.clock.now + REPAIR_BUSY_NS;
-        }
+        self.repair.load.note_peer(turn.clock.now, answer.burden);
         if answer.said == RepairSaid::Epoch {
             return self.on_epoch_told(turn, from, theirs.epoch, answer.id);
         }

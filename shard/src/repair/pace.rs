@@ -2,10 +2,11 @@
 
 use reactor::clock::Nanos;
 
-use crate::limits::{REPAIR_BURST_NS, REPAIR_BUSY_DIVISOR};
+use super::load::WHOLE_SHARE;
+use crate::limits::REPAIR_BURST_NS;
 
 /// How fast one core may take records over from its peers when nobody has anything else to do. While somebody has commands to
-/// serve it goes at a fifth.
+/// serve it takes a part of this that follows what they leave (`load`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepairRate {
     /// Bytes of records a second, as they lie on disk.
@@ -42,11 +43,11 @@ impl Pace {
             Pace { bytes: self.bytes, records: self.records, filled_at: self.filled_at, ..Pace::new(rate) };
     }
 
-    /// Fills the buckets. Says when something may be taken: now, or at a later time.
-    pub fn look(&mut self, now: Nanos, busy: bool) -> Result<(), Nanos> {
-        let divisor = if busy { REPAIR_BUSY_DIVISOR } else { 1 };
-        let bytes_rate = i128::from((self.rate.bytes_per_second / divisor).max(1));
-        let records_rate = i128::from((self.rate.records_per_second / divisor).max(1));
+    /// Fills the buckets, at so many thousandths of the rate. Says when something may be taken: now, or at a later time.
+    pub fn look(&mut self, now: Nanos, share: u32) -> Result<(), Nanos> {
+        let part = |rate: u64| (i128::from(rate) * i128::from(share) / i128::from(WHOLE_SHARE)).max(1);
+        let (bytes_rate, records_rate) =
+            (part(self.rate.bytes_per_second), part(self.rate.records_per_second));
         let gone = i128::from(now.saturating_sub(self.filled_at));
         self.filled_at = now;
         let burst = i128::from(REPAIR_BURST_NS);
@@ -70,11 +71,11 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn taken_in_a_second(rate: RepairRate, step: (u64, u64), busy: bool) -> (u64, u64) {
+    fn taken_in_a_second(rate: RepairRate, step: (u64, u64), share: u32) -> (u64, u64) {
         let mut pace = Pace::new(rate);
         let (mut now, mut sum) = (1, (0, 0));
         while now < 1_000_000_000 {
-            match pace.look(now, busy) {
+            match pace.look(now, share) {
                 Ok(()) => {
                     pace.take(step.0, step.1);
                     sum = (sum.0 + step.0, sum.1 + step.1);
@@ -92,11 +93,11 @@ mod tests {
     fn a_second_of_takings_is_the_rate_of_what_is_short() {
         let rate = RepairRate { bytes_per_second: 1_000_000, records_per_second: 1_000 };
         let near = |value: u64, wanted: u64| value >= wanted * 9 / 10 && value <= wanted * 12 / 10;
-        let large = taken_in_a_second(rate, (10_000, 1), false);
+        let large = taken_in_a_second(rate, (10_000, 1), WHOLE_SHARE);
         assert!(near(large.0, 1_000_000), "{large:?}");
-        let small = taken_in_a_second(rate, (50, 5), false);
+        let small = taken_in_a_second(rate, (50, 5), WHOLE_SHARE);
         assert!(near(small.1, 1_000), "{small:?}");
-        let busy = taken_in_a_second(rate, (10_000, 1), true);
+        let busy = taken_in_a_second(rate, (10_000, 1), 200);
         assert!(near(busy.0, 200_000), "{busy:?}");
     }
 
@@ -104,16 +105,16 @@ mod tests {
     fn another_rate_holds_from_then_on_and_debts_stay() {
         let mut pace = Pace::new(RepairRate { bytes_per_second: 1_000, records_per_second: 1_000_000 });
         pace.take(2_000, 1);
-        assert_eq!(pace.look(0, false), Err(2_000_000_001));
+        assert_eq!(pace.look(0, WHOLE_SHARE), Err(2_000_000_001));
         pace.set_rate(RepairRate { bytes_per_second: 2_000, records_per_second: 1_000_000 });
-        assert_eq!(pace.look(0, false), Err(1_000_000_001));
+        assert_eq!(pace.look(0, WHOLE_SHARE), Err(1_000_000_001));
     }
 
     #[test]
     fn what_was_not_used_is_not_saved_up() {
         let mut pace = Pace::new(RepairRate { bytes_per_second: 1_000, records_per_second: 1_000 });
-        assert_eq!(pace.look(3_600_000_000_000, false), Ok(()));
+        assert_eq!(pace.look(3_600_000_000_000, WHOLE_SHARE), Ok(()));
         pace.take(500, 1);
-        assert!(pace.look(3_600_000_000_001, false).is_err());
+        assert!(pace.look(3_600_000_000_001, WHOLE_SHARE).is_err());
     }
 }

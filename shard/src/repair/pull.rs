@@ -204,7 +204,7 @@ impl<D: Disk> Shard<D> {
         let now = turn.clock.now;
         let busy = self.is_busy(now);
         let stalled_until = Some(self.repair.stalled_until).filter(|until| *until > now);
-        let paced_until = self.repair.pace.look(now, busy).err().max(stalled_until);
+        let paced_until = self.repair.pace.look(now, self.background_share(now)).err().max(stalled_until);
         if paced_until.is_some() || self.repair.flight_bytes >= REPAIR_FLIGHT_BYTES_MAX {
             self.repair.paced_until = paced_until;
             // What waits for its turn was not lost.

@@ -156,7 +156,7 @@ impl<D: Disk> Shard<D> {
         let idle: Vec<Member> = tails.readings.iter().filter(idle).map(|(member, _)| *member).collect();
         for member in idle {
             let busy = self.is_busy(now);
-            if let Err(at) = self.repair.pace.look(now, busy) {
+            if let Err(at) = self.repair.pace.look(now, self.background_share(now)) {
                 self.repair.paced_until = Some(at);
                 return true;
             }

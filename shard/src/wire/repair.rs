@@ -12,6 +12,7 @@ use crate::limits::{
     DROP_BATCH, LIST_ENTRIES_MAX, ORIGINS_MAX, RANGE_SLOTS_MAX, REPAIR_TAIL_RECORDS_MAX, REPAIR_WANTS_MAX,
     SLOTS,
 };
+use crate::repair::Burden;
 
 /// A question of a replica that looks for what it lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,8 +112,8 @@ pub struct Wanted {
 pub struct RepairAnswer<'a> {
     /// The question's id.
     pub id: u64,
-    /// The sender has commands to serve, and repair is to go slowly.
-    pub busy: bool,
+    /// Whether the sender has commands to serve: repair is to leave them what they need.
+    pub burden: Burden,
     /// The sender's floor at this moment.
     pub floor: Ballot,
     /// The sender's round counter at this moment: all that it ever promised lies at or below it.
@@ -324,7 +325,7 @@ impl RepairAsk {
 impl<'a> RepairAnswer<'a> {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.id.to_le_bytes());
-        out.push(u8::from(self.busy));
+        out.push(self.burden as u8);
         put_ballot(out, self.floor);
         out.extend_from_slice(&self.round.to_le_bytes());
         out.extend_from_slice(&self.settled_below.to_le_bytes());
@@ -365,7 +366,12 @@ impl<'a> RepairAnswer<'a> {
 
     pub(super) fn decode(mut reader: Reader<'a>) -> Result<RepairAnswer<'a>, Malformed> {
         let id = reader.u64()?;
-        let busy = take_flag(&mut reader)?;
+        let burden = match reader.u8()? {
+            0 => Burden::Idle,
+            1 => Burden::Busy,
+            2 => Burden::Strained,
+            _ => return Err(reader.malformed()),
+        };
         let (floor, round, settled_below) = (reader.ballot()?, reader.u64()?, reader.u64()?);
         let counted = take_counted(&mut reader)?;
         let said = match reader.u8()? {
@@ -416,7 +422,7 @@ impl<'a> RepairAnswer<'a> {
             CONSENT => RepairSaid::Consents(take_places(&mut reader)?),
             _ => return Err(reader.malformed()),
         };
-        Ok(RepairAnswer { id, busy, floor, round, settled_below, counted, said })
+        Ok(RepairAnswer { id, burden, floor, round, settled_below, counted, said })
     }
 }
 

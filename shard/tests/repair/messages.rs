@@ -7,6 +7,7 @@ use shard::wire::{
     Copied, Counted, Listed, PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender, Wanted,
     Watermark,
 };
+use shard::Burden;
 
 const SENDER: Sender = Sender { epoch: 7, incarnation: 9 };
 const BALLOT: Ballot = Ballot { round: 4, node: 5, incarnation: 6 };
@@ -22,7 +23,7 @@ fn ask(asked: RepairAsked) -> PeerMessage<'static> {
 fn answer(said: RepairSaid<'static>) -> PeerMessage<'static> {
     PeerMessage::RepairAnswer(RepairAnswer {
         id: 3,
-        busy: true,
+        burden: Burden::Strained,
         floor: BALLOT,
         round: 11,
         settled_below: 77,

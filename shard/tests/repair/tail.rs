@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use shard::reply::Reply;
 use shard::wire::{PeerMessage, RepairAsked, RepairSaid};
-use shard::RepairRate;
+use shard::{Burden, RepairRate};
 
 use super::{copied, keys, level, set, settled};
 use crate::keyspace::cluster::{Cluster, MS, REPAIR_ANSWER};
@@ -230,7 +230,7 @@ fn answers_of_before_and_such_as_lead_nowhere() {
                     let floor = paxos::Ballot::ZERO;
                     let answer = shard::wire::RepairAnswer {
                         id: ask.id,
-                        busy: false,
+                        burden: Burden::Idle,
                         floor,
                         round: 0,
                         settled_below: 0,
