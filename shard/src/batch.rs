@@ -156,12 +156,16 @@ impl<D: Disk> Shard<D> {
         let entity = self.peek(id);
         // What waits for a claim may have been in a batch before; it is in front of all that was not.
         let waits = entity.queue.iter().take_while(|queued| queued.held_since.is_some() && !planted(510));
-        let sent = entity.batch.iter().chain(waits).any(|queued| queued.sent);
+        let sent = entity.batch.iter().chain(waits).filter(|queued| queued.sent);
+        // Commands that never left this core are asked for again by their own batch only.
+        let mut asked: Vec<u64> = sent
+            .map(|queued| queued.id)
+            .filter(|id| id.node == self.node && !id.travels())
+            .map(|id| id.seq)
+            .collect();
+        asked.sort_unstable();
         let own_watermark = self.own_settled_below();
-        if !sent {
-            // Commands that never left this core are asked for again by their own batch only.
-            applied.retain(self.node, self.incarnation, |seq| seq & 1 == 1);
-        }
+        applied.retain(self.node, self.incarnation, |seq| seq & 1 == 1 || asked.binary_search(&seq).is_ok());
         applied.settle(self.node, self.incarnation, own_watermark);
         for watermark in self.forwards.watermarks() {
             applied.settle(watermark.node, watermark.incarnation, watermark.settled_below);

@@ -77,7 +77,7 @@ pub struct Origin {
     pub incarnation: u32,
     /// Every travelling command below this is settled: its client has its answer, nobody will ask again.
     pub settled_below: u64,
-    /// Applied commands from there on, in the order of application, with their encoded replies (None: too large to keep).
+    /// Applied commands from there on, rising, with their encoded replies (None: too large to keep).
     pub applied: Vec<(u64, Option<Rc<[u8]>>)>,
 }
 
@@ -107,10 +107,10 @@ impl Applied {
         if origin.incarnation != id.incarnation {
             return if origin.incarnation > id.incarnation { Known::Stale } else { Known::New };
         }
-        match origin.applied.iter().find(|(seq, _)| *seq == id.seq) {
-            Some((_, reply)) => Known::Applied(reply.clone()),
-            None if id.travels() && id.seq < origin.settled_below && !planted(113) => Known::Stale,
-            None => Known::New,
+        match origin.applied.binary_search_by_key(&id.seq, |(seq, _)| *seq) {
+            Ok(at) => Known::Applied(origin.applied[at].1.clone()),
+            Err(_) if id.travels() && id.seq < origin.settled_below && !planted(113) => Known::Stale,
+            Err(_) => Known::New,
         }
     }
 
@@ -123,7 +123,9 @@ impl Applied {
                 *origin = Origin { settled_below: 0, applied: Vec::new(), ..*origin };
                 origin.incarnation = id.incarnation;
             }
-            origin.applied.push((id.seq, kept));
+            // Nearly always the last: commands of one core come in their order.
+            let at = origin.applied.partition_point(|(seq, _)| *seq < id.seq);
+            origin.applied.insert(at, (id.seq, kept));
             return;
         }
         self.origins.push(Origin {
@@ -474,6 +476,10 @@ impl Origin {
                 return Err(reader.malformed());
             };
             applied.push((seq, reply));
+        }
+        if !applied.is_sorted_by_key(|(seq, _)| *seq) {
+            // As versions before this one wrote them.
+            applied.sort_by_key(|(seq, _)| *seq);
         }
         Ok(Origin { node, incarnation, settled_below, applied })
     }
