@@ -156,8 +156,13 @@ impl Flow {
 
     /// When a frame must leave even if it is empty.
     pub fn speak_at(&self, tuning: &Tuning) -> Nanos {
-        let heartbeat_at = self.outgoing.sent_at.saturating_add(tuning.heartbeat);
-        self.incoming.ack_due.map_or(heartbeat_at, |due| due.min(heartbeat_at))
+        let beat_at = self.beat_at(tuning);
+        self.incoming.ack_due.map_or(beat_at, |due| due.min(beat_at))
+    }
+
+    /// When the link has carried nothing for so long that it must.
+    pub fn beat_at(&self, tuning: &Tuning) -> Nanos {
+        self.outgoing.sent_at.saturating_add(tuning.heartbeat)
     }
 
     /// When the link is to be given up.

@@ -15,10 +15,11 @@ impl Net {
         self.advance(now);
         self.forgive_own_pause();
         self.end_overdue();
+        let beats = self.beats();
         for index in 0..self.hosts.len() {
             let host = self.hosts[index];
             self.flush(host);
-            self.speak_where_due(host);
+            self.speak_where_due(host, beats);
             self.dial_if_due(host);
             self.judge_health(host);
         }
@@ -123,14 +124,26 @@ impl Net {
         self.send(id, bytes);
     }
 
-    /// Sends empty frames on links that were silent for long or owe an acknowledgement.
-    fn speak_where_due(&mut self, host: HostId) {
+    /// Whether a link has to carry an empty frame now because it carried nothing for long. Then all that carried nothing for half as long do:
+    /// a host at rest wakes up once for its heartbeats, and its peers hear of all its links at a time.
+    fn beats(&self) -> bool {
+        let tuning = &self.own.config.tuning;
+        let mut ready = self.links.values().filter(|link| !link.busy).filter_map(Link::ready);
+        ready.any(|flow| flow.beat_at(tuning) <= self.now)
+    }
+
+    /// Sends empty frames on links that were silent for long or owe an acknowledgement; `soon`: on those, too, that will have been before long.
+    fn speak_where_due(&mut self, host: HostId, soon: bool) {
         let now = self.now;
+        let early = if soon { self.own.config.tuning.heartbeat / 2 } else { 0 };
         let mut index = 0;
         while let Some(id) = self.link_at(host, index) {
             index += 1;
-            let speak_at = self.links.get(&id).filter(|link| !link.busy).and_then(Link::ready);
-            let due = speak_at.is_some_and(|flow| flow.speak_at(&self.own.config.tuning) <= now);
+            let flow = self.links.get(&id).filter(|link| !link.busy).and_then(Link::ready);
+            let tuning = &self.own.config.tuning;
+            let due = flow.is_some_and(|flow| {
+                flow.speak_at(tuning) <= now || flow.beat_at(tuning) <= now.saturating_add(early)
+            });
             if due {
                 self.send_frame(host, id, Unsealed::empty());
             }

@@ -94,6 +94,7 @@ pub fn serve(loaded: &Loaded, run: impl FnOnce(Handover) -> Result<(), Failure>)
     let result = run(Handover { config, control, pages, peers, seats: Seats::default() });
     ended.store(true, Ordering::Relaxed);
     // The watcher holds the lock on the data directory: it must not outlive this call.
+    watcher.thread().unpark();
     let _ = watcher.join();
     if result.is_ok() {
         tracing::info!("stopped");
@@ -172,13 +173,16 @@ struct Watch {
 impl Watch {
     fn start(self, ended: Arc<AtomicBool>) -> Result<std::thread::JoinHandle<()>, Failure> {
         let watch = move || {
-            let mut ready = false;
+            let is_ready = || self.pages.iter().all(|page| page.state() == CoreState::Ready);
+            while !ended.load(Ordering::Relaxed) && !is_ready() {
+                std::thread::park_timeout(WATCH_PERIOD);
+            }
+            if !ended.load(Ordering::Relaxed) {
+                self.say_ready();
+            }
+            // A thread may be woken for nothing.
             while !ended.load(Ordering::Relaxed) {
-                if !ready && self.pages.iter().all(|page| page.state() == CoreState::Ready) {
-                    ready = true;
-                    self.say_ready();
-                }
-                std::thread::park_timeout(WATCH_PERIOD * if ready { 10 } else { 1 });
+                std::thread::park();
             }
         };
         let failed = |e: std::io::Error| Failure::Other(format!("cannot start a thread: {e}"));

@@ -23,6 +23,9 @@ use crate::server::{Identity, Now, Server};
 /// How often a core publishes its page and looks at what changes rarely.
 const UPKEEP_NS: Nanos = 100_000_000;
 
+/// A turn that comes shortly before it does it too: a core at rest wakes up once for this and its heartbeats.
+const UPKEEP_EARLY_NS: Nanos = UPKEEP_NS / 5;
+
 /// Who asked for what the shard is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Asker {
@@ -276,7 +279,7 @@ impl Core {
 
     /// Upkeep of ten times a second.
     fn upkeep(&mut self, io: &mut Io, now: Nanos) {
-        if now < self.next_upkeep && (self.listening || !self.shard.is_ready()) {
+        if now + UPKEEP_EARLY_NS < self.next_upkeep && (self.listening || !self.shard.is_ready()) {
             return;
         }
         self.next_upkeep = now + UPKEEP_NS;
