@@ -84,8 +84,8 @@ impl Chain {
 /// Adds a seal to a frame.
 pub(crate) fn push_seal(filling: &mut Filling, seal: SealBody) {
     let body = seal.to_bytes();
-    let raw = Raw { kind: RecordKind::Seal, slot: 0, stamp: Stamp::ZERO, key: &[], body: &body };
-    record::encode(&raw, filling.extend(record::encoded_bytes(0, body.len())));
+    let raw = Raw { kind: RecordKind::Seal, slot: 0, stamp: Stamp::ZERO, base: None, key: &[], body: &body };
+    record::push(&raw, filling);
 }
 
 /// The longest payload of a frame that fits into an empty segment of the usual size, with a seal after it.

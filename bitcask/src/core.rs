@@ -14,7 +14,7 @@ use crate::limits::{READY_WANTED, WARM_KEYS};
 use crate::record::{self, Raw, RecordKind, RemoveBody, SealBody};
 use crate::segments::{Segment, Segments};
 use crate::table::Location;
-use crate::types::{Event, Options, Stamp};
+use crate::types::{Entry, Event, Options, Stamp};
 use crate::walk::MERGE;
 
 /// An empty segment whose file is prepared and durably named.
@@ -36,6 +36,10 @@ pub struct Counters {
     pub frame_bytes: u64,
     /// Reads answered from disk.
     pub disk_reads: u64,
+    /// Of them, those that read a chain.
+    pub chain_reads: u64,
+    /// The deltas that these read.
+    pub delta_reads: u64,
     /// Bytes read in stretches.
     pub stretch_bytes: u64,
     /// Segments merged away.
@@ -202,7 +206,10 @@ impl Core {
             RecordKind::Tombstone if planted(212) => {}
             RecordKind::Value | RecordKind::Expiring | RecordKind::Tombstone => {
                 let what = (raw.stamp, raw.kind.of_key());
-                self.directory.find_entry(segments, &self.keyed, key, what, at)?;
+                match raw.base {
+                    None => self.directory.find_entry(segments, &self.keyed, key, what, at)?,
+                    Some(base) => self.directory.find_delta(segments, &self.keyed, key, what, base, at),
+                }
             }
             RecordKind::Promise => {
                 self.directory.take_promise(segments, key, raw.stamp, at);
@@ -266,7 +273,7 @@ impl Core {
         match raw.kind {
             RecordKind::Value | RecordKind::Expiring | RecordKind::Tombstone => {
                 let key = (raw.slot, self.keyed.fingerprint(raw.key));
-                self.directory.find(key).is_some_and(|(_, location)| location == at)
+                self.directory.needs_entry(key, at)
             }
             RecordKind::Promise => {
                 let key = (raw.slot, self.keyed.fingerprint(raw.key));
@@ -279,6 +286,17 @@ impl Core {
             }
             RecordKind::Seal => false,
         }
+    }
+
+    /// Whether the record at this place is needed because another extends it.
+    pub fn is_extended(&self, raw: &Raw<'_>, at: Location) -> bool {
+        let key = (raw.slot, self.keyed.fingerprint(raw.key));
+        self.is_live(raw, at) && self.directory.find(key).is_some_and(|(_, newest)| newest != at)
+    }
+
+    /// The key's newest record, and all that it extends, if the cache has them.
+    pub fn cached(&mut self, key: KeyRef, entry: &Entry) -> Option<Rc<[u8]>> {
+        self.cache.find(key.1, |bytes| record::head(bytes).is_ok_and(|head| head.stamp == entry.stamp))
     }
 
     /// Puts a durable record into the cache.

@@ -3,10 +3,14 @@
 //! The one rule: the greatest stamp wins, not the position in the log. So records may be taken in any order, any number
 //! of times, from segments and hints alike, and the result is the same.
 
+mod deltas;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use reactor::mutants::planted;
+
+use deltas::{Chains, FoundDeltas};
 
 use crate::fingerprint::{Fingerprint, Keyed};
 use crate::limits::{GATHERED_MAX, PAGE_SLOTS, SLOTS};
@@ -122,11 +126,14 @@ struct Recovering {
     /// Entries not taken yet. Taken one by one as they lie in the log, each would wait for memory several times; of one slot, side by
     /// side, they find its table in the processor's caches.
     gathered: PerSlot<Vec<FoundEntry>>,
+    deltas: FoundDeltas,
 }
 
 /// The key directory of one core.
 pub(crate) struct Directory {
     slots: PerSlot<Slot>,
+    /// Of keys whose newest record extends another.
+    chains: Chains,
     origins: Origins,
     promises: BTreeMap<KeyRef, Promised>,
     metas: BTreeMap<u8, Meta>,
@@ -142,26 +149,34 @@ impl Directory {
     pub fn new() -> Directory {
         Directory {
             slots: PerSlot::new(),
+            chains: Chains::default(),
             origins: Origins::default(),
             promises: BTreeMap::new(),
             metas: BTreeMap::new(),
-            recovering: Some(Box::new(Recovering { removed: BTreeMap::new(), gathered: PerSlot::new() })),
+            recovering: Some(Box::new(Recovering {
+                removed: BTreeMap::new(),
+                gathered: PerSlot::new(),
+                deltas: FoundDeltas::default(),
+            })),
             entries: 0,
             keys: 0,
             round_max: 0,
         }
     }
 
-    /// Recovery is done: records now come in the order of the log. Only now it is known which removals took effect:
-    /// one whose key has a newer entry found that entry in its way, and left the promise alone too.
-    pub fn recovered(&mut self, segments: &mut Segments, keyed: &Keyed) {
+    /// Recovery has found everything: records now come in the order of the log. Only now it is known what extends what, and which removals
+    /// took effect: one whose key has a newer entry found that entry in its way, and left the promise alone too. Says where a
+    /// record lies whose base is nowhere.
+    pub fn recovered(&mut self, segments: &mut Segments, keyed: &Keyed) -> Result<(), (Location, String)> {
         self.take_all(segments, keyed);
+        self.take_deltas(segments, keyed)?;
         let removed = self.recovering.take().map(|recovering| recovering.removed);
         for (key, removed) in removed.unwrap_or_default() {
             if !self.contains(key) {
                 self.drop_promise(segments, key, removed.promised.max(removed.entry));
             }
         }
+        Ok(())
     }
 
     /// Recovery has found a value or tombstone. It is taken with others of its slot, at the end of recovery at the latest.
@@ -203,7 +218,7 @@ impl Directory {
         for FoundEntry { fingerprint, round, origin, kind, location } in found {
             let (node, incarnation) = self.origins.pair(origin);
             let stamp = Stamp { round, node, incarnation };
-            self.take_entry(segments, keyed, (slot, fingerprint), (stamp, kind), location);
+            self.take_entry(segments, keyed, (slot, fingerprint), (stamp, kind), None, location);
             self.origins.release(origin);
         }
     }
@@ -268,6 +283,7 @@ impl Directory {
             stamp: self.stamp(cell),
             kind: cell.kind,
             marked: cell.marked,
+            delta: cell.extends,
             bytes: cell.location.bytes() as u32,
         }
     }
@@ -296,13 +312,15 @@ impl Directory {
         table.range(from).take(max).map(|(fingerprint, cell)| (fingerprint, self.entry(&cell))).collect()
     }
 
-    /// Takes a durable value or tombstone. True if it is now the key's newest record.
+    /// Takes a durable value or tombstone. True if it is now the key's newest record. One with a base extends what was that, which
+    /// stays.
     pub fn take_entry(
         &mut self,
         segments: &mut Segments,
         keyed: &Keyed,
         key: KeyRef,
         (stamp, kind): (Stamp, Kind),
+        base: Option<Stamp>,
         location: Location,
     ) -> bool {
         self.round_max = self.round_max.max(stamp.round);
@@ -320,14 +338,15 @@ impl Directory {
             let origin = origins
                 .acquire((stamp.node, stamp.incarnation))
                 .expect("there is room for the origin of every record that was taken");
-            Some(Cell { round: stamp.round, origin, kind, marked: false, location })
+            Some(Cell { round: stamp.round, origin, kind, marked: false, extends: base.is_some(), location })
         });
         if !took {
             return false;
         }
-        match old {
-            Some(old) => self.forget_cell(segments, keyed, key, &old),
-            None => self.entries += 1,
+        match (old, base) {
+            (Some(old), None) => self.forget_cell(segments, keyed, key, &old),
+            (old, Some(base)) => self.extend(keyed, key, old, base, location),
+            (None, None) => self.entries += 1,
         }
         let slot = self.slots.get_mut(slot);
         slot.records += 1;
@@ -340,8 +359,17 @@ impl Directory {
         true
     }
 
-    /// Uncounts a cell that is replaced or removed.
+    /// Uncounts a cell that is replaced or removed, with all that its record extends.
     fn forget_cell(&mut self, segments: &mut Segments, keyed: &Keyed, key: KeyRef, cell: &Cell) {
+        self.uncount(keyed, key, cell);
+        segments.died(cell.location);
+        if cell.extends {
+            self.chains.end(segments, key);
+        }
+    }
+
+    /// Uncounts a cell that is the key's newest no more.
+    fn uncount(&mut self, keyed: &Keyed, key: KeyRef, cell: &Cell) {
         let stamp = self.stamp(cell);
         let slot = self.slots.get_mut(key.0);
         slot.records -= 1;
@@ -350,7 +378,6 @@ impl Directory {
         self.keys -= u64::from(cell.kind != Kind::Tombstone);
         slot.sum = slot.sum.wrapping_sub(keyed.term(key.1, stamp));
         self.origins.release(cell.origin);
-        segments.died(cell.location);
     }
 
     /// Drops the promise if it does not stand above this stamp.
@@ -452,16 +479,21 @@ impl Directory {
         cell.is_none_or(|cell| self.stamp(&cell) <= stamp)
     }
 
-    /// A copy of the entry's record is durable: points there if the original still counts.
+    /// A copy of the entry's record, or of one that it extends, is durable: points there if the original still counts.
     pub fn move_entry(&mut self, segments: &mut Segments, key: KeyRef, from: Location, to: Location) {
+        let mut extends = false;
         self.slots.get_mut(key.0).table.change(key.1, |cell| {
             if cell.location != from && !planted(209) {
+                extends = cell.extends;
                 return None;
             }
             segments.died(cell.location);
             segments.born(to);
             Some(Cell { location: to, ..cell })
         });
+        if extends {
+            self.chains.move_part(segments, key, from, to);
+        }
     }
 
     /// As [`Directory::move_entry`], for a promise.
@@ -495,7 +527,8 @@ impl Directory {
         let pages =
             self.slots.0.iter().map(|page| page.capacity() * size_of::<Slot>() + size_of::<Vec<Slot>>());
         let slots = self.slots.0.iter().flatten();
-        pages.sum::<usize>() + slots.map(|slot| slot.table.heap_bytes()).sum::<usize>()
+        let tables = slots.map(|slot| slot.table.heap_bytes());
+        pages.sum::<usize>() + tables.sum::<usize>() + self.chains.ram_bytes()
     }
 }
 

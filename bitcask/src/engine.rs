@@ -17,8 +17,8 @@ use crate::limits::{
 use crate::log::Log;
 use crate::merge::{Merge, MergeTask};
 use crate::prepare::{self, Prepare};
-use crate::reads::{self, Reads};
-use crate::record::{self, Raw, RecordKind, RemoveBody};
+use crate::reads::{self, Extent, Reads, Wanted};
+use crate::record::{Raw, RecordKind, RemoveBody};
 use crate::recover::Recovery;
 use crate::stretch::Stretches;
 use crate::task::{Running, Task};
@@ -46,6 +46,10 @@ pub struct Stats {
     pub keys: u64,
     /// Promises above their key's stamp.
     pub promises: u64,
+    /// Keys whose newest record is a delta.
+    pub chains: u64,
+    /// Deltas of these.
+    pub deltas: u64,
     /// Segments with records.
     pub segments: u64,
     /// Bytes of their files.
@@ -113,7 +117,7 @@ impl Bitcask {
     pub fn on_disk<D: Disk + ?Sized>(&mut self, disk: &mut D, completion: Completion) -> bool {
         let Completion { id, result } = completion;
         if self.reads.owns(id) {
-            self.reads.done(&mut self.core, id, result);
+            self.reads.done(&mut self.core, disk, id, result);
             return true;
         }
         if self.stretches.owns(id) {
@@ -314,11 +318,11 @@ impl Bitcask {
             return Err(AppendError::Round);
         }
         let kind = self.admit(reference, kind)?;
-        let raw = Raw { kind, slot, stamp, key, body };
+        let raw = Raw { kind, slot, stamp, base: None, key, body };
         self.log.append(&mut self.core, reference, &raw, Stamp::ZERO, keep)
     }
 
-    fn check_open(&self) -> Result<(), AppendError> {
+    pub(crate) fn check_open(&self) -> Result<(), AppendError> {
         match (self.core.failed, self.announced) {
             (true, _) => Err(AppendError::Failed),
             (false, false) => Err(AppendError::NotReady),
@@ -349,7 +353,7 @@ impl Bitcask {
     }
 
     /// Whether there is room for such a record.
-    fn admit(&self, key: KeyRef, kind: Kind) -> Result<RecordKind, AppendError> {
+    pub(crate) fn admit(&self, key: KeyRef, kind: Kind) -> Result<RecordKind, AppendError> {
         let directory = &self.core.directory;
         let keys_full = || directory.entries() >= self.core.options.keys_max && !directory.contains(key);
         match kind {
@@ -384,12 +388,12 @@ impl Bitcask {
         self.check_open()?;
         let reference = self.key_ref(slot, key);
         let info = self.core.directory.info(reference);
-        if info.entry.is_none_or(|entry| entry.stamp != stamp) {
+        if info.entry.is_none_or(|entry| entry.stamp != stamp) || self.log.extends(reference) {
             return Err(AppendError::Changed);
         }
         let promised = info.promised.unwrap_or_default();
         let body = RemoveBody { promised, barrier: 0 }.to_bytes();
-        let raw = Raw { kind: RecordKind::Remove, slot, stamp, key, body: &body };
+        let raw = Raw { kind: RecordKind::Remove, slot, stamp, base: None, key, body: &body };
         self.log.append(&mut self.core, reference, &raw, promised, false)
     }
 
@@ -449,34 +453,39 @@ impl Bitcask {
         (slot, self.core.keyed.fingerprint(key))
     }
 
-    /// Reads the key's newest durable record.
+    /// Reads the key's newest durable record, and all that it extends.
     pub fn read<D: Disk + ?Sized>(&mut self, disk: &mut D, slot: u16, key: &[u8]) -> Read {
         self.read_as(disk, self.key_ref(slot, key), key)
     }
 
     /// As [`Bitcask::read`], for a key of which the reference is at hand.
     pub fn read_as<D: Disk + ?Sized>(&mut self, disk: &mut D, reference: KeyRef, key: &[u8]) -> Read {
-        self.read_record(disk, reference, Some(key))
+        self.read_record(disk, reference, Some(key), Extent::Chain)
     }
 
-    /// The key's newest durable record, if it is at hand; nothing is read from disk.
+    /// The key's newest durable record and all that it extends, if it is at hand; nothing is read from disk.
     pub fn cached_as(&mut self, reference: KeyRef, key: &[u8]) -> Cached {
         let Some((entry, _)) = self.core.directory.find(reference) else { return Cached::Absent };
-        let fits = |bytes: &[u8]| record::head(bytes).is_ok_and(|head| head.stamp == entry.stamp);
-        let found = self.core.cache.find(reference.1, fits).and_then(|bytes| reads::found(bytes, Some(key)));
+        let found = self.core.cached(reference, &entry);
+        let found = found.and_then(|bytes| reads::found(bytes, Some(key), Extent::Chain));
         found.map_or(Cached::Elsewhere, |found| Cached::Here(entry, found))
     }
 
     /// As [`Bitcask::read`], for a fingerprint that [`Bitcask::slot_entries`] gave; the answer has the key.
     pub fn read_fingerprint<D: Disk + ?Sized>(&mut self, disk: &mut D, slot: u16, fp: Fingerprint) -> Read {
-        self.read_record(disk, (slot, fp), None)
+        self.read_record(disk, (slot, fp), None, Extent::Chain)
     }
 
-    fn read_record<D: Disk + ?Sized>(&mut self, disk: &mut D, key: KeyRef, name: Option<&[u8]>) -> Read {
+    pub(crate) fn read_record<D: Disk + ?Sized>(
+        &mut self,
+        disk: &mut D,
+        key: KeyRef,
+        name: Option<&[u8]>,
+        extent: Extent,
+    ) -> Read {
         let Some((entry, location)) = self.core.directory.find(key) else { return Read::Absent };
-        let fits = |bytes: &[u8]| record::head(bytes).is_ok_and(|head| head.stamp == entry.stamp);
-        if let Some(cached) = self.core.cache.find(key.1, fits) {
-            return reads::found(cached, name).map_or(Read::Absent, Read::Ready);
+        if let Some(cached) = self.core.cached(key, &entry) {
+            return reads::found(cached, name, extent).map_or(Read::Absent, Read::Ready);
         }
         if self.core.failed {
             let ticket = self.reads.next_ticket();
@@ -484,9 +493,13 @@ impl Bitcask {
             self.core.events.push_back(Event::Read { ticket, result: Err(ReadError { message }) });
             return Read::Pending(ticket);
         }
+        let wanted = Wanted { key, name: name.map(Box::from), stamp: entry.stamp };
+        if entry.delta && extent == Extent::Chain {
+            return Read::Pending(self.reads.start_chain(&mut self.core, disk, wanted, location));
+        }
         let op = self.reads.op(&mut self.core, location);
         let id = disk.submit(op);
-        Read::Pending(self.reads.started(id, key, name, entry.stamp, location))
+        Read::Pending(self.reads.started(id, wanted, location))
     }
 
     /// The order-free sum over a range of slots, both ends included: their summaries' sums, added up. Costs what the slots cost that
@@ -611,6 +624,7 @@ impl Bitcask {
     /// How the engine stands. Walks through the segments: not for every turn.
     pub fn stats(&self) -> Stats {
         let core = &self.core;
+        let (chains, deltas) = core.directory.chains();
         let sum =
             |part: fn(&crate::segments::Segment) -> u64| core.segments.iter().map(|(_, s)| part(s)).sum();
         Stats {
@@ -618,6 +632,8 @@ impl Bitcask {
             entries: core.directory.entries(),
             keys: core.directory.keys(),
             promises: core.directory.promises() as u64,
+            chains,
+            deltas,
             segments: sum(|_| 1),
             segment_bytes: sum(|segment| segment.capacity),
             live_bytes: sum(|segment| segment.live),

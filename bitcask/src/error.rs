@@ -20,8 +20,10 @@ pub enum AppendError {
     TooLarge,
     /// The stamp's round is beyond what can be stored: no honest history reaches it.
     Round,
-    /// `remove`: the entry is not the one that was named.
+    /// `remove`, and what extends a record: the key's newest record is not the one that was named.
     Changed,
+    /// The deltas of the key are as many, or as large, as they may be: append a whole.
+    Chain,
     /// A write failed. The slice stops and comes back by recovery.
     Failed,
 }
@@ -38,6 +40,7 @@ impl std::fmt::Display for AppendError {
             AppendError::TooLarge => "key or value is too large",
             AppendError::Round => "the round is out of range",
             AppendError::Changed => "the entry has changed",
+            AppendError::Chain => "the chain of deltas is at its bound",
             AppendError::Failed => "the log has failed",
         })
     }

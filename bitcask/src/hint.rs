@@ -3,7 +3,9 @@
 //! An entry is eight bytes of location and the record's header with its key; bodies are left out, except of those
 //! records whose body the directory itself needs.
 
-use crate::limits::UNIT_BYTES;
+use reactor::frame::Filling;
+
+use crate::limits::{DELTA_UNITS_MAX, RECORD_UNITS_MAX, UNIT_BYTES};
 use crate::record::{self, Raw, RecordKind};
 
 /// Bytes before the record's header.
@@ -35,11 +37,17 @@ fn reduced<'a>(raw: &Raw<'a>) -> Raw<'a> {
 
 /// Length of an entry for this record, in bytes.
 pub(crate) fn encoded_bytes(raw: &Raw<'_>) -> usize {
-    LOCATION_BYTES + record::encoded_bytes(raw.key.len(), reduced(raw).body.len())
+    LOCATION_BYTES + reduced(raw).encoded_bytes()
+}
+
+/// Adds an entry to a frame.
+pub(crate) fn push(entry: &HintEntry<'_>, filling: &mut Filling) {
+    record::need_version(&entry.raw, filling);
+    encode(entry, filling.extend(encoded_bytes(&entry.raw)));
 }
 
 /// Writes an entry; `out` is as long as [`encoded_bytes`] says.
-pub(crate) fn encode(entry: &HintEntry<'_>, out: &mut [u8]) {
+fn encode(entry: &HintEntry<'_>, out: &mut [u8]) {
     out[..4].copy_from_slice(&entry.offset.to_le_bytes());
     out[4..LOCATION_BYTES].copy_from_slice(&entry.length.to_le_bytes());
     record::encode(&reduced(&entry.raw), &mut out[LOCATION_BYTES..]);
@@ -63,11 +71,12 @@ pub(crate) fn each<'a>(
     Ok(())
 }
 
-/// Checks that an entry's location lies within a segment of this length.
+/// Checks that an entry's location lies within a segment of this length, and is one of such a record.
 pub(crate) fn check_location(entry: &HintEntry<'_>, segment_bytes: u64) -> Result<(), String> {
-    let least = record::encoded_bytes(entry.raw.key.len(), entry.raw.body.len());
+    let least = entry.raw.encoded_bytes();
+    let most = entry.raw.base.map_or(RECORD_UNITS_MAX, |_| DELTA_UNITS_MAX);
     let end = (u64::from(entry.offset) + u64::from(entry.length)) * UNIT_BYTES as u64;
-    if end > segment_bytes || (entry.length as usize) * UNIT_BYTES < least {
+    if end > segment_bytes || entry.length > most || (entry.length as usize) * UNIT_BYTES < least {
         return Err(format!("an entry at unit {} of length {} lies outside", entry.offset, entry.length));
     }
     Ok(())
@@ -81,10 +90,11 @@ mod tests {
     #[test]
     fn entries_keep_keys_and_leave_bodies_out() {
         let stamp = Stamp { round: 3, node: 2, incarnation: 1 };
-        let record = |kind, body| Raw { kind, slot: 5, stamp, key: b"key", body };
+        let record = |kind, body| Raw { kind, slot: 5, stamp, base: None, key: b"key", body };
         let (value, meta) = (record(RecordKind::Value, b"a long body"), record(RecordKind::Meta, b"kept"));
+        let base = Some(Stamp { round: 2, ..stamp });
         let mut payload = Vec::new();
-        for (raw, offset) in [(value, 5), (meta, 50)] {
+        for (raw, offset) in [(value, 5), (meta, 50), (Raw { base, ..value }, 60)] {
             let start = payload.len();
             payload.resize(start + encoded_bytes(&raw), 0);
             encode(&HintEntry { raw, offset, length: 7 }, &mut payload[start..]);
@@ -92,17 +102,23 @@ mod tests {
         let mut seen = Vec::new();
         each(&payload, |entry| {
             check_location(&entry, 1000)?;
-            seen.push((entry.raw.kind, entry.raw.key, entry.raw.body, entry.offset, entry.length));
+            let Raw { kind, base, key, body, .. } = entry.raw;
+            seen.push((kind, base, key, body, entry.offset, entry.length));
             Ok(())
         })
         .unwrap();
         assert_eq!(
             seen,
             [
-                (RecordKind::Value, &b"key"[..], &b""[..], 5, 7),
-                (RecordKind::Meta, &b"key"[..], &b"kept"[..], 50, 7)
+                (RecordKind::Value, None, &b"key"[..], &b""[..], 5, 7),
+                (RecordKind::Meta, None, &b"key"[..], &b"kept"[..], 50, 7),
+                (RecordKind::Value, base, &b"key"[..], &b""[..], 60, 7)
             ]
         );
+        for (raw, most) in [(value, RECORD_UNITS_MAX), (Raw { base, ..value }, DELTA_UNITS_MAX)] {
+            assert!(check_location(&HintEntry { raw, offset: 0, length: most }, 1 << 28).is_ok());
+            assert!(check_location(&HintEntry { raw, offset: 0, length: most + 1 }, 1 << 28).is_err());
+        }
         assert!(each(&payload[..payload.len() - 1], |_| Ok(())).is_err());
         assert!(check_location(&HintEntry { raw: value, offset: 120, length: 7 }, 1000).is_err());
     }

@@ -122,7 +122,7 @@ impl WriteHint {
         if !self.filling.is_empty() && self.filling.payload_bytes() + bytes > FRAME_FILL_BYTES {
             self.full.push_back(std::mem::take(&mut self.filling));
         }
-        hint::encode(entry, self.filling.extend(bytes));
+        hint::push(entry, &mut self.filling);
     }
 
     fn next_op(&mut self, core: &Core) -> Result<Op, Fault> {

@@ -92,10 +92,13 @@ fn record_line(raw: &Raw<'_>, bytes: usize) -> String {
     let shown = &raw.key[..raw.key.len().min(KEY_SHOWN_BYTES)];
     let more = if shown.len() < raw.key.len() { "..." } else { "" };
     let key = format!("\"{}\"{more}", shown.escape_ascii());
+    let extends = raw
+        .base
+        .map_or(String::new(), |base| format!(", extends {}.{}.{}", base.round, base.node, base.incarnation));
     match raw.kind {
-        RecordKind::Value => format!("value {key} slot {} stamp {stamp}, {bytes} bytes", raw.slot),
+        RecordKind::Value => format!("value {key} slot {} stamp {stamp}{extends}, {bytes} bytes", raw.slot),
         RecordKind::Expiring => {
-            format!("expiring value {key} slot {} stamp {stamp}, {bytes} bytes", raw.slot)
+            format!("expiring value {key} slot {} stamp {stamp}{extends}, {bytes} bytes", raw.slot)
         }
         RecordKind::Tombstone => format!("tombstone {key} slot {} stamp {stamp}, {bytes} bytes", raw.slot),
         RecordKind::Promise => format!("promise {key} slot {} stamp {stamp}", raw.slot),

@@ -105,13 +105,43 @@ pub const GATHERED_MAX: usize = 32;
 /// Distinct (node, incarnation) pairs among live stamps.
 pub const ORIGINS_MAX: usize = 1 << 16;
 
+/// The deltas of one key, at most: a read of the key reads all of them, and with fewer the wholes that end chains would cost more than
+/// the deltas (docs/design/collections.md, section 2).
+pub const DELTAS_MAX: u32 = 4096;
+
+/// The deltas of one key take at most this part of the bytes of the whole that they extend.
+pub const DELTA_PART: u64 = 4;
+
+/// The longest body of a delta, in bytes: more than that part of the longest whole, no chain takes.
+pub const DELTA_BODY_BYTES_MAX: usize = BODY_BYTES_MAX / DELTA_PART as usize;
+
+/// Reads that one read of a chain has under way at a time: a disk's queue is kept busy, and others still get their turn.
+pub const CHAIN_READS_MAX: usize = 64;
+
+/// How many deltas recovery gathers at least before it looks which of them are needed: 5 MiB.
+pub const FOUND_DELTAS_MIN: usize = 1 << 16;
+
+/// The longest record, in units.
+pub const RECORD_UNITS_MAX: u32 = (LONGEST_RECORD / UNIT_BYTES) as u32;
+
+/// The longest record that extends another, in units.
+pub const DELTA_UNITS_MAX: u32 = (LONGEST_DELTA / UNIT_BYTES) as u32;
+
 const LONGEST_RECORD: usize = crate::record::HEADER_BYTES + KEY_BYTES_MAX + BODY_BYTES_MAX + UNIT_BYTES;
+const LONGEST_DELTA: usize = crate::record::HEADER_BYTES
+    + crate::record::BASE_BYTES
+    + KEY_BYTES_MAX
+    + DELTA_BODY_BYTES_MAX
+    + UNIT_BYTES;
 
 const _: () = assert!(SLOTS.is_multiple_of(PAGE_SLOTS), "every slot has its place in a page");
 const _: () = assert!(HEADER_BYTES.is_multiple_of(UNIT_BYTES), "records start at whole units");
 const _: () =
     assert!(LONGEST_RECORD + 64 <= PAYLOAD_BYTES_MAX, "the longest record and a seal fit into a frame");
-const _: () = assert!(LONGEST_RECORD / UNIT_BYTES < 1 << LENGTH_BITS, "a record's length fits into its bits");
+const _: () = assert!(
+    RECORD_UNITS_MAX + DELTA_UNITS_MAX + 1 < 1 << LENGTH_BITS,
+    "a record's length fits into its bits, and so does that of a delta above all others"
+);
 const _: () =
     assert!(PAYLOAD_BYTES_MAX as u64 + 8192 < SEGMENT_BYTES_MAX, "a frame fits into a segment of its own");
 const _: () =

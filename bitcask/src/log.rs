@@ -1,6 +1,6 @@
 //! The log: what is appended, in order, with one frame in flight and the next one filling.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use reactor::frame::{Filling, HEADER_BYTES};
 use reactor::mutants::planted;
@@ -16,7 +16,7 @@ use crate::merge::packed_bytes;
 use crate::places::Place;
 use crate::record::{self, Raw, RecordKind, SealBody};
 use crate::table::Location;
-use crate::types::{Event, Lsn, Stamp};
+use crate::types::{ChainSize, Event, Lsn, Stamp};
 use crate::walk::LOG;
 
 /// Read and write buffers up to this length are kept for the next frame.
@@ -30,7 +30,9 @@ struct Pending {
     key: KeyRef,
     kind: RecordKind,
     stamp: Stamp,
-    promised: Stamp,
+    /// Of a removal: the promise that goes with the entry. Of what extends another record: its stamp.
+    other: Stamp,
+    extends: bool,
     /// Whether the cache is to have it.
     keep: bool,
     /// Where it lies in the payload, in bytes.
@@ -62,6 +64,14 @@ impl Frame {
     }
 }
 
+/// The newest of a key's records that are under way, where deltas are among them.
+struct Tip {
+    stamp: Stamp,
+    /// The chain that ends with it; none if it is no delta.
+    chain: Option<ChainSize>,
+    lsn: Lsn,
+}
+
 /// What is being written.
 enum Flight {
     Frame { frame: Frame, segment: u16, offset: u64, then: Option<Ready> },
@@ -81,6 +91,8 @@ pub(crate) struct Log {
     flush_wanted: bool,
     kept: Vec<(AlignedBuf, Vec<Pending>)>,
     meta_rounds: [u64; 256],
+    /// Of keys with deltas under way.
+    tips: BTreeMap<KeyRef, Tip>,
 }
 
 impl Log {
@@ -96,6 +108,7 @@ impl Log {
             flush_wanted: false,
             kept: Vec::new(),
             meta_rounds: [0; 256],
+            tips: BTreeMap::new(),
         }
     }
 
@@ -114,7 +127,7 @@ impl Log {
         promised: Stamp,
         keep: bool,
     ) -> Result<Lsn, AppendError> {
-        let bytes = record::encoded_bytes(raw.key.len(), raw.body.len());
+        let bytes = raw.encoded_bytes();
         self.end = Some(self.closed_end(core));
         core.spoken_for = self.place_for(core, raw.kind, bytes)?.begun;
         let payload_max = chain::payload_max(core.options.segment_bytes);
@@ -124,13 +137,14 @@ impl Log {
         let frame = &mut self.filling;
         frame.oversize = bytes > payload_max;
         let at = frame.filling.payload_bytes();
-        record::encode(raw, frame.filling.extend(bytes));
+        record::push(raw, &mut frame.filling);
         let length = (bytes / UNIT_BYTES) as u32;
         frame.pending.push(Pending {
             key,
             kind: raw.kind,
             stamp: raw.stamp,
-            promised,
+            other: raw.base.unwrap_or(promised),
+            extends: raw.base.is_some(),
             keep,
             at: at as u32,
             length,
@@ -142,7 +156,45 @@ impl Log {
         if frame.oversize {
             self.close_frame();
         }
+        if !self.tips.is_empty() {
+            self.note_whole(key, raw, lsn);
+        }
         Ok(lsn)
+    }
+
+    /// Adds a record that extends another; `chain` is what comes of it.
+    pub fn append_delta(
+        &mut self,
+        core: &mut Core,
+        key: KeyRef,
+        raw: &Raw<'_>,
+        chain: ChainSize,
+    ) -> Result<Lsn, AppendError> {
+        let lsn = self.append(core, key, raw, Stamp::ZERO, false)?;
+        self.tips.insert(key, Tip { stamp: raw.stamp, chain: Some(chain), lsn });
+        Ok(lsn)
+    }
+
+    /// A newer record than the deltas under way ends their chain.
+    fn note_whole(&mut self, key: KeyRef, raw: &Raw<'_>, lsn: Lsn) {
+        if let Some(tip) = self.tips.get_mut(&key) {
+            if raw.kind.is_entry() && raw.stamp > tip.stamp {
+                *tip = Tip { stamp: raw.stamp, chain: None, lsn };
+            }
+        }
+    }
+
+    /// Whether deltas of the key are under way.
+    pub fn extends(&self, key: KeyRef) -> bool {
+        self.tips.contains_key(&key)
+    }
+
+    /// The key's newest record, if that is a value which is durable, or a delta; and the chain that ends with it.
+    pub fn newest(&self, core: &Core, key: KeyRef) -> Option<(Stamp, ChainSize)> {
+        match self.tips.get(&key) {
+            Some(tip) => tip.chain.map(|chain| (tip.stamp, chain)),
+            None => core.directory.newest_value(key),
+        }
     }
 
     /// Whether there is room for a record of so many bytes, and a place that is not kept for something else.
@@ -231,7 +283,7 @@ impl Log {
         let round =
             self.meta_rounds[id as usize].max(core.directory.meta_round(id)) + u64::from(!planted(222));
         let stamp = Stamp { round, ..Stamp::ZERO };
-        let raw = Raw { kind: RecordKind::Meta, slot: 0, stamp, key: &[id], body: bytes };
+        let raw = Raw { kind: RecordKind::Meta, slot: 0, stamp, base: None, key: &[id], body: bytes };
         let key = (0, Fingerprint { hi: u64::from(id), lo: 0 });
         let lsn = self.append(core, key, &raw, Stamp::ZERO, false)?;
         self.meta_rounds[id as usize] = round;
@@ -366,6 +418,9 @@ impl Log {
                     core.directory.warm(some.iter().map(|pending| pending.key));
                     some.iter().for_each(|pending| take(core, pending, segment, offset, buf.as_slice()));
                 }
+                if !self.tips.is_empty() {
+                    self.tips.retain(|_, tip| tip.lsn > frame.last);
+                }
                 frame.pending.clear();
                 let last = if planted(205) { Lsn(self.next_lsn - 1) } else { frame.last };
                 core.events.push_back(Event::Persisted(last));
@@ -403,15 +458,19 @@ fn take(core: &mut Core, pending: &Pending, segment: u16, offset: u64, frame: &[
     match pending.kind {
         RecordKind::Value | RecordKind::Expiring | RecordKind::Tombstone => {
             let what = (pending.stamp, pending.kind.of_key());
-            let newest = core.directory.take_entry(&mut core.segments, &core.keyed, key, what, location);
-            if newest && pending.keep {
+            let base = pending.extends.then_some(pending.other);
+            let (directory, segments) = (&mut core.directory, &mut core.segments);
+            let newest = directory.take_entry(segments, &core.keyed, key, what, base, location);
+            if newest && pending.extends {
+                core.cache.remove(key.1);
+            } else if newest && pending.keep {
                 core.cache_record(key, bytes);
             }
         }
         RecordKind::Promise => {
             core.directory.take_promise(&mut core.segments, key, pending.stamp, location);
         }
-        RecordKind::Remove => core.take_remove(key, pending.stamp, pending.promised, location),
+        RecordKind::Remove => core.take_remove(key, pending.stamp, pending.other, location),
         RecordKind::Meta => {
             let body = &bytes[record::HEADER_BYTES + 1..];
             let body_bytes = record::head(bytes).map_or(0, |head| head.body_bytes);

@@ -225,7 +225,9 @@ impl Merge {
                 let offset = ((start + at as u64) / UNIT_BYTES as u64) as u32;
                 let from = Location { segment: self.source, offset, length: (taken / UNIT_BYTES) as u32 };
                 self.seen_seal |= raw.kind == RecordKind::Seal;
-                if core.is_live(&raw, from) && !(planted(210) && raw.kind == RecordKind::Promise) {
+                let left_behind = planted(210) && raw.kind == RecordKind::Promise
+                    || planted(230) && core.is_extended(&raw, from);
+                if core.is_live(&raw, from) && !left_behind {
                     self.copy(core, &raw, from)?;
                 }
                 Ok(())
@@ -255,13 +257,13 @@ impl Merge {
             body = remove.to_bytes();
             raw.body = &body;
         }
-        let bytes = record::encoded_bytes(raw.key.len(), raw.body.len());
+        let bytes = raw.encoded_bytes();
         let filled = self.filling.filling.payload_bytes();
         if !self.filling.copies.is_empty() && filled + bytes > frame_fill(core) {
             self.full.push_back(std::mem::take(&mut self.filling));
         }
         let at = self.filling.filling.payload_bytes();
-        record::encode(&raw, self.filling.filling.extend(bytes));
+        record::push(&raw, &mut self.filling.filling);
         let key = match raw.kind {
             RecordKind::Meta => (0, crate::fingerprint::Fingerprint { hi: u64::from(raw.key[0]), lo: 0 }),
             _ => (raw.slot, core.keyed.fingerprint(raw.key)),
@@ -298,6 +300,9 @@ impl Merge {
 
     /// Once nobody reads the segment: removes its hint, then recycles or removes it.
     fn retire(&mut self, core: &mut Core) -> Result<Step, Fault> {
+        if planted(230) {
+            core.segments.at_mut(self.source).live = 0;
+        }
         let segment = core.segments.at(self.source);
         if segment.live != 0 {
             let message = format!("{} bytes of needed records were not found in it", segment.live);

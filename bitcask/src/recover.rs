@@ -519,6 +519,7 @@ impl Recovery {
         let next = self.check_links(&log)?;
         self.check_hinted()?;
         self.check_room(log.last().into_iter().chain(merged.last()).copied().chain(next))?;
+        take_chains(core)?;
         // Not before: that there was a hint tells, at the next start too.
         for i in (0..self.files.len()).filter(|&i| self.files[i].was_hinted) {
             self.queue.push_back(Job::Do(Op::Remove { name: names::hint(self.files[i].id) }, Tag::Plain));
@@ -658,13 +659,22 @@ impl Recovery {
     }
 
     fn finish(&mut self, core: &mut Core) {
-        core.directory.recovered(&mut core.segments, &core.keyed);
         self.recovered.entries = core.directory.entries();
         self.recovered.promises = core.directory.promises() as u64;
         self.recovered.round_max = core.directory.round_max();
         self.files = Vec::new();
         self.spare = Vec::new();
     }
+}
+
+/// All records were found: what extends what comes together.
+fn take_chains(core: &mut Core) -> Result<(), Fault> {
+    let taken = core.directory.recovered(&mut core.segments, &core.keyed);
+    taken.map_err(|(at, message)| Fault::Damage {
+        file: core.segments.at(at.segment).name(),
+        offset: u64::from(at.offset) * UNIT_BYTES as u64,
+        message,
+    })
 }
 
 /// The count in a segment's id.

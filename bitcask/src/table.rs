@@ -6,7 +6,9 @@
 //! SCAN and digests need, costs nothing.
 
 use crate::fingerprint::Fingerprint;
-use crate::limits::{LEAF_ENTRIES_MAX, LEAF_GROWTH, LENGTH_BITS, OFFSET_BITS, ROUND_BITS, SEGMENT_BITS};
+use crate::limits::{
+    LEAF_ENTRIES_MAX, LEAF_GROWTH, LENGTH_BITS, OFFSET_BITS, RECORD_UNITS_MAX, ROUND_BITS, SEGMENT_BITS,
+};
 use crate::types::Kind;
 
 /// Where a record lies.
@@ -35,10 +37,15 @@ pub(crate) struct Cell {
     /// Not `Promise`.
     pub kind: Kind,
     pub marked: bool,
+    /// The record extends another, of which the directory has the place elsewhere.
+    pub extends: bool,
     pub location: Location,
 }
 
 const CELL_BYTES: usize = 26;
+
+/// What is added to the length of a record that extends another: no other is so long, so no bit is taken for it.
+const DELTA_LENGTHS: u32 = RECORD_UNITS_MAX + 1;
 
 /// A fingerprint and its cell: 8 + 2 bytes of fingerprint; round, segment, kind; offset, length, origin, mark.
 #[derive(Clone, Copy)]
@@ -47,6 +54,8 @@ struct Packed([u8; CELL_BYTES]);
 impl Packed {
     fn new(fingerprint: Fingerprint, cell: &Cell) -> Packed {
         let Location { segment, offset, length } = cell.location;
+        assert!(length < DELTA_LENGTHS, "a record is not longer than the longest");
+        let length = if cell.extends { length + DELTA_LENGTHS } else { length };
         assert!(
             cell.round >> ROUND_BITS == 0
                 && segment >> SEGMENT_BITS == 0
@@ -85,6 +94,8 @@ impl Packed {
     fn cell(&self) -> Cell {
         let (first, second) = (self.word(10), self.word(18));
         let bits = |word: u64, from: u32, count: u32| word >> from & ((1 << count) - 1);
+        let length = bits(second, OFFSET_BITS, LENGTH_BITS) as u32;
+        let extends = length >= DELTA_LENGTHS;
         Cell {
             round: bits(first, 0, ROUND_BITS),
             origin: bits(second, OFFSET_BITS + LENGTH_BITS, 16) as u16,
@@ -94,10 +105,11 @@ impl Packed {
                 _ => Kind::Value,
             },
             marked: second >> 63 == 1,
+            extends,
             location: Location {
                 segment: bits(first, ROUND_BITS, SEGMENT_BITS) as u16,
                 offset: bits(second, 0, OFFSET_BITS) as u32,
-                length: bits(second, OFFSET_BITS, LENGTH_BITS) as u32,
+                length: if extends { length - DELTA_LENGTHS } else { length },
             },
         }
     }
@@ -305,17 +317,22 @@ mod tests {
     use reactor::rng::Rng;
 
     use super::*;
+    use crate::limits::DELTA_UNITS_MAX;
 
     fn cell(rng: &mut Rng) -> Cell {
+        let extends = rng.coin();
+        let most = if extends { DELTA_UNITS_MAX } else { RECORD_UNITS_MAX };
+        let length = if rng.coin() { most } else { rng.below(u64::from(most)) as u32 };
         Cell {
             round: rng.below(1 << ROUND_BITS),
             origin: rng.next_u64() as u16,
             kind: [Kind::Value, Kind::Expiring, Kind::Tombstone][rng.below(3) as usize],
             marked: rng.coin(),
+            extends,
             location: Location {
                 segment: rng.below(1 << SEGMENT_BITS) as u16,
                 offset: rng.below(1 << OFFSET_BITS) as u32,
-                length: rng.below(1 << LENGTH_BITS) as u32,
+                length,
             },
         }
     }

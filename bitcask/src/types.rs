@@ -61,8 +61,21 @@ pub struct Entry {
     pub kind: Kind,
     /// The mark, which a restart forgets.
     pub marked: bool,
+    /// It is a delta: it extends another record, and what the key has is in both.
+    pub delta: bool,
     /// Bytes that the record takes on disk, header and key included.
     pub bytes: u32,
+}
+
+/// How large the chain of a key is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChainSize {
+    /// Deltas in it.
+    pub deltas: u32,
+    /// Bytes that they take on disk, headers and keys included.
+    pub bytes: u64,
+    /// Bytes that the whole takes at its end.
+    pub whole: u64,
 }
 
 /// What the key directory knows of a key.
@@ -112,15 +125,25 @@ pub struct Stretch {
 
 impl Stretch {
     /// Those of its records that were the newest of their keys, and marked, when it was read; in the order of the log.
-    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+    pub fn records(&self) -> impl Iterator<Item = Stretched<'_>> {
         let mut rest = &self.records[..];
         std::iter::from_fn(move || {
             let (raw, taken) = record::decode_proved(rest).ok()?;
             rest = rest.get(taken..)?;
             let kind = raw.kind.of_key();
-            Some(Record { slot: raw.slot, key: raw.key, stamp: raw.stamp, kind, body: raw.body })
+            let record = Record { slot: raw.slot, key: raw.key, stamp: raw.stamp, kind, body: raw.body };
+            Some(raw.base.map_or(Stretched::Whole(record), |base| Stretched::Delta(record, base)))
         })
     }
+}
+
+/// A record in a stretch of the log.
+#[derive(Clone, Copy, Debug)]
+pub enum Stretched<'a> {
+    /// All that the key has.
+    Whole(Record<'a>),
+    /// What extends the record of the stamp: all that the key has is known by a read of the key.
+    Delta(Record<'a>, Stamp),
 }
 
 /// Names a read that is under way.
@@ -192,8 +215,12 @@ pub struct Found {
     pub kind: Kind,
     /// Its key.
     pub key: Bytes,
-    /// Its body.
+    /// Its body. Where it extends others, the body of the whole that all of them extend.
     pub body: Bytes,
+    /// The bodies of the deltas that extend the whole, oldest first: none of most keys.
+    pub deltas: Vec<Bytes>,
+    /// What the record extends, where it was read by itself ([`crate::Bitcask::read_newest`]): then the body is its own.
+    pub base: Option<Stamp>,
 }
 
 /// The answer to a read.

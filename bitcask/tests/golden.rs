@@ -22,6 +22,7 @@ fn show_stamp(stamp: Stamp) -> String {
 fn show_info(info: Info) -> String {
     let entry = info.entry.map_or("absent".to_owned(), |entry| {
         let mark = if entry.marked { " marked" } else { "" };
+        let mark = if entry.delta { format!(" delta{mark}") } else { mark.to_owned() };
         format!("{:?} {} {} bytes{mark}", entry.kind, show_stamp(entry.stamp), entry.bytes).to_lowercase()
     });
     match info.promised {
@@ -49,6 +50,7 @@ impl Script {
         let text = match words.as_slice() {
             ["put", key, stamp, value] => self.append(key, stamp, Kind::Value, &body(value)),
             ["delete", key, stamp] => self.append(key, stamp, Kind::Tombstone, b""),
+            ["extend", key, stamp, base, value] => self.extend(key, stamp, base, &body(value)),
             ["promise", key, stamp] => self.append(key, stamp, Kind::Promise, b""),
             ["remove", key, stamp] => {
                 let result = self.world.bitcask.remove(1, key.as_bytes(), parse_stamp(stamp));
@@ -93,6 +95,13 @@ impl Script {
         result.map_or_else(|error| error.to_string(), |lsn| format!("lsn {}", lsn.0))
     }
 
+    fn extend(&mut self, key: &str, stamp: &str, base: &str, body: &[u8]) -> String {
+        let (key, stamp) = (key.as_bytes(), parse_stamp(stamp));
+        let record = Record { slot: 1, key, stamp, kind: Kind::Value, body };
+        let result = self.world.bitcask.append_delta(record, parse_stamp(base));
+        result.map_or_else(|error| error.to_string(), |lsn| format!("lsn {}", lsn.0))
+    }
+
     fn read(&mut self, key: &str) -> String {
         let from = match self.world.bitcask.read(&mut self.world.disk, 1, key.as_bytes()) {
             Read::Absent => return "absent".to_owned(),
@@ -104,7 +113,9 @@ impl Script {
         let shown = &found.body[..found.body.len().min(20)];
         let kind = format!("{:?}", found.kind).to_lowercase();
         let (stamp, length) = (show_stamp(found.stamp), found.body.len());
-        format!("{kind} {stamp} \"{}\" {length} bytes from {from}", shown.escape_ascii())
+        let deltas = found.deltas.iter().map(|delta| format!(" + \"{}\"", delta.escape_ascii()));
+        let deltas: String = deltas.collect();
+        format!("{kind} {stamp} \"{}\" {length} bytes{deltas} from {from}", shown.escape_ascii())
     }
 
     fn restart(&mut self, how: impl FnOnce(World) -> World) -> String {

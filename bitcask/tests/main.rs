@@ -5,6 +5,7 @@
 
 mod aside;
 mod basic;
+mod deltas;
 mod files;
 mod full;
 mod golden;

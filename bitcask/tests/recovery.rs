@@ -218,8 +218,8 @@ fn a_segment_that_was_cut_is_refused() {
 #[test]
 fn newer_files_are_refused_with_both_versions() {
     let newer = |bytes: &mut Vec<u8>| {
-        // A whole frame of version 2: the envelope is the same in every version.
-        bytes[4..6].copy_from_slice(&2_u16.to_le_bytes());
+        // A whole frame of version 3: the envelope is the same in every version.
+        bytes[4..6].copy_from_slice(&3_u16.to_le_bytes());
         let payload = u32::from_le_bytes([bytes[32], bytes[33], bytes[34], bytes[35]]) as usize;
         bytes[36..40].fill(0);
         let crc = crc32c::crc32c(&bytes[..40 + payload]);
@@ -234,7 +234,7 @@ fn newer_files_are_refused_with_both_versions() {
         newer(&mut bytes);
         world.disk.overwrite(&name, 0, &bytes);
         let fault = world.reopen().failed.expect("it is refused").to_string();
-        assert_eq!(fault, format!("{name} has version 2, this build reads up to version 1"));
+        assert_eq!(fault, format!("{name} has version 3, this build reads up to version 2"));
     }
 }
 

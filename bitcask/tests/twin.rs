@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bitcask::{Bitcask, Kind, Lsn, Record, Stamp};
+use bitcask::limits::{DELTAS_MAX, DELTA_PART};
+use bitcask::{AppendError, Bitcask, Found, Kind, Lsn, Read, Record, Stamp, Ticket};
 use reactor::rng::Rng;
 use reactor::sim::{Fault, Latency};
 
@@ -17,15 +18,51 @@ const SLOTS: u64 = 4;
 #[derive(Clone, Debug)]
 enum Change {
     Put { key: u64, stamp: Stamp, kind: Kind, body: Vec<u8> },
+    Extend { key: u64, stamp: Stamp, kind: Kind, base: Stamp, body: Vec<u8> },
     Promise { key: u64, stamp: Stamp },
     Remove { key: u64, stamp: Stamp, promised: Stamp },
     Meta { id: u8, bytes: Vec<u8> },
 }
 
+/// A key's newest record, and what it extends.
+#[derive(Clone, Debug, PartialEq)]
+struct Held {
+    stamp: Stamp,
+    kind: Kind,
+    /// Of the whole, where that is another.
+    whole: Stamp,
+    body: Vec<u8>,
+    deltas: Vec<Vec<u8>>,
+}
+
+impl Held {
+    /// Bytes of its deltas on disk, and of its whole.
+    fn bytes(&self, key: u64) -> (u64, u64) {
+        let deltas = self.deltas.iter().map(|delta| bytes_of(48, key, delta.len()));
+        (deltas.sum(), bytes_of(32, key, self.body.len()))
+    }
+
+    fn is_found(&self, found: &Found, newest: bool) -> bool {
+        let bodies: Vec<&[u8]> = self.deltas.iter().map(Vec::as_slice).collect();
+        let read: Vec<&[u8]> = found.deltas.iter().map(|delta| &**delta).collect();
+        let fits = match newest {
+            true => *found.body == *self.deltas.last().unwrap_or(&self.body) && read.is_empty(),
+            false => *found.body == self.body && read == bodies,
+        };
+        fits && (found.stamp, found.kind) == (self.stamp, self.kind)
+            && found.base.is_some() == (newest && !bodies.is_empty())
+    }
+}
+
+/// Bytes of a record on disk, with so many before the key.
+fn bytes_of(before: usize, key: u64, body: usize) -> u64 {
+    (before + name(key).len() + body).next_multiple_of(8) as u64
+}
+
 /// The dumb engine.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
-    entries: BTreeMap<u64, (Stamp, bool, Vec<u8>)>,
+    entries: BTreeMap<u64, Held>,
     promises: BTreeMap<u64, Stamp>,
     metas: BTreeMap<u8, Vec<u8>>,
 }
@@ -34,19 +71,27 @@ impl Model {
     fn apply(&mut self, change: &Change) {
         match change {
             Change::Put { key, stamp, kind, body } => {
-                if self.entries.get(key).is_none_or(|(old, _, _)| old < stamp) {
-                    self.entries.insert(*key, (*stamp, *kind == Kind::Value, body.clone()));
+                if self.entries.get(key).is_none_or(|old| old.stamp < *stamp) {
+                    let (stamp, body, deltas) = (*stamp, body.clone(), vec![]);
+                    self.entries.insert(*key, Held { stamp, kind: *kind, whole: stamp, body, deltas });
                 }
                 self.drop_promise(*key, *stamp);
             }
+            Change::Extend { key, stamp, kind, base, body } => {
+                let held = self.entries.get_mut(key).filter(|held| held.stamp == *base);
+                let held = held.expect("a delta extends what is there");
+                (held.stamp, held.kind) = (*stamp, *kind);
+                held.deltas.push(body.clone());
+                self.drop_promise(*key, *stamp);
+            }
             Change::Promise { key, stamp } => {
-                let covered = self.entries.get(key).is_some_and(|(entry, _, _)| entry >= stamp);
+                let covered = self.entries.get(key).is_some_and(|entry| entry.stamp >= *stamp);
                 if !covered && self.promises.get(key).is_none_or(|old| old < stamp) {
                     self.promises.insert(*key, *stamp);
                 }
             }
             Change::Remove { key, stamp, promised } => {
-                if self.entries.get(key).is_none_or(|(entry, _, _)| entry <= stamp) {
+                if self.entries.get(key).is_none_or(|entry| entry.stamp <= *stamp) {
                     self.entries.remove(key);
                     self.drop_promise(*key, *promised.max(stamp));
                 }
@@ -68,8 +113,17 @@ impl Model {
         let mut records = 0;
         for key in 0..KEYS {
             let info = bitcask.info(slot(key), &name(key));
-            let ours = self.entries.get(&key).map(|(stamp, value, _)| (*stamp, *value));
-            let theirs = info.entry.map(|entry| (entry.stamp, entry.kind == Kind::Value));
+            let ours = self.entries.get(&key).map(|held| {
+                let (bytes, whole) = held.bytes(key);
+                (held.stamp, held.kind, held.deltas.len() as u32, bytes, whole)
+            });
+            let theirs = info.entry.map(|entry| {
+                let chain = bitcask.chain(bitcask.key_ref(slot(key), &name(key)));
+                assert_eq!(chain.is_some(), entry.delta);
+                let (deltas, bytes, whole) = chain
+                    .map_or((0, 0, u64::from(entry.bytes)), |chain| (chain.deltas, chain.bytes, chain.whole));
+                (entry.stamp, entry.kind, deltas, bytes, whole)
+            });
             if ours != theirs || self.promises.get(&key).copied() != info.promised {
                 return Err(format!(
                     "key {key}: model {ours:?} {:?}, engine {info:?}",
@@ -87,7 +141,22 @@ impl Model {
         if summed != records {
             return Err(format!("{summed} records in the slots, {records} in the model"));
         }
+        let (live, theirs) = (self.live_bytes(), bitcask.stats().live_bytes);
+        if live != theirs {
+            return Err(format!("{theirs} bytes are needed, {live} in the model"));
+        }
         Ok(())
+    }
+
+    /// Bytes of all records that count.
+    fn live_bytes(&self) -> u64 {
+        let entries = self.entries.iter().map(|(key, held)| {
+            let (deltas, whole) = held.bytes(*key);
+            deltas + whole
+        });
+        let promises = self.promises.keys().map(|key| bytes_of(32, *key, 0));
+        let metas = self.metas.values().map(|bytes| (33 + bytes.len()).next_multiple_of(8) as u64);
+        entries.chain(promises).chain(metas).sum()
     }
 }
 
@@ -109,6 +178,8 @@ struct Twin {
     since: Vec<(Lsn, Change)>,
     /// No key gets a stamp at or below this one after it was removed: the owner's floor.
     floors: BTreeMap<u64, u64>,
+    /// What reads that are under way will find, and whether they look at the newest record only.
+    reading: BTreeMap<Ticket, (Held, bool)>,
     /// Stamps that were given out: none ever stands for two records of a key.
     used: BTreeSet<(u64, Stamp)>,
     round: u64,
@@ -117,6 +188,9 @@ struct Twin {
     fulls: u64,
     merges: u64,
     hints: u64,
+    deltas: u64,
+    folds: u64,
+    chains_read: u64,
 }
 
 impl Twin {
@@ -130,6 +204,7 @@ impl Twin {
             base: Model::default(),
             since: Vec::new(),
             floors: BTreeMap::new(),
+            reading: BTreeMap::new(),
             used: BTreeSet::new(),
             round: 1,
             restarts: 0,
@@ -137,6 +212,9 @@ impl Twin {
             fulls: 0,
             merges: 0,
             hints: 0,
+            deltas: 0,
+            folds: 0,
+            chains_read: 0,
         }
     }
 
@@ -150,7 +228,8 @@ impl Twin {
 
     fn step(&mut self) {
         match self.rng.below(100) {
-            0..50 => self.append(),
+            0..25 => self.append(),
+            25..50 => self.append_delta(),
             50..56 => self.remove(),
             56..60 => self.append_meta(),
             60..90 => {
@@ -168,6 +247,7 @@ impl Twin {
             _ => self.change_space(),
         }
         self.settle_base();
+        self.check_reads();
         if self.world.failed.is_some() {
             self.failures += 1;
             let crash = self.rng.coin();
@@ -186,10 +266,13 @@ impl Twin {
         let round = round.max(floor + 1);
         self.round = self.round.max(round);
         let stamp = Stamp { round, node: self.rng.below(3) as u32, incarnation: self.restarts as u32 };
-        if !self.used.insert((key, stamp)) {
+        let kinds = [Kind::Value, Kind::Value, Kind::Expiring, Kind::Tombstone, Kind::Promise];
+        let kind = kinds[self.rng.below(5) as usize];
+        // Nothing comes between a delta and what it extends.
+        let between = |held: Held| held.whole < stamp && stamp < held.stamp;
+        if kind != Kind::Promise && self.newest(key).is_some_and(between) || !self.used.insert((key, stamp)) {
             return;
         }
-        let kind = [Kind::Value, Kind::Value, Kind::Tombstone, Kind::Promise][self.rng.below(4) as usize];
         let most = if self.rng.below(40) == 0 { 90_000 } else { 3_000 };
         let mut body = vec![0; if kind == Kind::Promise { 0 } else { self.rng.below(most) as usize }];
         self.rng.fill(&mut body);
@@ -204,6 +287,67 @@ impl Twin {
             )),
             Err(bitcask::AppendError::Full | bitcask::AppendError::ReserveUsed) => self.fulls += 1,
             Err(bitcask::AppendError::Failed | bitcask::AppendError::Making) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The newest of all that was appended of a key.
+    fn newest(&self, key: u64) -> Option<Held> {
+        let mut model = Model::default();
+        model.entries.extend(self.base.entries.get(&key).map(|held| (key, held.clone())));
+        let of_key = |change: &&Change| match change {
+            Change::Put { key: of, .. } | Change::Extend { key: of, .. } | Change::Remove { key: of, .. } => {
+                *of == key
+            }
+            Change::Promise { .. } | Change::Meta { .. } => false,
+        };
+        self.since.iter().map(|(_, change)| change).filter(of_key).for_each(|change| model.apply(change));
+        model.entries.remove(&key)
+    }
+
+    fn append_delta(&mut self) {
+        let key = self.rng.below(KEYS);
+        let Some(held) = self.newest(key).filter(|held| held.kind != Kind::Tombstone) else { return };
+        let base = held.stamp;
+        self.round = (self.round + self.rng.below(3)).max(base.round + 1);
+        let stamp = Stamp { round: self.round, node: self.rng.below(3) as u32, incarnation: 0 };
+        if !self.used.insert((key, stamp)) {
+            return;
+        }
+        let kind = if self.rng.coin() { Kind::Value } else { Kind::Expiring };
+        let mut body = vec![0; self.rng.below(100) as usize];
+        self.rng.fill(&mut body);
+        let (before, whole) = held.bytes(key);
+        let bytes = before + bytes_of(48, key, body.len());
+        // A whole that is under way is extended when it is durable. What is under way and older than it does not matter.
+        let durable = self.base.entries.get(&key).is_some_and(|durable| durable.stamp == base);
+        let removed = self
+            .since
+            .iter()
+            .any(|(_, change)| matches!(change, Change::Remove { key: of, .. } if *of == key));
+        if removed {
+            return;
+        }
+        let takes = (durable || !held.deltas.is_empty())
+            && held.deltas.len() < DELTAS_MAX as usize
+            && bytes * DELTA_PART <= whole;
+        let (of, name) = (slot(key), name(key));
+        let bitcask = &mut self.world.bitcask;
+        assert_eq!(bitcask.takes_delta(of, &name, base, body.len()), takes, "key {key}, {held:?}");
+        assert!(!bitcask.takes_delta(of, &name, Stamp { incarnation: u32::MAX, ..base }, body.len()));
+        let record = Record { slot: of, key: &name, stamp, kind, body: &body };
+        match bitcask.append_delta(record, base) {
+            Ok(lsn) => {
+                assert!(takes);
+                self.deltas += 1;
+                self.since.push((lsn, Change::Extend { key, stamp, kind, base, body }));
+            }
+            Err(AppendError::Changed | AppendError::Chain) => {
+                assert!(!takes);
+                self.folds += 1;
+            }
+            Err(AppendError::Full) => self.fulls += 1,
+            Err(AppendError::Failed | AppendError::Making) => {}
             Err(error) => panic!("{error}"),
         }
     }
@@ -230,15 +374,30 @@ impl Twin {
 
     fn read(&mut self) {
         let key = self.rng.below(KEYS);
-        match self.world.bitcask.read(&mut self.world.disk, slot(key), &name(key)) {
-            bitcask::Read::Absent => assert!(!self.base.entries.contains_key(&key)),
-            bitcask::Read::Ready(found) => {
-                let (stamp, value, body) = &self.base.entries[&key];
-                assert_eq!((found.stamp, found.kind == Kind::Value), (*stamp, *value));
-                assert_eq!(*found.body, **body);
+        let newest = self.rng.below(3) == 0;
+        let (disk, bitcask, name) = (&mut self.world.disk, &mut self.world.bitcask, name(key));
+        let read = match newest {
+            true => bitcask.read_newest(disk, bitcask.key_ref(slot(key), &name), &name),
+            false => bitcask.read(disk, slot(key), &name),
+        };
+        match read {
+            Read::Absent => assert!(!self.base.entries.contains_key(&key)),
+            Read::Ready(found) => assert!(self.base.entries[&key].is_found(&found, newest), "key {key}"),
+            // Whatever happens to the key meanwhile.
+            Read::Pending(ticket) => {
+                drop(self.reading.insert(ticket, (self.base.entries[&key].clone(), newest)));
             }
-            // Its bytes are compared after the next restart; meanwhile it keeps merge from removing its segment.
-            bitcask::Read::Pending(_) => {}
+        }
+    }
+
+    fn check_reads(&mut self) {
+        for (ticket, result) in std::mem::take(&mut self.world.reads) {
+            let (held, newest) = self.reading.remove(&ticket).expect("it was asked for");
+            match result {
+                Ok(found) => assert!(held.is_found(&found.expect("it is this key's"), newest), "{held:?}"),
+                Err(_) => assert!(self.world.failed.is_some()),
+            }
+            self.chains_read += u64::from(!held.deltas.is_empty() && !newest);
         }
     }
 
@@ -259,6 +418,7 @@ impl Twin {
         let disk = reactor::sim::SimDisk::new(0);
         let old = std::mem::replace(&mut self.world, World::opened(disk, options));
         self.world = if power { old.crash() } else { old.restarted() };
+        self.reading.clear();
         if self.rng.below(4) == 0 {
             self.world.disk.fail_nth(self.rng.below(40), Fault::Io);
         }
@@ -314,8 +474,12 @@ impl Twin {
         for key in 0..KEYS {
             let reference = (slot(key), name(key));
             let found = self.world.read_at(reference.0, &reference.1);
-            let expected = self.base.entries.get(&key).map(|(_, _, body)| body.as_slice());
-            assert_eq!(found.as_ref().map(|found| &*found.body), expected, "key {key}");
+            match (self.base.entries.get(&key), &found) {
+                (Some(held), Some(found)) => {
+                    assert!(held.is_found(found, false), "key {key}: {held:?}, {found:?}")
+                }
+                (held, found) => assert_eq!((held, found), (None, &None), "key {key}"),
+            }
         }
     }
 }
@@ -341,7 +505,7 @@ fn first_seed() -> u64 {
 
 #[test]
 fn it_stands_where_a_prefix_of_the_writes_stands() {
-    let mut totals = [0; 6];
+    let mut totals = [0; 9];
     for seed in first_seed()..first_seed() + seeds() {
         let mut twin = Twin::new(seed);
         if seed % 3 == 0 {
@@ -357,9 +521,11 @@ fn it_stands_where_a_prefix_of_the_writes_stands() {
             println!("seed {seed}");
             std::panic::resume_unwind(panic);
         }
-        let counts = [1, twin.restarts, twin.failures, twin.fulls, twin.merges, twin.hints];
+        let (deltas, folds) = (twin.deltas, twin.folds);
+        let Twin { restarts, failures, fulls, merges, hints, chains_read, .. } = twin;
+        let counts = [1, restarts, failures, fulls, merges, hints, deltas, folds, chains_read];
         totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
     }
-    println!("seeds, restarts, failures, refused as full, merges, hints: {totals:?}");
+    println!("seeds, restarts, failures, refused as full, merges, hints, deltas, not taken, chains read: {totals:?}");
     assert!(totals.iter().all(|&total| total >= seeds()), "everything was met: {totals:?}");
 }

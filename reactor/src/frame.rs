@@ -11,8 +11,12 @@
 use crate::buffer::{AlignedBuf, BLOCK_BYTES};
 use crate::mutants::planted;
 
-/// The newest payload version that this build writes and reads.
+/// The payload version of most frames.
 pub const FRAME_VERSION: u16 = 1;
+
+/// The newest payload version that this build writes and reads. A frame bears it only where its payload needs it, so that an older build
+/// reads all others.
+pub const FRAME_VERSION_MAX: u16 = 2;
 
 /// Bytes before the payload.
 pub const HEADER_BYTES: usize = 40;
@@ -153,8 +157,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, &[u8]), FrameError> {
     if computed != header.crc && !planted(301) {
         return Err(FrameError::Checksum { stored: header.crc, computed });
     }
-    if header.version > FRAME_VERSION {
-        return Err(FrameError::Newer { found: header.version, supported: FRAME_VERSION });
+    if header.version > FRAME_VERSION_MAX {
+        return Err(FrameError::Newer { found: header.version, supported: FRAME_VERSION_MAX });
     }
     Ok((header, payload))
 }
@@ -178,12 +182,20 @@ fn u64_at(bytes: &[u8; HEADER_BYTES], at: usize) -> u64 {
 pub struct Filling {
     buf: AlignedBuf,
     payload_bytes: usize,
+    /// What the payload needs, if that is more than [`FRAME_VERSION`].
+    version: u16,
 }
 
 impl Filling {
     /// An empty frame that reuses the buffer's memory.
     pub fn new(buf: AlignedBuf) -> Filling {
-        Filling { buf, payload_bytes: 0 }
+        Filling { buf, payload_bytes: 0, version: 0 }
+    }
+
+    /// What was added has a meaning from this version on only.
+    pub fn need_version(&mut self, version: u16) {
+        assert!(version <= FRAME_VERSION_MAX, "a version that this build reads");
+        self.version = self.version.max(version);
     }
 
     /// Bytes of payload so far.
@@ -223,8 +235,8 @@ impl Filling {
     pub fn seal(mut self, header: Header) -> (Header, AlignedBuf) {
         let end = HEADER_BYTES + self.payload_bytes;
         self.buf.resize(end);
-        let sealed =
-            Header { version: FRAME_VERSION, payload_bytes: self.payload_bytes as u32, crc: 0, ..header };
+        let version = FRAME_VERSION.max(self.version);
+        let sealed = Header { version, payload_bytes: self.payload_bytes as u32, crc: 0, ..header };
         let bytes = self.buf.as_mut_slice();
         bytes[end..].fill(0);
         write_header(&mut bytes[..HEADER_BYTES], &sealed);
@@ -299,12 +311,22 @@ mod tests {
         long[32..36].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(decode(&long), Err(FrameError::Length(u32::MAX)));
         let mut newer = whole.to_vec();
-        newer[4..6].copy_from_slice(&(FRAME_VERSION + 1).to_le_bytes());
+        newer[4..6].copy_from_slice(&(FRAME_VERSION_MAX + 1).to_le_bytes());
         let crc = checksum(&newer[..HEADER_BYTES], &newer[HEADER_BYTES..HEADER_BYTES + 5000]);
         newer[CRC_AT..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
-        let error = FrameError::Newer { found: FRAME_VERSION + 1, supported: FRAME_VERSION };
+        let error = FrameError::Newer { found: FRAME_VERSION_MAX + 1, supported: FRAME_VERSION_MAX };
         assert_eq!(decode(&newer), Err(error));
-        assert_eq!(error.to_string(), "the frame has version 2, this build reads up to version 1");
+        assert_eq!(error.to_string(), "the frame has version 3, this build reads up to version 2");
         assert_ne!(header.crc, crc);
+    }
+
+    #[test]
+    fn a_frame_has_the_version_that_its_payload_needs() {
+        let (header, _) = sample(b"payload");
+        assert_eq!(header.version, FRAME_VERSION);
+        let mut filling = Filling::default();
+        filling.need_version(FRAME_VERSION_MAX);
+        let (newer, buf) = filling.seal(header);
+        assert_eq!((newer.version, decode(buf.as_slice()).unwrap().0), (FRAME_VERSION_MAX, newer));
     }
 }

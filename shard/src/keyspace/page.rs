@@ -97,7 +97,13 @@ mod tests {
     fn own_list(replica: &Replica, from: Fingerprint, max: usize) -> Vec<(Fingerprint, Entry)> {
         let entry = |round: u64| {
             let kind = if round % 2 == 1 { Kind::Tombstone } else { Kind::Value };
-            Entry { stamp: Stamp { round, node: 1, incarnation: 1 }, kind, marked: false, bytes: 99 }
+            Entry {
+                stamp: Stamp { round, node: 1, incarnation: 1 },
+                kind,
+                marked: false,
+                delta: false,
+                bytes: 99,
+            }
         };
         replica.range(from..).take(max).map(|(fingerprint, round)| (*fingerprint, entry(*round))).collect()
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bitcask::{LogEnd, LogPlace, Stretch, Ticket};
+use bitcask::{LogEnd, LogPlace, Stretch, Stretched, Ticket};
 use paxos::{Member, MemberSet, Members};
 use reactor::Disk;
 
@@ -116,12 +116,15 @@ impl<D: Disk> Shard<D> {
             _ => 0,
         };
         let mut left: u32 = stretch.unmarked.iter().map(proposed).sum();
-        let mut records = Vec::new();
-        for bitcask::Record { slot, key, stamp, body, .. } in stretch.records() {
-            if self.sends(stamp.node, slot, among) == Some(self.config.me) {
-                records.push(Copied { key, ballot: ballot_of(stamp), entry: body });
-            } else {
-                left += 1;
+        let (mut records, me) = (Vec::new(), Some(self.config.me));
+        for stretched in stretch.records() {
+            match stretched {
+                Stretched::Whole(record) if self.sends(record.stamp.node, record.slot, among) == me => {
+                    let bitcask::Record { key, stamp, body, .. } = record;
+                    records.push(Copied { key, ballot: ballot_of(stamp), entry: body });
+                }
+                // What the key has is more than what is here: the next comparison brings it.
+                Stretched::Whole(_) | Stretched::Delta(..) => left += 1,
             }
         }
         let read = u32::try_from(stretch.read).unwrap_or(u32::MAX);

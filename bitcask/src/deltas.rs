@@ -1,0 +1,112 @@
+//! Deltas: records that extend the newest one of their key. A key's *chain* is a whole and the deltas that extend it, each its predecessor.
+//!
+//! What a delta means is its owner's affair; here it is a record like others, whose base is needed as long as it is. A whole ends the
+//! chain, and so does a removal: then all of it is not needed any more.
+
+use reactor::Disk;
+
+use crate::directory::KeyRef;
+use crate::engine::Bitcask;
+use crate::error::AppendError;
+use crate::limits::{DELTAS_MAX, DELTA_PART, KEY_BYTES_MAX, ROUND_MAX};
+use crate::reads::Extent;
+use crate::record::{self, Raw, RecordKind};
+use crate::types::{ChainSize, Kind, Lsn, Read, Record, Stamp};
+
+impl Bitcask {
+    /// As [`Bitcask::append`], for a value that extends the key's newest record, the one of the stamp `base`, below its own.
+    ///
+    /// The base must be the newest of the key's records of all that were appended, and no removal of it: it is durable, or it is a delta that is
+    /// under way ([`AppendError::Changed`] otherwise, as far as the engine can tell; that a newer one was under way which
+    /// it does not know of is an assertion when the delta is durable). And it stays so: no record with a stamp between them is ever
+    /// appended, for recovery would take it for what is left of the chain.
+    pub fn append_delta(&mut self, record: Record<'_>, base: Stamp) -> Result<Lsn, AppendError> {
+        self.append_delta_as(self.key_ref(record.slot, record.key), record, base)
+    }
+
+    /// As [`Bitcask::append_delta`], for a key of which the reference is at hand. The value cache does not have deltas until somebody reads
+    /// the key: then it has the whole chain.
+    pub fn append_delta_as(
+        &mut self,
+        reference: KeyRef,
+        record: Record<'_>,
+        base: Stamp,
+    ) -> Result<Lsn, AppendError> {
+        let Record { slot, key, stamp, kind, body } = record;
+        assert!(slot == reference.0 && base < stamp, "a delta is newer than what it extends");
+        if stamp.round > ROUND_MAX || !self.core.directory.has_room_for(stamp) {
+            return Err(AppendError::Round);
+        }
+        let (kind, chain) = self.check_delta(reference, key.len(), kind, base, body.len())?;
+        let raw = Raw { kind, slot, stamp, base: Some(base), key, body };
+        self.log.append_delta(&mut self.core, reference, &raw, chain)
+    }
+
+    /// Whether [`Bitcask::append_delta`] would take such a record now, as far as its stamp does not matter: see [`Bitcask::admits`].
+    pub fn admits_delta_as(
+        &self,
+        reference: KeyRef,
+        key_bytes: usize,
+        kind: Kind,
+        base: Stamp,
+        body_bytes: usize,
+    ) -> Result<(), AppendError> {
+        let (kind, _) = self.check_delta(reference, key_bytes, kind, base, body_bytes)?;
+        self.log.admits(&self.core, kind, record::delta_bytes(key_bytes, body_bytes))
+    }
+
+    /// Whether the key's newest record is `base`, as far as [`Bitcask::append_delta`] can tell, and has a value that one more delta may extend, with a body of so many bytes: the chain has no more than
+    /// [`DELTAS_MAX`] of them then, and they take no more than a [`DELTA_PART`]th of the whole. Says nothing of room in the log.
+    pub fn takes_delta(&self, slot: u16, key: &[u8], base: Stamp, body_bytes: usize) -> bool {
+        self.takes_delta_as(self.key_ref(slot, key), key.len(), base, body_bytes)
+    }
+
+    /// As [`Bitcask::takes_delta`], for a key of so many bytes of which the reference is at hand.
+    pub fn takes_delta_as(
+        &self,
+        reference: KeyRef,
+        key_bytes: usize,
+        base: Stamp,
+        body_bytes: usize,
+    ) -> bool {
+        self.chain_with(reference, base, record::delta_bytes(key_bytes, body_bytes)).is_ok()
+    }
+
+    /// How large the chain of a key is; none if its newest durable record is no delta.
+    pub fn chain(&self, reference: KeyRef) -> Option<ChainSize> {
+        self.core.directory.chain(reference)
+    }
+
+    /// As [`Bitcask::read_as`], without what the newest record extends.
+    pub fn read_newest<D: Disk + ?Sized>(&mut self, disk: &mut D, reference: KeyRef, key: &[u8]) -> Read {
+        self.read_record(disk, reference, Some(key), Extent::Newest)
+    }
+
+    fn check_delta(
+        &self,
+        reference: KeyRef,
+        key_bytes: usize,
+        kind: Kind,
+        base: Stamp,
+        body_bytes: usize,
+    ) -> Result<(RecordKind, ChainSize), AppendError> {
+        self.check_open()?;
+        assert!(matches!(kind, Kind::Value | Kind::Expiring), "what extends a value is one");
+        if key_bytes > KEY_BYTES_MAX {
+            return Err(AppendError::TooLarge);
+        }
+        let chain = self.chain_with(reference, base, record::delta_bytes(key_bytes, body_bytes))?;
+        Ok((self.admit(reference, kind)?, chain))
+    }
+
+    /// The chain as a record of so many bytes would make it.
+    fn chain_with(&self, key: KeyRef, base: Stamp, bytes: usize) -> Result<ChainSize, AppendError> {
+        let newest = self.log.newest(&self.core, key).filter(|(stamp, _)| *stamp == base);
+        let (_, ChainSize { deltas, bytes: before, whole }) = newest.ok_or(AppendError::Changed)?;
+        let chain = ChainSize { deltas: deltas + 1, bytes: before + bytes as u64, whole };
+        if chain.deltas > DELTAS_MAX || chain.bytes * DELTA_PART > whole {
+            return Err(AppendError::Chain);
+        }
+        Ok(chain)
+    }
+}
