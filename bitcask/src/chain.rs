@@ -85,7 +85,7 @@ impl Chain {
 pub(crate) fn push_seal(filling: &mut Filling, seal: SealBody) {
     let body = seal.to_bytes();
     let raw = Raw { kind: RecordKind::Seal, slot: 0, stamp: Stamp::ZERO, base: None, key: &[], body: &body };
-    record::push(&raw, filling);
+    record::push(&raw, raw.encoded_bytes(), filling);
 }
 
 /// The longest payload of a frame that fits into an empty segment of the usual size, with a seal after it.

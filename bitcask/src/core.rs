@@ -291,7 +291,8 @@ impl Core {
     /// Whether the record at this place is needed because another extends it.
     pub fn is_extended(&self, raw: &Raw<'_>, at: Location) -> bool {
         let key = (raw.slot, self.keyed.fingerprint(raw.key));
-        self.is_live(raw, at) && self.directory.find(key).is_some_and(|(_, newest)| newest != at)
+        let newest = self.directory.find(key).map(|(_, newest)| newest);
+        raw.kind.is_entry() && newest != Some(at) && self.directory.needs_entry(key, at)
     }
 
     /// The key's newest record, and all that it extends, if the cache has them.

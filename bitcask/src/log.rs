@@ -137,7 +137,7 @@ impl Log {
         let frame = &mut self.filling;
         frame.oversize = bytes > payload_max;
         let at = frame.filling.payload_bytes();
-        record::push(raw, &mut frame.filling);
+        record::push(raw, bytes, &mut frame.filling);
         let length = (bytes / UNIT_BYTES) as u32;
         frame.pending.push(Pending {
             key,

@@ -263,7 +263,7 @@ impl Merge {
             self.full.push_back(std::mem::take(&mut self.filling));
         }
         let at = self.filling.filling.payload_bytes();
-        record::push(&raw, &mut self.filling.filling);
+        record::push(&raw, bytes, &mut self.filling.filling);
         let key = match raw.kind {
             RecordKind::Meta => (0, crate::fingerprint::Fingerprint { hi: u64::from(raw.key[0]), lo: 0 }),
             _ => (raw.slot, core.keyed.fingerprint(raw.key)),

@@ -84,6 +84,7 @@ pub(crate) struct Raw<'a> {
 
 impl Raw<'_> {
     /// Length on disk in bytes, padding included.
+    #[inline]
     pub fn encoded_bytes(&self) -> usize {
         match self.base {
             None => encoded_bytes(self.key.len(), self.body.len()),
@@ -102,10 +103,10 @@ pub(crate) fn delta_bytes(key: usize, body: usize) -> usize {
     encoded_bytes(BASE_BYTES + key, body)
 }
 
-/// Adds the record to a frame.
-pub(crate) fn push(raw: &Raw<'_>, filling: &mut Filling) {
+/// Adds the record, of so many bytes, to a frame.
+pub(crate) fn push(raw: &Raw<'_>, bytes: usize, filling: &mut Filling) {
     need_version(raw, filling);
-    encode(raw, filling.extend(raw.encoded_bytes()));
+    encode(raw, filling.extend(bytes));
 }
 
 /// A frame with a record that extends another says so: who does not know of such records refuses the frame by its version.
@@ -194,6 +195,7 @@ impl Head {
 }
 
 /// Reads a header from the start of `bytes`.
+#[inline]
 pub(crate) fn head(bytes: &[u8]) -> Result<Head, String> {
     let Some(h) = bytes.first_chunk::<HEADER_BYTES>() else {
         return Err(format!("a record's header is cut off after {} bytes", bytes.len()));

@@ -155,6 +155,13 @@ impl Engine {
         self.bitcask.append(Record { slot: slot(key), key, stamp, kind: Kind::Value, body }).ok()
     }
 
+    /// Appends a delta on the record of the round before, if the engine takes it.
+    fn extend(&mut self, key: &[u8], round: u64, body: &[u8]) -> Option<Lsn> {
+        let stamp = |round| Stamp { round, node: 1, incarnation: 1 };
+        let record = Record { slot: slot(key), key, stamp: stamp(round), kind: Kind::Value, body };
+        self.bitcask.append_delta(record, stamp(round - 1)).ok()
+    }
+
     /// Every key of the directory, by fingerprint: what comes back bears the stamp that the directory names.
     fn read_everything(&mut self) {
         for slot in 0..bitcask::limits::SLOTS as u16 {
@@ -218,9 +225,15 @@ fn slot(key: &[u8]) -> u16 {
     key.iter().fold(7_u16, |sum, &byte| sum.wrapping_mul(31).wrapping_add(u16::from(byte))) % 16_384
 }
 
-/// The payloads of real files.
+/// The payloads of real files, with deltas in them.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let engine = filled(60);
+    let mut engine = filled(60);
+    for key in 57..60_u64 {
+        for delta in 1..=key - 55 {
+            assert!(engine.extend(&key.to_le_bytes(), 1 + key + delta, b"delta").is_some(), "it is taken");
+        }
+        engine.settle();
+    }
     let mut seeds = Vec::new();
     for (name, _) in engine.disk.list() {
         let bytes = engine.disk.bytes_of(&name).unwrap_or_default();
