@@ -1,6 +1,6 @@
 //! Deltas: chains are read whole, end where they should, outlive merges, restarts and hints, and come back in whatever order their parts lie.
 
-use bitcask::limits::{CHAIN_READS_MAX, DELTAS_MAX, DELTA_PART};
+use bitcask::limits::{CHAIN_READS_MAX, DELTAS_MAX, DELTA_PART, FOUND_DELTAS_MIN};
 use bitcask::{
     AppendError, Cached, ChainSize, Fault, Found, Kind, LogEnd, LogPlace, Lsn, Options, Read, Record, Stamp,
     Stretched,
@@ -469,6 +469,34 @@ fn a_chain_without_its_end_is_damage_and_nothing_else_is() {
             }
         }
     }
+}
+
+/// More deltas than recovery gathers before it looks which of them are needed.
+#[test]
+fn many_deltas_are_sifted_on_the_way() {
+    const EACH: u64 = 4_000;
+    let keys = 2 * FOUND_DELTAS_MIN as u64 / EACH + 2;
+    let mut world = World::new(1, Options { segment_bytes: 16 << 20, ..options() });
+    world.disk.set_latency(reactor::sim::Latency::none());
+    let key = |n: u64| n.to_le_bytes();
+    for n in 0..keys {
+        chained(&mut world, &key(n), 1 << 20, EACH);
+    }
+    // Half of the chains have ended, and their parts still lie there.
+    world.background = false;
+    for n in (0..keys).step_by(2) {
+        world.put(&key(n), EACH + 2, b"whole");
+    }
+    world.settle();
+    let before = world.bitcask.stats();
+    let mut world = world.reopen();
+    let after = world.bitcask.stats();
+    assert_eq!(
+        (after.chains, after.deltas, after.live_bytes),
+        (keys / 2, keys / 2 * EACH, before.live_bytes)
+    );
+    check(&mut world, &key(1), 1 << 20, EACH);
+    assert_eq!(world.value(&key(0)).unwrap(), b"whole");
 }
 
 /// Who has somewhere to take over from puts a log with such a chain aside.
