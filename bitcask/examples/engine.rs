@@ -203,6 +203,7 @@ impl Core {
     /// One turn of what is being done. True: the next one is to follow at once.
     fn work(&mut self, io: &mut Io) -> bool {
         let is_time = self.is_time();
+        let before = std::mem::discriminant(&self.phase);
         match &mut self.phase {
             Phase::Starting => {}
             Phase::Fill { next } if *next == self.keys && self.puts.is_empty() => self.filled(),
@@ -216,7 +217,8 @@ impl Core {
             Phase::Raw { .. } => self.read_raw(io),
             Phase::Over => {}
         }
-        matches!(self.phase, Phase::Warm)
+        // What is begun here has nothing under way yet that would wake the core up.
+        matches!(self.phase, Phase::Warm) || std::mem::discriminant(&self.phase) != before
     }
 
     fn fill(&mut self) {
