@@ -90,9 +90,10 @@ enum Phase {
     Cold {
         pending: usize,
     },
-    /// The largest file of the directory is looked for, opened, read.
+    /// The segments are looked for, opened, read: all of them, for part of the disk may be in somebody's memory.
     Raw {
-        file: Option<(FileId, u64)>,
+        unopened: usize,
+        files: Vec<(FileId, u64)>,
         pending: VecDeque<OpId>,
     },
     Over,
@@ -300,14 +301,20 @@ impl Core {
         }
         if over && *pending == 0 {
             self.tell("cold_gets_per_second", self.rate());
-            self.begin(Phase::Raw { file: None, pending: VecDeque::from([io.submit(Op::List)]) });
+            self.begin(Phase::Raw {
+                unopened: usize::MAX,
+                files: Vec::new(),
+                pending: VecDeque::from([io.submit(Op::List)]),
+            });
         }
     }
 
     fn read_raw(&mut self, io: &mut Io) {
         let over = self.is_time();
-        let Phase::Raw { file: Some((file, blocks)), pending } = &mut self.phase else { return };
+        let Phase::Raw { unopened: 0, files, pending } = &mut self.phase else { return };
         while !over && pending.len() < READ_DEPTH {
+            // Segments are of one size.
+            let (file, blocks) = &files[self.rng.below(files.len() as u64) as usize];
             let offset = self.rng.below(*blocks) * BLOCK_BYTES as u64;
             pending.push_back(io.submit(Op::Read {
                 file: *file,
@@ -323,20 +330,22 @@ impl Core {
 
     /// What this benchmark asked of the disk itself. True: it was that.
     fn on_raw(&mut self, io: &mut Io, completion: &mut Option<Completion>) -> bool {
-        let Phase::Raw { file, pending } = &mut self.phase else { return false };
+        let Phase::Raw { unopened, files, pending } = &mut self.phase else { return false };
         let Some(at) = completion.as_ref().and_then(|done| pending.iter().position(|id| *id == done.id))
         else {
             return false;
         };
         pending.remove(at);
         match completion.take().map(|done| done.result.expect("the disk reads")) {
-            Some(Outcome::Listed { files }) => {
-                let segments = files.into_iter().filter(|(name, _)| name.starts_with("seg-"));
-                let (name, _) = segments.max_by_key(|(_, bytes)| *bytes).expect("there are segments");
-                pending.push_back(io.submit(Op::Open { name, create: false }));
+            Some(Outcome::Listed { files: listed }) => {
+                let segments = listed.into_iter().filter(|(name, _)| name.starts_with("seg-"));
+                let opens = segments.map(|(name, _)| io.submit(Op::Open { name, create: false }));
+                pending.extend(opens);
+                *unopened = pending.len();
             }
-            Some(Outcome::Opened { file: opened, len }) => {
-                *file = Some((opened, len / BLOCK_BYTES as u64));
+            Some(Outcome::Opened { file, len }) => {
+                files.push((file, len / BLOCK_BYTES as u64));
+                *unopened -= 1;
                 self.since = Instant::now();
             }
             Some(Outcome::Read { bytes: BLOCK_BYTES, .. }) => self.done += 1,
