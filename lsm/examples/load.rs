@@ -181,7 +181,7 @@ impl Core {
 
     fn settle(&mut self) -> bool {
         let stats = self.lsm.stats();
-        if stats.memtable_bytes > 0 || self.lsm.background_wanted() {
+        if stats.memtable_bytes > 0 || stats.debt_bytes > 0 || self.lsm.background_wanted() {
             return false;
         }
         self.tell("load_and_compact_per_second", self.rate());

@@ -39,8 +39,8 @@ pub const RANGE_CHANGES_MAX: usize = 1 << 16;
 /// over half as many entries as this, on average.
 pub const RESTART_ENTRIES: usize = 16;
 
-/// Data blocks of one section, whose index and filter are one block of their own: with blocks of 16 KiB and rows of 120 bytes a
-/// section's block has some 20 KiB.
+/// Data blocks of one section, whose index and filter are one block of their own: with blocks of 4 KiB and rows of 120 bytes a
+/// section's block has some 10 KiB.
 pub const SECTION_BLOCKS_MAX: usize = 128;
 
 /// Bytes of one write to a table that is being made.

@@ -175,12 +175,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults for a core: memtables and tables of 64 MiB, blocks of 16 KiB, 64 MiB of cache, filters of ten bits.
+    /// The defaults for a core: memtables and tables of 64 MiB, blocks of 4 KiB, 64 MiB of cache, filters of ten bits.
     pub fn new(core: u32) -> Options {
         Options {
             core,
             memtable_bytes: 64 << 20,
-            block_bytes: 16 << 10,
+            block_bytes: 4 << 10,
             table_bytes: 64 << 20,
             cache_bytes: 64 << 20,
             bits_per_key: 10,

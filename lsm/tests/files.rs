@@ -84,7 +84,8 @@ fn a_manifest_of_a_newer_version_is_refused_with_both_numbers() {
     let mut world = world.restarted(false);
     world.settle();
     let fault = world.failed.clone().map(|fault| fault.to_string()).unwrap_or_default();
-    assert_eq!(fault, format!("{name} has version 9, this build reads up to version 1"));
+    let newest = reactor::frame::FRAME_VERSION_MAX;
+    assert_eq!(fault, format!("{name} has version 9, this build reads up to version {newest}"));
 }
 
 #[test]
