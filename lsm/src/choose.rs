@@ -29,7 +29,7 @@ pub struct LevelOptions {
 
 impl Default for LevelOptions {
     fn default() -> LevelOptions {
-        LevelOptions { first_tables: 4, base_bytes: 256 << 20, factor: 10 }
+        LevelOptions { first_tables: 6, base_bytes: 1 << 30, factor: 10 }
     }
 }
 
