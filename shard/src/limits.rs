@@ -40,6 +40,10 @@ pub const KEPT_KEY_BYTES_MAX: usize = 256;
 /// A result is kept beside its request id up to this size; above it a retry learns that it was applied, not the reply.
 pub const RESULT_BYTES_MAX: usize = 512;
 
+/// Bytes of a delta, the table of request ids included: a batch of commands of some hundred bytes each, and a quarter of a megabyte. What would be larger is
+/// proposed whole.
+pub const DELTA_BYTES_MAX: usize = 256 << 10;
+
 /// Origins (proposing cores) in one entry's table of request ids: the cores of one slice, one for each member.
 pub const ORIGINS_MAX: usize = 8;
 

@@ -8,13 +8,16 @@
 //! origin: node u32 | incarnation u32 | settled_below u64 | ids u16 × { seq u64, result u16 len, bytes }
 //! ```
 //!
-//! A register has one body. Deltas and further bodies are part of the format from the first version on, so that
-//! collections and groups need no new one; a reader of this version refuses them by name.
+//! A register has one body. A body of kind 2 says what changes in the object of another record: [`Delta`], which is all that reads it. Further
+//! bodies are part of the format from the first version on, so that groups need no new one; a reader of this version refuses them by name.
+
+mod delta;
 
 use std::rc::Rc;
 
 use reactor::mutants::planted;
 
+pub use self::delta::{Damage, Delta};
 use crate::joint::Ties;
 use crate::limits::{BATCH_COMMANDS_MAX, ORIGINS_MAX, RESULT_BYTES_MAX};
 use crate::object::{Hash, List, Set, SortedSet};
@@ -28,6 +31,7 @@ const FORMAT_WITH_REQUESTS: u8 = 2;
 /// As format 1, and behind it what joint commands have left there, and requests, if there are any.
 const FORMAT_WITH_TIES: u8 = 3;
 const KIND_FULL: u8 = 1;
+const KIND_DELTA: u8 = 2;
 const KIND_TOMBSTONE: u8 = 3;
 const TYPE_NONE: u8 = 0;
 const TYPE_STRING: u8 = 1;
@@ -200,26 +204,17 @@ impl Record {
 
     /// Appends the encoding.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(match &self.ties {
+        let format = match &self.ties {
             Some(_) => FORMAT_WITH_TIES,
-            None if self.requests.is_empty() => FORMAT,
-            None => FORMAT_WITH_REQUESTS,
-        });
-        out.push(1);
-        out.extend_from_slice(&self.version.to_le_bytes());
-        put_bytes(out, b"");
+            None => format_without_ties(&self.requests),
+        };
         let kinds = match &self.value {
             Some(value) => [KIND_FULL, tag_of(value.kind())],
             None => [KIND_TOMBSTONE, TYPE_NONE],
         };
-        out.extend_from_slice(&kinds);
-        out.extend_from_slice(&self.expires_at_ms.to_le_bytes());
+        put_head(out, format, self.version, kinds, self.expires_at_ms);
         self.encode_body(out);
-        assert!(self.applied.origins.len() <= ORIGINS_MAX, "one origin for each core of the slice");
-        out.push(self.applied.origins.len() as u8);
-        for origin in &self.applied.origins {
-            origin.encode(out);
-        }
+        self.applied.encode(out);
         if self.ties.is_some() {
             out.push(u8::from(!self.requests.is_empty()));
         }
@@ -268,6 +263,7 @@ impl Record {
         let key = reader.bytes()?;
         match (head, key.is_empty(), reader.u8()?) {
             ((FORMAT..=FORMAT_WITH_TIES, 1), true, KIND_FULL) => Ok(true),
+            ((FORMAT..=FORMAT_WITH_REQUESTS, 1), true, KIND_DELTA) => Ok(true),
             ((FORMAT..=FORMAT_WITH_TIES, 1), true, KIND_TOMBSTONE) => Ok(false),
             _ => Err(reader.malformed()),
         }
@@ -294,27 +290,141 @@ impl Record {
         }
         let mut reader = Reader::new(bytes, "record");
         // Format, bodies, version, the empty key, kind, type, expiry.
-        reader.take(1 + 1 + 8 + 4 + 1 + 1 + 8)?;
-        let count = crate::command::Reader::new(reader.bytes()?).count();
+        reader.take(1 + 1 + 8 + 4)?;
+        let is_delta = reader.u8()? == KIND_DELTA;
+        reader.take(1 + 8)?;
+        let count = match is_delta {
+            true => delta::entries(reader.bytes()?),
+            false => crate::command::Reader::new(reader.bytes()?).count(),
+        };
         count.ok().and_then(|count| u32::try_from(count).ok()).ok_or(reader.malformed())
+    }
+
+    /// Whether encoded bytes are a delta's, by their head alone.
+    pub fn is_delta(bytes: &[u8]) -> bool {
+        // Behind format, bodies, version and the empty key.
+        bytes.get(1 + 1 + 8 + 4) == Some(&KIND_DELTA)
     }
 
     /// Whether bytes are an encoding that [`Record::decode`] reads, without making copies of what is in it.
     pub fn check(bytes: &[u8]) -> Result<(), Malformed> {
         let mut reader = Reader::new(bytes, "record");
-        let dead = !Record::has_value(bytes)?;
-        // Format, bodies, version, the empty key, kind.
-        reader.take(1 + 1 + 8 + 4 + 1)?;
-        let kind_of_value = reader.u8()?;
-        reader.u64()?;
-        let body = reader.bytes()?;
-        let is_valid = if dead {
-            kind_of_value == TYPE_NONE && body.is_empty()
-        } else {
-            check_body(kind_of_value, body)
+        let head = Head::take(&mut reader)?;
+        let is_valid = match head.kind {
+            KIND_FULL => check_body(head.tag, head.body),
+            KIND_TOMBSTONE => head.tag == TYPE_NONE && head.body.is_empty(),
+            _ => false,
         };
+        if !is_valid {
+            return Err(reader.malformed());
+        }
+        Applied::check(&mut reader)?;
+        if has_requests(head.format, &mut reader)? {
+            Requests::check(&mut reader)?;
+        }
+        if head.format == FORMAT_WITH_TIES {
+            Ties::decode(reader.rest()).map_err(|_| MALFORMED_TIES)?;
+            return Ok(());
+        }
+        reader.end()
+    }
+
+    /// Reads an encoding, all of it.
+    pub fn decode(bytes: &[u8]) -> Result<Record, Malformed> {
+        let mut reader = Reader::new(bytes, "record");
+        let Head { format, version, kind, tag, expires_at_ms, body } = Head::take(&mut reader)?;
+        let value = match (kind, tag) {
+            (KIND_FULL, tag) => Some(take_value(tag, body)?),
+            (KIND_TOMBSTONE, TYPE_NONE) if body.is_empty() => None,
+            _ => return Err(UNKNOWN_BODY),
+        };
+        let applied = Applied::decode(&mut reader)?;
+        let requests = match has_requests(format, &mut reader)? {
+            true => Requests::decode(&mut reader)?,
+            false => Requests::default(),
+        };
+        let ties = if format == FORMAT_WITH_TIES {
+            Some(Box::new(Ties::decode(reader.rest()).map_err(|_| MALFORMED_TIES)?))
+        } else {
+            reader.end()?;
+            None
+        };
+        Ok(Record { version, value, expires_at_ms, applied, requests, ties })
+    }
+}
+
+/// What every record begins with.
+struct Head<'a> {
+    format: u8,
+    version: u64,
+    kind: u8,
+    tag: u8,
+    expires_at_ms: u64,
+    body: &'a [u8],
+}
+
+impl<'a> Head<'a> {
+    fn take(reader: &mut Reader<'a>) -> Result<Head<'a>, Malformed> {
+        let format = reader.u8()?;
+        if !matches!(format, FORMAT..=FORMAT_WITH_TIES) {
+            return Err(Malformed("record: its format version is not 1 to 3; a newer synod wrote it"));
+        }
+        if reader.u8()? != 1 {
+            return Err(Malformed("record: several bodies, which this version does not read"));
+        }
+        let version = reader.u64()?;
+        if !reader.bytes()?.is_empty() {
+            return Err(Malformed("record: a body of another key, which this version does not read"));
+        }
+        let (kind, tag, expires_at_ms) = (reader.u8()?, reader.u8()?, reader.u64()?);
+        Ok(Head { format, version, kind, tag, expires_at_ms, body: reader.bytes()? })
+    }
+}
+
+/// Appends what every record begins with, up to the body.
+fn put_head(out: &mut Vec<u8>, format: u8, version: u64, kinds: [u8; 2], expires_at_ms: u64) {
+    out.extend_from_slice(&[format, 1]);
+    out.extend_from_slice(&version.to_le_bytes());
+    put_bytes(out, b"");
+    out.extend_from_slice(&kinds);
+    out.extend_from_slice(&expires_at_ms.to_le_bytes());
+}
+
+fn format_without_ties(requests: &Requests) -> u8 {
+    if requests.is_empty() {
+        FORMAT
+    } else {
+        FORMAT_WITH_REQUESTS
+    }
+}
+
+impl Applied {
+    fn encode(&self, out: &mut Vec<u8>) {
+        assert!(self.origins.len() <= ORIGINS_MAX, "one origin for each core of the slice");
+        out.push(self.origins.len() as u8);
+        self.origins.iter().for_each(|origin| origin.encode(out));
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Applied, Malformed> {
         let count = usize::from(reader.u8()?);
-        if !is_valid || count > ORIGINS_MAX {
+        if count > ORIGINS_MAX {
+            return Err(reader.malformed());
+        }
+        let mut applied = Applied::default();
+        for _ in 0..count {
+            let origin = Origin::decode(reader)?;
+            if applied.origins.iter().any(|other| other.node == origin.node) {
+                return Err(reader.malformed());
+            }
+            applied.origins.push(origin);
+        }
+        Ok(applied)
+    }
+
+    /// As [`Applied::decode`], without making copies.
+    fn check(reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let count = usize::from(reader.u8()?);
+        if count > ORIGINS_MAX {
             return Err(reader.malformed());
         }
         let mut nodes = [0; ORIGINS_MAX];
@@ -334,62 +444,7 @@ impl Record {
                 }
             }
         }
-        let format = bytes.first().copied().unwrap_or_default();
-        if has_requests(format, &mut reader)? {
-            Requests::check(&mut reader)?;
-        }
-        if format == FORMAT_WITH_TIES {
-            Ties::decode(reader.rest()).map_err(|_| MALFORMED_TIES)?;
-            return Ok(());
-        }
-        reader.end()
-    }
-
-    /// Reads an encoding, all of it.
-    pub fn decode(bytes: &[u8]) -> Result<Record, Malformed> {
-        let mut reader = Reader::new(bytes, "record");
-        let format = reader.u8()?;
-        if !matches!(format, FORMAT..=FORMAT_WITH_TIES) {
-            return Err(Malformed("record: its format version is not 1 to 3; a newer synod wrote it"));
-        }
-        if reader.u8()? != 1 {
-            return Err(Malformed("record: several bodies, which this version does not read"));
-        }
-        let version = reader.u64()?;
-        if !reader.bytes()?.is_empty() {
-            return Err(Malformed("record: a body of another key, which this version does not read"));
-        }
-        let (kind, kind_of_value) = (reader.u8()?, reader.u8()?);
-        let expires_at_ms = reader.u64()?;
-        let body = reader.bytes()?;
-        let value = match (kind, kind_of_value) {
-            (KIND_FULL, tag) => Some(take_value(tag, body)?),
-            (KIND_TOMBSTONE, TYPE_NONE) if body.is_empty() => None,
-            _ => return Err(UNKNOWN_BODY),
-        };
-        let count = usize::from(reader.u8()?);
-        if count > ORIGINS_MAX {
-            return Err(reader.malformed());
-        }
-        let mut applied = Applied::default();
-        for _ in 0..count {
-            let origin = Origin::decode(&mut reader)?;
-            if applied.origins.iter().any(|other| other.node == origin.node) {
-                return Err(reader.malformed());
-            }
-            applied.origins.push(origin);
-        }
-        let requests = match has_requests(format, &mut reader)? {
-            true => Requests::decode(&mut reader)?,
-            false => Requests::default(),
-        };
-        let ties = if format == FORMAT_WITH_TIES {
-            Some(Box::new(Ties::decode(reader.rest()).map_err(|_| MALFORMED_TIES)?))
-        } else {
-            reader.end()?;
-            None
-        };
-        Ok(Record { version, value, expires_at_ms, applied, requests, ties })
+        Ok(())
     }
 }
 

@@ -1,7 +1,8 @@
 //! The state of one entity as commands see it.
 
+use crate::command::limits::OBJECT_ENTRIES_MAX;
 use crate::joint::{Claim, Ties};
-use crate::object::{Hash, List, Set, SortedSet};
+use crate::object::{Change, Hash, List, Misfit, Notes, Set, SortedSet};
 use crate::requests::Requests;
 
 /// A typed value. The tags of the types are part of the record format (docs/formats/record.md).
@@ -60,6 +61,64 @@ impl Value {
             Value::Set(set) => set.encoded_bytes(),
             Value::SortedSet(set) => set.encoded_bytes(),
         }
+    }
+
+    /// Fields, elements or members; 1 for a string.
+    pub fn entries(&self) -> usize {
+        match self {
+            Value::Str(_) => 1,
+            Value::Hash(hash) => hash.len(),
+            Value::List(list) => list.len(),
+            Value::Set(set) => set.len(),
+            Value::SortedSet(set) => set.len(),
+        }
+    }
+
+    /// The digest of an object; 0 for a string, whose bytes are compared.
+    pub fn digest(&self) -> u64 {
+        match self {
+            Value::Str(_) => 0,
+            Value::Hash(hash) => hash.digest(),
+            Value::List(list) => list.digest(),
+            Value::Set(set) => set.digest(),
+            Value::SortedSet(set) => set.digest(),
+        }
+    }
+
+    fn notes(&mut self) -> Option<&mut Notes> {
+        match self {
+            Value::Str(_) => None,
+            Value::Hash(hash) => Some(hash.notes()),
+            Value::List(list) => Some(list.notes()),
+            Value::Set(set) => Some(set.notes()),
+            Value::SortedSet(set) => Some(set.notes()),
+        }
+    }
+
+    /// Has an object note what becomes of it from now on, up to so many bytes of changes. Nothing else begins that, and what is made anew has no
+    /// notes: so changes that are at hand in the end are those of this very object.
+    pub fn begin_notes(&mut self, bytes_max: usize) {
+        let digest = self.digest();
+        if let Some(notes) = self.notes() {
+            notes.begin(digest, bytes_max);
+        }
+    }
+
+    /// The changes since [`Value::begin_notes`], encoded. None: it notes nothing, or they were too many.
+    pub fn changes(&mut self) -> Option<Vec<u8>> {
+        self.notes()?.encoded()
+    }
+
+    /// Applies changes. After an error the value is of no use.
+    pub fn apply(&mut self, changes: &[u8]) -> Result<(), Misfit> {
+        Change::each(changes, |change| match self {
+            Value::Str(_) => Err(Misfit),
+            Value::Hash(hash) => hash.apply(change),
+            Value::List(list) => list.apply(change),
+            Value::Set(set) => set.apply(change),
+            Value::SortedSet(set) => set.apply(change),
+        })?;
+        (1..=OBJECT_ENTRIES_MAX).contains(&self.entries()).then_some(()).ok_or(Misfit)
     }
 
     /// What it is.

@@ -20,6 +20,7 @@
 
 mod command;
 mod config;
+mod delta;
 mod disk;
 mod front;
 mod history;
@@ -58,6 +59,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "message", run: message::run, seeds: message::seeds, rounds: 40_000 },
     Target { name: "step", run: step::run, seeds: step::seeds, rounds: 600 },
     Target { name: "record", run: record::run, seeds: record::seeds, rounds: 40_000 },
+    Target { name: "delta", run: delta::run, seeds: delta::seeds, rounds: 20_000 },
     Target { name: "segment", run: segment::run, seeds: segment::seeds, rounds: 1_000 },
     Target { name: "disk", run: disk::run, seeds: disk::seeds, rounds: 500 },
     Target { name: "config", run: config::run, seeds: config::seeds, rounds: 10_000 },

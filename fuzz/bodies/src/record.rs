@@ -65,7 +65,7 @@ fn tied(value: Option<Value>) -> Record {
 }
 
 /// A value of each type.
-fn values() -> Vec<Value> {
+pub fn values() -> Vec<Value> {
     let (mut hash, mut list, mut set, mut sorted) =
         (Hash::default(), List::default(), Set::default(), SortedSet::default());
     for (place, name) in [&b"a"[..], b"", b"bc", &[b'x'; 200]].into_iter().enumerate() {

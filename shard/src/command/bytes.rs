@@ -98,6 +98,11 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
+    /// All that is left.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(crate) fn end(self) -> Result<(), DecodeError> {
         if self.rest.is_empty() {
             Ok(())

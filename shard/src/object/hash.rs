@@ -1,7 +1,7 @@
 //! A hash: values by field.
 
 use super::seq::Seq;
-use super::{element_bytes, take_count, varint_bytes, Element};
+use super::{digest, element_bytes, take_count, varint_bytes, Change, Element, Misfit, Notes};
 use crate::command::{put_bytes, put_varint, DecodeError, Reader};
 
 /// Fields with their values, in the order of the fields' bytes.
@@ -10,6 +10,7 @@ pub struct Hash {
     fields: Seq<(Element, Element)>,
     /// Of all fields and values in the encoding.
     bytes: usize,
+    notes: Notes,
 }
 
 fn entry_bytes(field: &[u8], value: &[u8]) -> usize {
@@ -45,26 +46,63 @@ impl Hash {
     /// Sets a field; whether it is new.
     pub fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
         self.bytes += entry_bytes(field, value);
-        match self.find(field) {
+        let value = Element::from(value);
+        let (name, old) = match self.find(field) {
             Ok(at) => {
                 let name = self.fields.get(at).map(|(name, _)| name.clone()).unwrap_or_default();
-                let (_, old) = self.fields.replace(at, (name, value.into()));
+                let (_, old) = self.fields.replace(at, (name.clone(), value.clone()));
                 self.bytes -= entry_bytes(field, &old);
-                false
+                (name, Some(old))
             }
             Err(at) => {
-                self.fields.insert(at, (field.into(), value.into()));
-                true
+                let name = Element::from(field);
+                self.fields.insert(at, (name.clone(), value.clone()));
+                (name, None)
             }
-        }
+        };
+        let is_new = old.is_none();
+        self.notes.add(
+            || Change::SetField(name, value.clone()),
+            |digest| {
+                let gone = old.map_or(0, |old| digest::field_term(field, &old));
+                digest.wrapping_sub(gone).wrapping_add(digest::field_term(field, &value))
+            },
+        );
+        is_new
     }
 
     /// Removes a field; whether there was one.
     pub fn remove(&mut self, field: &[u8]) -> bool {
         let Ok(at) = self.find(field) else { return false };
-        let (_, value) = self.fields.remove(at);
+        let (name, value) = self.fields.remove(at);
         self.bytes -= entry_bytes(field, &value);
+        self.notes.add(
+            || Change::RemoveField(name),
+            |digest| digest.wrapping_sub(digest::field_term(field, &value)),
+        );
         true
+    }
+
+    /// The digest ([`super::digest`]).
+    pub fn digest(&self) -> u64 {
+        let sum = |sum: u64, (field, value): &(Element, Element)| {
+            sum.wrapping_add(digest::field_term(field, value))
+        };
+        self.notes.digest().unwrap_or_else(|| self.iter().fold(0, sum))
+    }
+
+    /// Applies one change.
+    pub fn apply(&mut self, change: Change) -> Result<(), Misfit> {
+        match change {
+            Change::SetField(field, value) => drop(self.set(&field, &value)),
+            Change::RemoveField(field) if self.remove(&field) => {}
+            _ => return Err(Misfit),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
     }
 
     /// All fields and values, in order.
@@ -93,7 +131,7 @@ impl Hash {
             total += entry_bytes(field, value);
             fields.push((field.into(), value.into()));
         })?;
-        Ok(Hash { fields: Seq::from(fields), bytes: total })
+        Ok(Hash { fields: Seq::from(fields), bytes: total, notes: Notes::default() })
     }
 
     /// Whether bytes are an encoding, without making copies.

@@ -1,7 +1,7 @@
 //! A set: different members.
 
 use super::seq::Seq;
-use super::{element_bytes, take_count, varint_bytes, Element};
+use super::{digest, element_bytes, take_count, varint_bytes, Change, Element, Misfit, Notes};
 use crate::command::{put_bytes, put_varint, DecodeError, Reader};
 
 /// Members in the order of their bytes.
@@ -10,6 +10,7 @@ pub struct Set {
     members: Seq<Element>,
     /// Of all members in the encoding.
     bytes: usize,
+    notes: Notes,
 }
 
 impl Set {
@@ -46,7 +47,10 @@ impl Set {
     pub fn insert(&mut self, member: &[u8]) -> bool {
         let Err(place) = self.find(member) else { return false };
         self.bytes += element_bytes(member);
-        self.members.insert(place, member.into());
+        let member = Element::from(member);
+        self.members.insert(place, member.clone());
+        let term = |member: &[u8]| digest::term(digest::Seed::Set, member);
+        self.notes.add(|| Change::AddMember(member.clone()), |digest| digest.wrapping_add(term(&member)));
         true
     }
 
@@ -59,7 +63,29 @@ impl Set {
     pub fn remove_at(&mut self, place: usize) -> Element {
         let member = self.members.remove(place);
         self.bytes -= element_bytes(&member);
+        let term = |member: &[u8]| digest::term(digest::Seed::Set, member);
+        self.notes.add(|| Change::RemoveMember(member.clone()), |digest| digest.wrapping_sub(term(&member)));
         member
+    }
+
+    /// The digest ([`super::digest`]).
+    pub fn digest(&self) -> u64 {
+        let sum = |sum: u64, member: &Element| sum.wrapping_add(digest::term(digest::Seed::Set, member));
+        self.notes.digest().unwrap_or_else(|| self.iter().fold(0, sum))
+    }
+
+    /// Applies one change.
+    pub fn apply(&mut self, change: Change) -> Result<(), Misfit> {
+        let fits = match change {
+            Change::AddMember(member) => self.insert(&member),
+            Change::RemoveMember(member) => self.remove(&member),
+            _ => false,
+        };
+        fits.then_some(()).ok_or(Misfit)
+    }
+
+    pub(crate) fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
     }
 
     /// Bytes of the encoding.
@@ -80,7 +106,7 @@ impl Set {
             total += element_bytes(member);
             members.push(member.into());
         })?;
-        Ok(Set { members: Seq::from(members), bytes: total })
+        Ok(Set { members: Seq::from(members), bytes: total, notes: Notes::default() })
     }
 
     /// Whether bytes are an encoding, without making copies.

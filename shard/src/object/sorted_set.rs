@@ -1,7 +1,7 @@
 //! A sorted set: different members, each with a score.
 
 use super::seq::Seq;
-use super::{element_bytes, take_count, varint_bytes, Element, Score};
+use super::{digest, element_bytes, take_count, varint_bytes, Change, Element, Misfit, Notes, Score};
 use crate::command::{put_bytes, put_varint, DecodeError, Reader};
 
 /// Members with their scores: in the order of the members' bytes, and by score, then bytes.
@@ -11,10 +11,16 @@ pub struct SortedSet {
     by_score: Seq<(Score, Element)>,
     /// Of all members and scores in the encoding.
     bytes: usize,
+    notes: Notes,
 }
 
 /// Bytes of a score in the encoding.
 const SCORE_BYTES: usize = 8;
+
+/// The terms of members with their scores.
+fn sum<'a>(members: impl Iterator<Item = &'a (Score, Element)>) -> u64 {
+    members.fold(0, |sum: u64, (score, member)| sum.wrapping_add(digest::score_term(member, *score)))
+}
 
 impl SortedSet {
     /// How many members there are.
@@ -78,7 +84,14 @@ impl SortedSet {
             }
         };
         let place = self.place(score, member).expect_err("a member has one score");
-        self.by_score.insert(place, (score, name));
+        self.by_score.insert(place, (score, name.clone()));
+        self.notes.add(
+            || Change::SetScore(name, score),
+            |digest| {
+                let gone = old.map_or(0, |old| digest::score_term(member, old));
+                digest.wrapping_sub(gone).wrapping_add(digest::score_term(member, score))
+            },
+        );
         old
     }
 
@@ -90,13 +103,17 @@ impl SortedSet {
     /// Removes a member; whether there was one.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         let Ok(place) = self.find(member) else { return false };
-        let (_, score) = self.by_member.remove(place);
+        let (name, score) = self.by_member.remove(place);
         self.forget(score, member);
         self.bytes -= element_bytes(member) + SCORE_BYTES;
+        self.notes.add(
+            || Change::RemoveScored(name),
+            |digest| digest.wrapping_sub(digest::score_term(member, score)),
+        );
         true
     }
 
-    /// Takes away the members from a rank up to another, which is not before it.
+    /// Takes away the members from a rank up to another, which is behind it unless there is nothing to take.
     pub fn remove_ranks(&mut self, from: usize, to: usize) -> Vec<(Score, Element)> {
         let behind = self.by_score.split_off(to);
         let gone = self.by_score.split_off(from);
@@ -106,7 +123,34 @@ impl SortedSet {
             self.by_member.remove(place);
             self.bytes -= element_bytes(member) + SCORE_BYTES;
         }
+        if from < to {
+            self.notes
+                .add(|| Change::RemoveRanks(from, to - from), |digest| digest.wrapping_sub(sum(gone.iter())));
+        }
         gone.iter().cloned().collect()
+    }
+
+    /// The digest ([`super::digest`]).
+    pub fn digest(&self) -> u64 {
+        self.notes.digest().unwrap_or_else(|| sum(self.by_score.iter()))
+    }
+
+    /// Applies one change.
+    pub fn apply(&mut self, change: Change) -> Result<(), Misfit> {
+        match change {
+            Change::SetScore(member, score) => drop(self.set(&member, score)),
+            Change::RemoveScored(member) if self.remove(&member) => {}
+            Change::RemoveRanks(from, count) if count > 0 => {
+                let to = from.checked_add(count).filter(|to| *to <= self.len()).ok_or(Misfit)?;
+                self.remove_ranks(from, to);
+            }
+            _ => return Err(Misfit),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
     }
 
     /// Bytes of the encoding.
@@ -136,7 +180,8 @@ impl SortedSet {
         if by_member.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return Err(DecodeError::Malformed);
         }
-        Ok(SortedSet { by_member: Seq::from(by_member), by_score: Seq::from(by_score), bytes: total })
+        let (by_member, by_score) = (Seq::from(by_member), Seq::from(by_score));
+        Ok(SortedSet { by_member, by_score, bytes: total, notes: Notes::default() })
     }
 
     /// Whether bytes are an encoding, as far as can be told without making copies: not whether a member is there twice.

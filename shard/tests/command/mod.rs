@@ -1,6 +1,7 @@
 //! The command layer from outside: golden scripts, the table, and the way between hosts.
 
 mod codec;
+mod deltas;
 mod once;
 mod random;
 mod rules;

@@ -19,6 +19,16 @@ impl Random {
         from[self.below(from.len())]
     }
 
+    /// A line of a known command on one key, whose other arguments may or may not suit it.
+    pub fn line_on(&mut self, key: &str) -> String {
+        let mut line = format!("{} {key}", self.pick(NAMES));
+        for _ in 0..self.below(5) {
+            line.push(' ');
+            line.push_str(self.pick(ARGUMENTS));
+        }
+        line
+    }
+
     /// A line of a known command and of arguments that may or may not suit it.
     pub fn line(&mut self) -> String {
         let mut line = self.pick(NAMES).to_string();
