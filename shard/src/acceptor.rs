@@ -5,10 +5,11 @@ use paxos::{Ballot, Member, Message, Report};
 use reactor::mutants::planted;
 use reactor::Disk;
 
-use crate::core::{EntityId, Shard, Status};
+use crate::core::{stamp_of, EntityId, Shard, Status};
 use crate::entity::Stage;
+use crate::error;
 use crate::held::Held;
-use crate::record::Record;
+use crate::record::{Delta, Record};
 use crate::reply::Reply;
 use crate::turn::Turn;
 use crate::wire::PeerMessage;
@@ -93,6 +94,9 @@ impl<D: Disk> Shard<D> {
         if let Some(ballot) = self.out_of_bounds(reference, &message) {
             return self.refuse(turn, from, (slot, key), ballot);
         }
+        if let Message::NeedBase { ballot } = &message {
+            self.on_need_base(turn, from, reference, key, *ballot);
+        }
         match &message {
             answer if is_answer(answer) => {
                 if let Some(id) = self.find(reference, key) {
@@ -155,7 +159,12 @@ impl<D: Disk> Shard<D> {
             self.load(turn, id);
             return;
         }
-        self.receive(turn, id, from, message);
+        match message {
+            Message::Accept { ballot, base, entry: Held::Delta(delta) } => {
+                self.receive_delta(turn, id, from, (ballot, base), delta);
+            }
+            message => self.receive(turn, id, from, message),
+        }
     }
 
     /// Steps a request that waited for the record of its key. More may have been promised for the slot meanwhile.
@@ -179,13 +188,11 @@ impl<D: Disk> Shard<D> {
     /// Steps a request, if the log has room for what it may have written. Without room there is no vote; the other replicas may
     /// still make a majority.
     fn receive(&mut self, turn: &mut Turn<'_, D>, id: EntityId, from: Member, message: Message<Held>) {
-        let own = self.peek(id).instance.entry().and_then(Held::bytes);
+        let own = self.peek(id).instance.entry();
         let room = match &message {
             Message::Prepare { .. } => self.admit(id, Kind::Promise, 0),
-            Message::Accept { entry, .. } => {
-                entry.bytes().map_or(Ok(()), |bytes| self.admit_entry(id, bytes))
-            }
-            Message::Restamp { .. } => own.map_or(Ok(()), |bytes| self.admit_entry(id, bytes)),
+            Message::Accept { entry, .. } => self.admit_entry(id, entry),
+            Message::Restamp { .. } => own.map_or(Ok(()), |held| self.admit_entry(id, held)),
             _ => Ok(()),
         };
         match room {
@@ -194,8 +201,21 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Whether the log takes an entry of the entity now.
-    pub(crate) fn admit_entry(&self, id: EntityId, bytes: &[u8]) -> Result<(), Reply> {
+    /// Whether the log takes an entry of the entity now, in the form in which it is to be written.
+    pub(crate) fn admit_entry(&self, id: EntityId, entry: &Held) -> Result<(), Reply> {
+        let entity = self.peek(id);
+        if let Held::Object(object) = entry {
+            let base = object.delta.as_ref().and_then(|delta| Delta::base_of(delta)).map(stamp_of);
+            if let Some((base, delta)) = base.zip(object.delta.as_ref()) {
+                let (reference, key_bytes) = (entity.reference, entity.key.len());
+                if self.store.takes_delta_as(reference, key_bytes, base, delta.len()) {
+                    let admits =
+                        self.store.admits_delta_as(reference, key_bytes, Kind::Value, base, delta.len());
+                    return admits.map_err(error::refused);
+                }
+            }
+        }
+        let Some(bytes) = entry.bytes() else { return Ok(()) };
         let dead = Record::is_tombstone(bytes) == Ok(true);
         self.admit(id, if dead { Kind::Tombstone } else { Kind::Value }, bytes.len())
     }
@@ -242,5 +262,8 @@ fn entry_is_readable(message: &Message<Held>) -> bool {
         Message::Promise { report, .. } | Message::State { report, .. } => report.entry.as_ref(),
         _ => None,
     };
-    entry.and_then(Held::bytes).is_none_or(|bytes| Record::check(bytes).is_ok())
+    entry.is_none_or(|entry| match entry {
+        Held::Delta(delta) => Delta::check(delta).is_ok(),
+        entry => entry.bytes().is_none_or(|bytes| Record::check(bytes).is_ok()),
+    })
 }

@@ -13,7 +13,7 @@ use crate::command;
 use crate::core::{EntityId, Shard};
 use crate::entity::{Queued, Waiter};
 use crate::error;
-use crate::held::{Bytes, Held};
+use crate::held::{is_large, Bytes, Held};
 use crate::joint;
 use crate::limits::{BATCH_COMMANDS_MAX, ORIGIN_IDS_MAX, SCRATCH_BYTES_MAX};
 use crate::record::{Applied, Known, Record};
@@ -41,10 +41,11 @@ impl<D: Disk> Shard<D> {
         &mut self,
         turn: &mut Turn<'_, D>,
         id: EntityId,
-        bytes: Option<&Bytes>,
+        base: Option<(Ballot, Held)>,
         ballot: Ballot,
     ) -> Ran {
-        let record = match bytes.map(|bytes| Record::decode(bytes)).transpose() {
+        let base = base.map(|(ballot, held)| (ballot, self.open_base(id, ballot, held)));
+        let record = match base.as_ref().and_then(|(_, held)| held.record()).transpose() {
             Ok(record) => record.unwrap_or_default(),
             Err(_) => {
                 let entity = self.entity(id);
@@ -55,6 +56,8 @@ impl<D: Disk> Shard<D> {
         let Record { version, value, expires_at_ms, applied, requests, ties } = record;
         let had_value = value.is_some();
         let mut state = State { version, value, expires_at_ms, requests, ties, ..State::default() };
+        let extends = base.as_ref().map(|(ballot, _)| *ballot).filter(|_| !ballot.is_zero());
+        let extends = extends.filter(|base| self.take_notes(id, *base, &mut state));
         // One round leaves room for the versions of a whole batch (amendment 10).
         state.version_floor = ballot.round << VERSION_BITS;
         let mut applied = if planted(104) { Applied::default() } else { applied };
@@ -113,13 +116,13 @@ impl<D: Disk> Shard<D> {
         if !state.changed {
             return Ran::Unchanged;
         }
-        if state.version < state.version_floor && bytes.is_none() {
+        if state.version < state.version_floor && base.is_none() {
             // An entry that only notes a command, where there is nothing: a tombstone may have been dropped, and its version was
             // below this.
             state.touch();
         }
         self.metrics.expired_keys += u64::from(expired && !ballot.is_zero());
-        Ran::Changed(self.encode(state, applied))
+        Ran::Changed(self.encode(id, state, applied, ballot, extends))
     }
 
     /// Runs a read on the record of its key. Nothing in the reply's place: nobody waits for it. None at all: something changes by the
@@ -128,9 +131,9 @@ impl<D: Disk> Shard<D> {
         &mut self,
         turn: &Turn<'_, D>,
         queued: &Queued,
-        bytes: Option<&Bytes>,
+        held: Option<&Held>,
     ) -> Option<Option<Reply>> {
-        let Ok(record) = bytes.map(|bytes| Record::decode(bytes)).transpose() else {
+        let Ok(record) = held.and_then(Held::record).transpose() else {
             return Some(Some(error::UNREADABLE));
         };
         let Record { version, value, expires_at_ms, mut applied, requests, ties } =
@@ -184,16 +187,27 @@ impl<D: Disk> Shard<D> {
     }
 
     /// The entry of an entity of which a majority holds nothing.
-    pub(crate) fn tombstone(&mut self, ballot: Ballot) -> Held {
+    pub(crate) fn tombstone(&mut self, id: EntityId, ballot: Ballot) -> Held {
         let mut state = State { version_floor: ballot.round << VERSION_BITS, ..State::default() };
         state.touch();
-        self.encode(state, Applied::default())
+        self.encode(id, state, Applied::default(), ballot, None)
     }
 
-    fn encode(&mut self, state: State, applied: Applied) -> Held {
+    /// The entry that the batch leads to. `extends`: the ballot of the own record, of which what was noted is a change.
+    fn encode(
+        &mut self,
+        id: EntityId,
+        state: State,
+        applied: Applied,
+        ballot: Ballot,
+        extends: Option<Ballot>,
+    ) -> Held {
         let version = if planted(116) && state.value.is_none() { 0 } else { state.version };
         let State { value, expires_at_ms, requests, ties, .. } = state;
         let record = Record { version, value, expires_at_ms, applied, requests, ties };
+        if is_large(record.value.as_ref(), self.config.delta_object_bytes_min) && !ballot.is_zero() {
+            return self.object_of(id, record, ballot, extends);
+        }
         self.scratch.clear();
         record.encode(&mut self.scratch);
         let bytes = Bytes::from(&self.scratch[..]);

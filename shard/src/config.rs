@@ -4,8 +4,8 @@ use paxos::{Member, Members};
 
 use crate::command::Limits;
 use crate::limits::{
-    COMMANDS_MAX, COMMAND_BYTES_MAX, COUNTED_RING_MAX, REPAIR_BYTES_PER_SECOND, REPAIR_RECORDS_PER_SECOND,
-    REPAIR_TAIL_RECORDS, SLOTS,
+    COMMANDS_MAX, COMMAND_BYTES_MAX, COUNTED_RING_MAX, DELTA_OBJECT_BYTES_MIN, OBJECTS_BYTES_MAX,
+    REPAIR_BYTES_PER_SECOND, REPAIR_RECORDS_PER_SECOND, REPAIR_TAIL_RECORDS, SLOTS,
 };
 use crate::repair::RepairRate;
 
@@ -36,6 +36,10 @@ pub struct Config {
     pub repair_tail_records: u64,
     /// Votes that the core remembers for each member that has named their slots.
     pub counted_ring: usize,
+    /// Encoded bytes from which on an object is kept decoded, and proposed as what changes in it.
+    pub delta_object_bytes_min: usize,
+    /// Bytes that such objects may take while nothing is under way for them.
+    pub objects_bytes: usize,
     /// Seeds jitter and the hashes of maps in memory.
     pub seed: u64,
 }
@@ -59,6 +63,8 @@ impl Config {
             },
             repair_tail_records: REPAIR_TAIL_RECORDS,
             counted_ring: COUNTED_RING_MAX,
+            delta_object_bytes_min: DELTA_OBJECT_BYTES_MIN,
+            objects_bytes: OBJECTS_BYTES_MAX,
             seed,
         }
     }

@@ -25,7 +25,6 @@ use crate::limits::{
     BACKOFF_NS, BACKOFF_NS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, CLAIM_ROOM, CONFLICTS_MAX,
     READ_PATIENCE_NS_MIN, READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX,
 };
-use crate::record::Record;
 use crate::reply::Reply;
 use crate::turn::Turn;
 
@@ -76,7 +75,7 @@ impl<D: Disk> Shard<D> {
             entity.collisions = 0;
             return;
         }
-        if entity.is_cold() && (entity.loading || !self.read_entity(turn, id)) {
+        if entity.is_cold() && (entity.loading || !entity.is_durable() || !self.read_entity(turn, id)) {
             self.entity(id).stage = Stage::Loading;
             return;
         }
@@ -231,8 +230,8 @@ impl<D: Disk> Shard<D> {
     /// Whether the own record says that a command of the batch has to wait for a claim.
     fn may_meet_claim(&self, id: EntityId) -> bool {
         let entity = self.peek(id);
-        let own = entity.instance.entry().and_then(Held::bytes);
-        own.is_some_and(|bytes| Record::is_claimed(bytes)) && !entity.batch.iter().all(joint::passes)
+        let own = entity.instance.entry();
+        own.is_some_and(Held::is_claimed) && !entity.batch.iter().all(joint::passes)
     }
 
     /// Runs the batch on the own record, because phase 1 is done for the ballot, and proposes what comes of it. `granted`: it is the one that
@@ -245,7 +244,8 @@ impl<D: Disk> Shard<D> {
         granted: Option<Ballot>,
     ) {
         let base = self.entity(id).warm();
-        match self.run_batch(turn, id, base.as_ref().map(|(_, bytes)| bytes), ballot) {
+        let is_absent = base.is_none();
+        match self.run_batch(turn, id, base, ballot) {
             Ran::Unchanged if planted(111) => self.finish_batch(turn, id),
             Ran::Unchanged => self.start_read(turn, id),
             Ran::Unreadable => self.finish_batch(turn, id),
@@ -255,7 +255,7 @@ impl<D: Disk> Shard<D> {
                 let with = u64::from(granted.is_some());
                 self.metrics.fast_proposals += 1 - with;
                 self.metrics.granted_proposals += with;
-                self.metrics.granted_absent += if base.is_none() { with } else { 0 };
+                self.metrics.granted_absent += if is_absent { with } else { 0 };
                 self.propose(turn, id, entry, granted);
             }
         }
@@ -264,10 +264,10 @@ impl<D: Disk> Shard<D> {
     /// Proposes an entry, unless the log has no room for it: nothing has left yet, so nothing is written. `granted`: at the ballot that was
     /// promised for the slot.
     fn propose(&mut self, turn: &mut Turn<'_, D>, id: EntityId, entry: Held, granted: Option<Ballot>) {
-        if let Err(reply) = entry.bytes().map_or(Ok(()), |bytes| self.admit_entry(id, bytes)) {
+        if let Err(reply) = self.admit_entry(id, &entry) {
             return self.refuse_batch(turn, id, &reply);
         }
-        if let Err(reply) = self.admit_claims(id, entry.bytes().map_or(0, |bytes| bytes.len())) {
+        if let Err(reply) = self.admit_claims(id, &entry) {
             return self.refuse_batch(turn, id, &reply);
         }
         self.begin(turn, id, Stage::Proposing, self.rounds.patience());
@@ -283,9 +283,9 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Whether there is room to end the claims of a batch as well: a disk that is filling up refuses those, and not what ends them.
-    fn admit_claims(&self, id: EntityId, bytes: usize) -> Result<(), Reply> {
+    fn admit_claims(&self, id: EntityId, entry: &Held) -> Result<(), Reply> {
         match self.peek(id).batch.iter().any(joint::claims) {
-            true => self.admit(id, Kind::Value, CLAIM_ROOM * bytes),
+            true => self.admit(id, Kind::Value, CLAIM_ROOM * entry.bytes().map_or(0, |bytes| bytes.len())),
             false => Ok(()),
         }
     }
@@ -320,7 +320,9 @@ impl<D: Disk> Shard<D> {
             self.entity(id).instance.abandon();
             return self.on_lost(turn, id, false);
         }
-        let bytes = found.as_ref().map(|found| found.entry.bytes().expect("loaded before phase 1").clone());
+        let base = found.as_ref().map(|found| (found.ballot, found.entry.clone()));
+        assert!(!base.as_ref().is_some_and(|(_, held)| held.is_cold()), "loaded before phase 1");
+        let is_absent = base.is_none();
         self.drop_expired(turn, id);
         let settled = found.as_ref().is_none_or(|found| found.chosen);
         let entity = self.entity(id);
@@ -329,17 +331,17 @@ impl<D: Disk> Shard<D> {
         }
         let settle = entity.settle.is_some();
         let own = !entity.instance.state().accepted.is_zero();
-        match self.run_batch(turn, id, bytes.as_ref(), ballot) {
+        match self.run_batch(turn, id, base.clone(), ballot) {
             // The majority of promises was asked after these commands arrived: it is an agreed read as well.
             Ran::Unchanged if settled && !settle => self.finish_batch(turn, id),
             // A majority holds nothing: what is here was never chosen, and gives way to a tombstone.
-            Ran::Unchanged if bytes.is_none() && own => {
-                let entry = self.tombstone(ballot);
+            Ran::Unchanged if is_absent && own => {
+                let entry = self.tombstone(id, ballot);
                 self.propose(turn, id, entry, None);
             }
-            Ran::Unchanged if bytes.is_none() => self.finish_batch(turn, id),
+            Ran::Unchanged if is_absent => self.finish_batch(turn, id),
             Ran::Unchanged => {
-                if let Err(reply) = bytes.map_or(Ok(()), |bytes| self.admit_entry(id, &bytes)) {
+                if let Err(reply) = base.map_or(Ok(()), |(_, held)| self.admit_entry(id, &held)) {
                     return self.refuse_batch(turn, id, &reply);
                 }
                 self.metrics.finished += 1;
@@ -385,21 +387,24 @@ impl<D: Disk> Shard<D> {
         if self.peek(id).asked == Asked::Few {
             self.readers.on_answer(turn.clock.now - self.peek(id).since);
         }
-        let bytes = match outcome {
+        let base = match outcome {
             ReadOutcome::Local { ballot } if ballot.is_zero() => None,
             ReadOutcome::Local { ballot } => match self.entity(id).warm() {
-                Some((own, bytes)) if own == ballot => Some(bytes),
+                Some(warm) if warm.0 == ballot => Some(warm),
                 _ => return self.retry(turn, id),
             },
             ReadOutcome::Remote { ballot, entry } => {
-                let Some(bytes) = entry.bytes().cloned() else { return self.retry(turn, id) };
-                if self.admit_entry(id, &bytes).is_ok() {
-                    self.metrics.taken_over += 1;
-                    self.step(turn, id, |instance, floor, out| instance.take_over(ballot, entry, floor, out));
+                if entry.is_cold() {
+                    return self.retry(turn, id);
                 }
-                Some(bytes)
+                let copy = entry.clone();
+                if self.admit_entry(id, &entry).is_ok() {
+                    self.metrics.taken_over += 1;
+                    self.step(turn, id, |instance, floor, out| instance.take_over(ballot, copy, floor, out));
+                }
+                Some((ballot, entry))
             }
-            ReadOutcome::Conflict if planted(119) => self.entity(id).warm().map(|(_, bytes)| bytes),
+            ReadOutcome::Conflict if planted(119) => self.entity(id).warm(),
             ReadOutcome::Conflict => {
                 self.metrics.read_conflicts += 1;
                 let jitter = self.rng.below(READ_SETTLE_NS);
@@ -409,7 +414,7 @@ impl<D: Disk> Shard<D> {
                 return self.wake_by_deadline(id, turn.clock.now + READ_SETTLE_NS + jitter);
             }
         };
-        match self.run_batch(turn, id, bytes.as_ref(), Ballot::ZERO) {
+        match self.run_batch(turn, id, base, Ballot::ZERO) {
             Ran::Changed(_) if planted(109) && self.is_all_reads(id) => self.finish_batch(turn, id),
             Ran::Unchanged | Ran::Unreadable => {
                 self.metrics.read_commands += self.entity(id).batch.len() as u64;

@@ -15,15 +15,17 @@ use slab::Slab;
 
 use crate::abreast::Abreast;
 use crate::config::Config;
+use crate::deltas::{Deltas, Written};
 use crate::entity::Entity;
 use crate::error::{self, Fault};
-use crate::expiring::{kind_of, Expiring};
+use crate::expiring::Expiring;
 use crate::forward::Forwards;
 use crate::held::Held;
 use crate::joint::Joints;
 use crate::keyspace::Surveys;
 use crate::limits::{ROUND_JUMP_MAX, ROUND_MAX};
 use crate::metrics::Metrics;
+use crate::objects::Objects;
 use crate::ranges::Ranges;
 use crate::readers::Readers;
 use crate::repair::Repair;
@@ -159,6 +161,10 @@ pub struct Shard<D> {
     pub(crate) repair: Repair,
     /// Keys whose time comes.
     pub(crate) expiring: Expiring,
+    /// Large objects, decoded.
+    pub(crate) objects: Objects,
+    /// Deltas that wait for their bases.
+    pub(crate) deltas: Deltas,
     /// Clients that wait for keys.
     pub(crate) waits: Waits,
     /// Which links are up.
@@ -238,6 +244,8 @@ impl<D: Disk> Shard<D> {
             joints: Joints::default(),
             repair: Repair::new(config.repair),
             expiring: Expiring::new(config.slots()),
+            objects: Objects::new(config.objects_bytes),
+            deltas: Deltas::default(),
             waits: Waits::new(config.me),
             links_up: vec![false; config.hosts.len()],
             peers_up: vec![false; config.hosts.len()],
@@ -363,6 +371,7 @@ impl<D: Disk> Shard<D> {
         self.repair_timers(turn);
         self.expiry_timers(turn);
         self.wait_timers(turn);
+        self.try_deltas(turn);
         self.look_for_space(turn);
         if self.status == Status::Ready {
             self.ask_confirms(turn);
@@ -386,7 +395,8 @@ impl<D: Disk> Shard<D> {
         let store = self.store.background_deadline();
         let (forwards, surveys) = (self.forwards.deadline(), self.surveys.deadline());
         let former = self.former.as_ref().and_then(Forwards::deadline);
-        let (confirms, waits) = (self.abreast.deadline(), self.waits.deadline());
+        let (confirms, waits) =
+            (self.abreast.deadline(), self.waits.deadline().into_iter().chain(self.deltas.deadline()).min());
         let (repair, expiry, joints) =
             (self.repair_deadline(), self.expiry_deadline(), self.joints.deadline());
         let all = [timer, store, forwards, former, surveys, confirms, waits, repair, expiry, joints];
@@ -452,19 +462,30 @@ impl<D: Disk> Shard<D> {
     fn persist(&mut self, id: EntityId, token: paxos::Token, record: &Recorded<Held>) {
         let entity = &self.entities[id];
         let copied = entity.instance.state().is_chosen();
-        let (kind, ends_ms, ballot, body): (Kind, u64, Ballot, &[u8]) = match record {
-            Recorded::Promised { ballot } => (Kind::Promise, 0, *ballot, &[]),
+        let (kind, ends_ms, ballot, written) = match record {
+            Recorded::Promised { ballot } => (Kind::Promise, 0, *ballot, Written::Nothing),
             Recorded::Accepted { ballot, entry } => {
-                let bytes = entry.bytes().expect("a record is in memory when it is accepted");
-                let (kind, ends_ms) = kind_of(bytes);
-                (kind, ends_ms, *ballot, bytes)
+                let (kind, ends_ms) = entry.kind().expect("a record is in memory when it is accepted");
+                (kind, ends_ms, *ballot, self.form_to_write(id, *ballot, entry))
             }
         };
-        let stamp = stamp_of(ballot);
-        let record = LogRecord { slot: entity.slot(), key: &entity.key, kind, stamp, body };
+        let (stamp, slot, key) = (stamp_of(ballot), entity.slot(), &*entity.key);
         // Who proposes a key is who is asked for it: the other replicas need its value when that one is gone.
         let own = ballot.node == self.node;
-        match self.store.append_as(entity.reference, record, own) {
+        let record = |body| LogRecord { slot, key, kind, stamp, body };
+        let written = match &written {
+            Written::Nothing => self.store.append_as(entity.reference, record(&[]), own),
+            Written::Whole(bytes) => {
+                self.metrics.folds += u64::from(self.store.chain(entity.reference).is_some());
+                self.store.append_as(entity.reference, record(bytes), own)
+            }
+            Written::Delta(bytes, base) => {
+                self.metrics.deltas_written += 1;
+                self.metrics.delta_bytes += bytes.len() as u64;
+                self.store.append_delta_as(entity.reference, record(bytes), stamp_of(*base))
+            }
+        };
+        match written {
             Ok(lsn) => {
                 let accepted = (kind != Kind::Promise).then_some(Accepted { ballot, copied, ends_ms });
                 if planted(180) && kind != Kind::Promise {
@@ -488,11 +509,9 @@ impl<D: Disk> Shard<D> {
         let sender = self.sender();
         let entity = &mut self.entities[id];
         if let Message::Promise { report, .. } | Message::State { report, .. } = &mut message {
-            if report.entry == Some(Held::Cold) {
+            if report.entry.as_ref().is_some_and(Held::is_cold) {
                 match entity.warm() {
-                    Some((ballot, bytes)) if ballot == report.accepted => {
-                        report.entry = Some(Held::Here(bytes))
-                    }
+                    Some((ballot, held)) if ballot == report.accepted => report.entry = Some(held),
                     // Replaced since: the asker repeats its question.
                     Some(_) => return,
                     None => {
@@ -502,6 +521,10 @@ impl<D: Disk> Shard<D> {
                     }
                 }
             }
+        }
+        if let Message::Accept { ballot, entry, .. } = &mut message {
+            *entry = entity.form_for(to, *ballot, entry);
+            self.metrics.deltas_sent += u64::from(matches!(entry, Held::Delta(_)));
         }
         let (slot, key, sender) = (entity.slot(), &entity.key, sender);
         self.metrics.messages_out += 1;

@@ -60,7 +60,7 @@ impl<D: Disk> Shard<D> {
 
     /// Makes the entity of a key from the directory.
     pub(crate) fn make(&mut self, reference: KeyRef, key: &[u8]) -> EntityId {
-        let (state, held) = self.durable_state(reference);
+        let (state, held) = self.durable_object(reference);
         let entity = match self.kept.pop() {
             Some(mut entity) => {
                 entity.renew(key, reference, state, held);
@@ -130,6 +130,13 @@ impl<D: Disk> Shard<D> {
         (state, Some(Held::Cold))
     }
 
+    /// As [`Shard::durable_state`], with a large object that is kept decoded.
+    fn durable_object(&mut self, reference: KeyRef) -> (AcceptorState, Option<Held>) {
+        let (state, held) = self.durable_state(reference);
+        let object = self.objects.find(reference.1, state.accepted).filter(|_| held.is_some());
+        (state, object.map(Held::Object).or(held))
+    }
+
     /// Lists the entity for the check at the end of the turn.
     pub(crate) fn touch(&mut self, id: EntityId) {
         if !mem::replace(&mut self.entities[id].touched, true) {
@@ -150,6 +157,9 @@ impl<D: Disk> Shard<D> {
             let reference = entity.reference;
             if state.is_chosen() || planted(112) {
                 self.store.mark_as(reference, stamp_of(state.accepted));
+            }
+            if let Some(Held::Object(object)) = entity.instance.entry() {
+                self.objects.put(reference.1, state.accepted, object.clone());
             }
             self.places.remove(&reference.1);
             let mut entity = self.entities.remove(id);

@@ -11,8 +11,9 @@ use paxos::{AcceptorState, Ballot, Instance, Member, Message};
 use reactor::clock::Nanos;
 
 use crate::command::Command;
+use crate::deltas::Lacking;
 use crate::error;
-use crate::held::{Bytes, Held};
+use crate::held::Held;
 use crate::joint::StepTicket;
 use crate::limits::{KEPT_KEY_BYTES_MAX, KEPT_LIST_MAX};
 use crate::record::CommandId;
@@ -126,6 +127,8 @@ pub(crate) struct Entity {
     pub waiting_steps: Vec<(Member, Message<Held>)>,
     /// Repair wants the entity settled, with or without commands.
     pub settle: Option<Settle>,
+    /// Members that lack what deltas stand on, and when they were sent a whole last.
+    pub lacking: Lacking,
     /// A joint command has the key: what waits in the queue waits for that, but for steps of joint commands.
     pub is_claimed: bool,
     /// Joint commands in a row that were given up at this key.
@@ -153,6 +156,7 @@ impl Entity {
             waiting_sends: Vec::new(),
             waiting_steps: Vec::new(),
             settle: None,
+            lacking: Lacking::default(),
             is_claimed: false,
             give_ups: 0,
             touched: false,
@@ -170,7 +174,7 @@ impl Entity {
         self.stage = Stage::Idle;
         (self.since, self.resends, self.collisions) = (0, 0, 0);
         (self.wake_at, self.settle, self.touched, self.asked) = (None, None, false, Asked::All);
-        (self.is_claimed, self.give_ups) = (false, 0);
+        (self.is_claimed, self.give_ups, self.lacking) = (false, 0, Lacking::default());
     }
 
     /// Gives back the value of its key: what is kept is the memory for another entity, not what a client stored.
@@ -206,20 +210,31 @@ impl Entity {
             && self.waiting_steps.is_empty()
     }
 
-    /// Whether the accepted entry's bytes are still on disk only.
+    /// Whether what the accepted entry means is on disk only.
     pub fn is_cold(&self) -> bool {
-        matches!(self.instance.entry(), Some(Held::Cold))
+        self.instance.entry().is_some_and(Held::is_cold)
     }
 
-    /// The accepted entry, if its bytes are here: its ballot and bytes.
-    pub fn warm(&self) -> Option<(Ballot, Bytes)> {
-        let bytes = self.instance.entry()?.bytes()?;
-        Some((self.instance.state().accepted, bytes.clone()))
+    /// The accepted entry, if what it means is here, with its ballot.
+    pub fn warm(&self) -> Option<(Ballot, Held)> {
+        let held = self.instance.entry().filter(|held| !held.is_cold())?;
+        Some((self.instance.state().accepted, held.clone()))
+    }
+
+    /// Whether something waits for what the accepted entry means.
+    pub fn wants_record(&self) -> bool {
+        self.stage == Stage::Loading || !self.waiting_sends.is_empty() || !self.waiting_steps.is_empty()
+    }
+
+    /// Whether the accepted entry is durable.
+    pub fn is_durable(&self) -> bool {
+        self.instance.stable_accepted() == self.instance.state().accepted
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bitcask::Bytes;
     use paxos::Members;
 
     use super::*;

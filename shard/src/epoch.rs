@@ -93,6 +93,8 @@ impl<D: Disk> Shard<D> {
         }
         self.epoch = epoch;
         self.fast_above = self.round;
+        // What waits was sent under the epoch before.
+        self.deltas.clear();
         self.void_comparison();
         self.void_confirms(turn);
         self.ranges.void();

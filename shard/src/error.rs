@@ -31,6 +31,11 @@ impl Fault {
         Fault { message: format!("read a record: {error}") }
     }
 
+    pub(crate) fn chain(key: &[u8], ballot: paxos::Ballot, damage: crate::record::Damage) -> Fault {
+        let (key, paxos::Ballot { round, node, incarnation }) = (key.escape_ascii(), ballot);
+        Fault { message: format!("read the record of {key} at {round}.{node}.{incarnation}: {damage}") }
+    }
+
     pub(crate) fn refused_start(error: &bitcask::AppendError) -> Fault {
         Fault { message: format!("make the new incarnation durable: {error}; free space and start again") }
     }

@@ -33,6 +33,7 @@ use crate::limits::{
     EXPIRY_COMMANDS_MAX, EXPIRY_COMMAND_NS, EXPIRY_RATE, EXPIRY_READS_MAX, EXPIRY_SWEEP_NS,
     EXPIRY_TURN_RECORDS, LIST_ENTRIES_MAX, SURVEY_TURN_RECORDS, TIED_MAX,
 };
+use crate::objects::newest_part;
 use crate::record::Record;
 use crate::repair::Pace;
 use crate::reply::Reply;
@@ -45,7 +46,7 @@ const NEVER: u64 = u64::MAX;
 const UNKNOWN: u64 = 0;
 
 /// It does not end, and somebody has to look what becomes of it.
-const TIED: u64 = u64::MAX;
+pub(crate) const TIED: u64 = u64::MAX;
 
 /// What a core knows of ends, and where its sweep stands.
 #[derive(Debug)]
@@ -297,7 +298,7 @@ impl<D: Disk> Shard<D> {
         if !self.expiring.tied.is_empty() {
             self.expiring.tied.remove(&self.store.key_ref(slot, &found.key));
         }
-        let Ok(Some((_, ends_ms))) = Record::head(&found.body) else { return };
+        let Ok(Some((_, ends_ms))) = Record::head(newest_part(found)) else { return };
         if ends_ms == 0 {
             return;
         }

@@ -44,6 +44,28 @@ pub const RESULT_BYTES_MAX: usize = 512;
 /// proposed whole.
 pub const DELTA_BYTES_MAX: usize = 256 << 10;
 
+/// Encoded bytes from which on an object is kept decoded, and what changes in it is proposed as a delta. A smaller one is four blocks of the log at most,
+/// and decoding it some tens of microseconds: no more than a delta and its chain cost.
+pub const DELTA_OBJECT_BYTES_MIN: usize = 16 << 10;
+
+/// Bytes that large objects take in one core, decoded, while nothing is under way for them: some of the largest, or two thousand of 16 KiB.
+pub const OBJECTS_BYTES_MAX: usize = 128 << 20;
+
+/// How long a delta waits for its base: frames that overtake each other do so by less, and a sync that is not slow takes less.
+pub const DELTA_WAIT_NS: u64 = 4 * MS;
+
+/// Deltas that wait for their bases; of more than that the whole is asked for at once.
+pub const DELTAS_WAITING_MAX: usize = 256;
+
+/// Bytes of these.
+pub const DELTAS_WAITING_BYTES_MAX: usize = 16 * DELTA_BYTES_MAX;
+
+/// How long a member that lacks what deltas stand on is not sent another whole of the same key.
+pub const WHOLE_PAUSE_NS: u64 = RESEND_NS / 2;
+
+/// The same for each of its bytes: 50 MB in a second, so that wholes for one member do not fill its link.
+pub const WHOLE_NS_PER_BYTE: u64 = 20;
+
 /// Origins (proposing cores) in one entry's table of request ids: the cores of one slice, one for each member.
 pub const ORIGINS_MAX: usize = 8;
 
@@ -453,6 +475,8 @@ const _: () = assert!(
         < crate::command::limits::MESSAGE_BYTES_MAX,
     "a record with its decisions fits one message"
 );
+const _: () = assert!(DELTA_BYTES_MAX <= bitcask::limits::DELTA_BODY_BYTES_MAX);
+const _: () = assert!(DELTA_WAIT_NS < WHOLE_PAUSE_NS && WHOLE_PAUSE_NS < RESEND_NS);
 const _: () = assert!(NAMED_RANGES_MAX <= RANGE_PROMISES_MAX);
 const _: () = assert!(COUNTED_RING_MAX * 26 + 64 < 1 << 20 && COUNTED_RING_MAX < NEEDS_MAX);
 const _: () = assert!(

@@ -23,6 +23,22 @@ pub struct Metrics {
     pub chosen: u64,
     /// Commands in those entries.
     pub chosen_commands: u64,
+    /// Entries written as deltas: own ones and those of peers.
+    pub deltas_written: u64,
+    /// Bytes of these.
+    pub delta_bytes: u64,
+    /// Accepts sent with a delta.
+    pub deltas_sent: u64,
+    /// Wholes written that ended a chain of deltas.
+    pub folds: u64,
+    /// Deltas that were not taken, because what they stand on is not here.
+    pub need_base_sent: u64,
+    /// Deltas of this core that members did not take.
+    pub need_base_received: u64,
+    /// Wholes sent to these members.
+    pub wholes_sent: u64,
+    /// Chains of deltas read and put together.
+    pub chain_reads: u64,
     /// Ballots lost to a rival.
     pub lost: u64,
     /// Unchosen records finished for somebody else.

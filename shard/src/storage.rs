@@ -10,7 +10,7 @@ use reactor::Disk;
 use crate::core::{ballot_of, meta, Accepted, Change, EntityId, Loading, Shard, Status};
 use crate::entity::Stage;
 use crate::error::Fault;
-use crate::held::Held;
+use crate::held::{Bytes, Held};
 use crate::limits::STARTS_BITS;
 use crate::turn::Turn;
 
@@ -132,6 +132,10 @@ impl<D: Disk> Shard<D> {
     /// A change of an entity, and all before it, are durable.
     pub(crate) fn on_entity_persisted(&mut self, turn: &mut Turn<'_, D>, id: EntityId, token: paxos::Token) {
         self.step(turn, id, |instance, _, out| instance.persisted(token, out));
+        let entity = &self.entities[id];
+        if entity.is_cold() && entity.wants_record() {
+            self.load(turn, id);
+        }
     }
 
     /// The slice stops: nothing is stepped any more. The end of the turn clears up.
@@ -162,13 +166,16 @@ impl<D: Disk> Shard<D> {
         self.ranges.forget_answers();
         self.waiting.clear();
         self.tickets.clear();
+        self.deltas.clear();
         self.timers.clear();
         self.touched.clear();
     }
 
     /// Starts to read a record; the result is used when it comes, or at once if it is cached.
     pub(crate) fn load(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
-        if !self.entities[id].loading && self.read_entity(turn, id) {
+        // What is on its way to the log cannot be read yet: it is read when it is durable.
+        let entity = &self.entities[id];
+        if !entity.loading && entity.is_durable() && self.read_entity(turn, id) {
             self.on_warm(turn, id);
         }
     }
@@ -184,7 +191,7 @@ impl<D: Disk> Shard<D> {
                 false
             }
             bitcask::Read::Ready(found) => {
-                entity.instance.reload(ballot_of(found.stamp), &Held::Here(found.body));
+                self.reload(id, &found);
                 true
             }
             bitcask::Read::Absent => panic!("an entity is cold while the directory has its record"),
@@ -212,9 +219,16 @@ impl<D: Disk> Shard<D> {
         assert!(entity.loading, "only a load that is under way ends");
         entity.loading = false;
         if let Some(found) = found {
-            entity.instance.reload(ballot_of(found.stamp), &Held::Here(found.body));
+            self.reload(id, &found);
         }
         self.on_warm(turn, id);
+    }
+
+    fn reload(&mut self, id: EntityId, found: &bitcask::Found) {
+        let reference = self.entities[id].reference;
+        // What is damage is nothing that anybody could run commands on, or take for an entry.
+        let held = self.held_of(reference, found).unwrap_or(Held::Here(Bytes::from(&[][..])));
+        self.entities[id].instance.reload(ballot_of(found.stamp), &held);
     }
 
     /// What waited for the record goes on.

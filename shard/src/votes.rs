@@ -18,7 +18,7 @@ use crate::core::{stamp_of, Accepted, Change, EntityId, Shard, Waiting};
 use crate::error::Fault;
 use crate::expiring::kind_of;
 use crate::held::{Bytes, Held};
-use crate::record::Record;
+use crate::record::{Delta, Record};
 use crate::turn::Turn;
 use crate::wire::{AcceptMessage, PeerMessage};
 
@@ -51,17 +51,19 @@ pub(crate) struct Alone {
     accepted: Accepted,
     base: Ballot,
     key_bytes: usize,
+    is_delta: bool,
     /// The key, and the entry behind it.
     bytes: Box<[u8]>,
 }
 
 impl Alone {
     fn new(from: Member, reference: KeyRef, accept: &AcceptMessage<'_>, accepted: Accepted) -> Alone {
-        let AcceptMessage { key, base, entry, .. } = *accept;
+        let AcceptMessage { key, base, entry, is_delta, .. } = *accept;
         let mut bytes = Vec::with_capacity(key.len() + entry.len());
         bytes.extend_from_slice(key);
         bytes.extend_from_slice(entry);
-        Alone { from, reference, accepted, base, key_bytes: key.len(), bytes: bytes.into_boxed_slice() }
+        let (key_bytes, bytes) = (key.len(), bytes.into_boxed_slice());
+        Alone { from, reference, accepted, base, key_bytes, is_delta, bytes }
     }
 
     fn key(&self) -> &[u8] {
@@ -73,7 +75,8 @@ impl Alone {
     }
 
     fn message(&self) -> Message<Held> {
-        let entry = Held::Here(Bytes::from(self.entry()));
+        let bytes = Bytes::from(self.entry());
+        let entry = if self.is_delta { Held::Delta(bytes) } else { Held::Here(bytes) };
         Message::Accept { ballot: self.accepted.ballot, base: self.base, entry }
     }
 }
@@ -95,19 +98,26 @@ impl<D: Disk> Shard<D> {
         if !self.heeds_vote(from, &accept) {
             return false;
         }
-        let AcceptMessage { slot, key, ballot, base, entry, sender } = accept;
+        let AcceptMessage { slot, key, ballot, base, entry, sender, is_delta } = accept;
         let reference = self.store.key_ref(slot, key);
         if self.places.contains_key(&reference.1) || !self.has_room_for_more() {
             return false;
         }
         let (mut state, _) = self.durable_state(reference);
+        // A delta stands on the own record, or goes the long way.
+        let stands_on = Some(state.accepted).filter(|_| is_delta);
+        if stands_on.is_some_and(|own| own.is_zero() || Delta::base_of(entry) != Some(own) && !planted(512)) {
+            return false;
+        }
         if !is_granted(&mut state, self.floor, ballot, base) {
             return false;
         }
         let (kind, ends_ms) = kind_of(entry);
-        if self.store.admits_as(reference, key.len(), kind, entry.len()).is_err()
-            || !self.see_round(ballot.round.max(base.round))
-        {
+        let admits = match stands_on.map(stamp_of) {
+            Some(base) => self.store.admits_delta_as(reference, key.len(), kind, base, entry.len()),
+            None => self.store.admits_as(reference, key.len(), kind, entry.len()),
+        };
+        if admits.is_err() || !self.see_round(ballot.round.max(base.round)) {
             return false;
         }
         self.metrics.messages_in += 1;
@@ -115,7 +125,13 @@ impl<D: Disk> Shard<D> {
             self.drop_waiters_of(turn, from);
         }
         let record = LogRecord { slot, key, kind, stamp: stamp_of(ballot), body: entry };
-        match self.store.append_as(reference, record, false) {
+        self.metrics.deltas_written += u64::from(is_delta);
+        self.metrics.delta_bytes += if is_delta { entry.len() as u64 } else { 0 };
+        let written = match stands_on.map(stamp_of) {
+            Some(base) => self.store.append_delta_as(reference, record, base),
+            None => self.store.append_as(reference, record, false),
+        };
+        match written {
             Ok(lsn) => {
                 let accepted = Accepted { ballot, copied: false, ends_ms };
                 let id = self.votes.insert(Vote::Alone(Alone::new(from, reference, &accept, accepted)));
@@ -141,7 +157,8 @@ impl<D: Disk> Shard<D> {
         let readable = || {
             accept.key.len() <= self.config.limits.key_bytes_max
                 && crate::slot::slot(accept.key) == accept.slot
-                && Record::check(accept.entry).is_ok()
+                && if accept.is_delta { Delta::check(accept.entry) } else { Record::check(accept.entry) }
+                    .is_ok()
         };
         here && voters && accept.ballot >= self.bound(accept.slot) && readable()
     }
@@ -156,7 +173,7 @@ impl<D: Disk> Shard<D> {
                 if !planted(144) {
                     self.say_accepted(turn, vote.from, vote.reference.0, vote.key(), vote.accepted.ballot);
                 }
-                self.stir(turn, vote.reference.1, Some(vote.entry()));
+                self.stir(turn, vote.reference.1, Record::entries(vote.entry()).unwrap_or(1));
             }
             Vote::Joined { entity, token, reference, accepted } => {
                 self.note_durable(reference, accepted);

@@ -4,6 +4,7 @@ mod abreast;
 mod bridge;
 mod command;
 mod deadlines;
+mod deltas;
 mod expiry;
 mod keyspace;
 mod learner;

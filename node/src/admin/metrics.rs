@@ -178,6 +178,20 @@ metrics! {
     RecordsBehind: Gauge "synod_repair_behind_records";
     /// Bytes of those records.
     BytesBehind: Gauge "synod_repair_behind_bytes";
+    /// Entries written as what changes in a large object.
+    DeltasWritten: Counter "synod_deltas_written_total";
+    /// Bytes of these.
+    DeltaBytes: Counter "synod_deltas_written_bytes_total";
+    /// Wholes written that ended a chain of them.
+    DeltaFolds: Counter "synod_deltas_folds_total";
+    /// Those of peers that were not taken, because what they stand on is not here.
+    NeedBaseSent: Counter "synod_deltas_need_base_sent_total";
+    /// Those of this core that peers did not take.
+    NeedBaseReceived: Counter "synod_deltas_need_base_received_total";
+    /// Whole objects sent to these peers.
+    WholesSent: Counter "synod_deltas_wholes_sent_total";
+    /// Chains of them read and put together.
+    ChainReads: Counter "synod_deltas_chain_reads_total";
     /// Records taken over from peers.
     RepairRecords: Counter "synod_repair_copied_records_total";
     /// Bytes of those records.

@@ -82,6 +82,10 @@ pub struct Storage {
     pub segment_bytes: u64,
     /// Bytes of values in memory, per core.
     pub cache_bytes: u64,
+    /// Bytes of decoded objects in memory, per core.
+    pub objects_bytes: u64,
+    /// Size of the smallest object that is written as what changes in it.
+    pub delta_object_bytes_min: u64,
     /// Merge budget in bytes per second, per core.
     pub merge_bytes_per_second: u64,
     /// Keys per core.
@@ -199,6 +203,8 @@ pub fn resolve(loaded: &Loaded, facts: Facts) -> Result<HostConfig, ConfigError>
         storage: Storage {
             segment_bytes: settings.segment_bytes.0,
             cache_bytes: settings.cache_bytes.0,
+            objects_bytes: settings.objects_bytes.0,
+            delta_object_bytes_min: settings.delta_object_bytes_min.0,
             merge_bytes_per_second: settings.merge_bytes_per_second.0,
             keys_max: settings.keys_max.0,
         },

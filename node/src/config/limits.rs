@@ -39,6 +39,12 @@ pub const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 30;
 /// Value cache per core in bytes.
 pub const CACHE_BYTES: std::ops::RangeInclusive<u64> = 0..=1 << 40;
 
+/// Decoded objects per core in bytes.
+pub const OBJECTS_BYTES: std::ops::RangeInclusive<u64> = 0..=1 << 40;
+
+/// Size of the smallest object that is written as what changes in it. Below 1 KiB a delta is no smaller; above the longest value none is.
+pub const DELTA_OBJECT_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 30;
+
 /// Merge budget in bytes per second. Below 1 MiB/s the log of a busy core would outgrow its disk.
 pub const MERGE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=64 << 30;
 

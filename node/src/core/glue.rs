@@ -92,6 +92,8 @@ impl Core {
         shard_config.learner = config.identity.is_learner();
         shard_config.limits = command_limits(&handover);
         shard_config.repair = repair_rate(&handover);
+        shard_config.objects_bytes = size(config.storage.objects_bytes);
+        shard_config.delta_object_bytes_min = size(config.storage.delta_object_bytes_min);
         let mut store = bitcask::Options::new(u32::from(index), super::fingerprint_key(config));
         store.segment_bytes = config.storage.segment_bytes;
         store.cache_bytes = config.storage.cache_bytes;
@@ -437,9 +439,13 @@ fn wall_ns() -> Nanos {
     Nanos::try_from(since.as_nanos()).unwrap_or(Nanos::MAX)
 }
 
+/// Bytes as a size in memory.
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 fn command_limits(handover: &Handover) -> shard::command::Limits {
     let limits = crate::config::host::limits(&handover.control.settings());
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     shard::command::Limits {
         value_bytes_max: size(limits.value_bytes_max),
         key_bytes_max: size(limits.key_bytes_max),

@@ -74,6 +74,8 @@ pub enum Class {
     ManyKeys,
     /// Some keys hold lists and hashes.
     Objects,
+    /// These are long, and what is small elsewhere counts as large.
+    Deltas,
     /// Some writes are transactions of several steps.
     Transactions,
     /// Producers push jobs, workers wait for them.
@@ -86,7 +88,7 @@ pub enum Class {
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Class, &'static str); 37] = [
+    pub const ALL: [(Class, &'static str); 38] = [
         (Class::Loss, "loss"),
         (Class::Repeat, "repeat"),
         (Class::Replay, "replay"),
@@ -120,6 +122,7 @@ impl Class {
         (Class::Surveys, "surveys"),
         (Class::ManyKeys, "many-keys"),
         (Class::Objects, "objects"),
+        (Class::Deltas, "deltas"),
         (Class::Transactions, "transactions"),
         (Class::Jobs, "jobs"),
         (Class::Joint, "joint"),

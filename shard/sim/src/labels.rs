@@ -75,11 +75,15 @@ pub const WANTED: &[&str] = &[
     "an epoch was heard with commands under way",
     "any set of directions was cut",
     "ballots lost",
+    "chains of deltas ended by wholes",
+    "chains of deltas read",
     "classic proposals",
     "commands forwarded",
     "commands taken back",
     "confirms late",
     "confirms of before",
+    "deltas not taken",
+    "deltas written",
     "disk reads",
     "failed",
     "fast proposals",
@@ -114,6 +118,7 @@ pub const WANTED: &[&str] = &[
     "unknown by giving up",
     "unknown by reply",
     "votes of others told",
+    "wholes sent in the place of deltas",
     "written at a ballot for a range",
 ];
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use paxos::{AcceptorState, Ballot, Member, MemberSet, Members, Message, Report};
-use shard::record::{CommandId, Record};
+use shard::record::{CommandId, Delta, Record};
 use shard::slot::SLOTS;
 use shard::wire::PeerMessage;
 use shard::Held;
@@ -421,7 +421,10 @@ impl Key {
         match message {
             Message::Accept { ballot, base, entry } => {
                 self.is_chosen(from, base, name)?;
-                let bytes = entry.bytes().map(|bytes| bytes.to_vec()).unwrap_or_default();
+                let bytes = match &entry {
+                    Held::Delta(delta) => self.meaning(from, delta, name)?,
+                    entry => entry.bytes().map(|bytes| bytes.to_vec()).unwrap_or_default(),
+                };
                 self.propose(from, ballot, base, bytes, name)?;
             }
             Message::Restamp { ballot, of } => {
@@ -442,6 +445,25 @@ impl Key {
             Message::Prepare { .. } | Message::Query { .. } | Message::NeedBase { .. } => {}
         }
         Ok(false)
+    }
+
+    /// What a delta means: the whole, by the entry that it stands on.
+    fn meaning(&self, from: Member, delta: &[u8], name: &[u8]) -> Result<Vec<u8>, Violation> {
+        let fails = |why: &str| {
+            let detail = format!("key {}: host {from} sent a delta {why}", show(name));
+            Violation::new(invariant::WELL_FORMED, detail)
+        };
+        let delta =
+            Delta::decode(delta).map_err(|error| fails(&format!("that cannot be read: {error:?}")))?;
+        let Some(base) = self.entries.get(&delta.base) else { return Err(unknown(from, delta.base, name)) };
+        let mut record = base.record.clone();
+        delta.apply(&mut record).map_err(|damage| fails(&format!("on {}: {damage}", delta.base)))?;
+        if !delta.means(&record) {
+            return Err(fails(&format!("on {} with another digest", delta.base)));
+        }
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        Ok(bytes)
     }
 
     fn propose(

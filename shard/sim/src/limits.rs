@@ -69,6 +69,16 @@ pub const GROUP_MAX: u64 = 4;
 /// the same keys, and a command may name all of them.
 pub const GROUPED_PLACES: usize = 3;
 
+/// Encoded bytes from which on objects are large, where they are written as what changes in them.
+pub const LARGE_OBJECT_BYTES: usize = 600;
+
+/// Bytes that are added to an element of a list, or put into another field of a hash, by every sixth command on a long object: a chain has room for some deltas then, and ends
+/// with such a command now and then.
+pub const LENGTH_BYTES: usize = 1_200;
+
+/// Commands of a run that may add so much: lists must not outgrow the segments.
+pub const LENGTHENED_MAX: u64 = 150;
+
 /// COUNT of a page of SCAN at most: a slice has few keys, and a walk is to take more than one page.
 pub const SCAN_COUNT_MAX: u64 = 3;
 

@@ -170,6 +170,14 @@ pub const ALL: &[Mutant] = &[
     mutant(509, "what joint commands left is not looked at by sweeps"),
     mutant(510, "the id of a command that waits for a claim is forgotten"),
     mutant(511, "what a sweep finds at an anchor is taken for decided"),
+    mutant(512, "a delta is taken on whatever record is there"),
+    mutant(513, "a whole in the place of a delta leaves the request ids out"),
+    mutant(514, "a delta whose base is missing is voted for and not stored"),
+    mutant(515, "an object that is kept decoded is taken for that of a later record"),
+    mutant(516, "a restamp of the end of a chain leaves the request ids out"),
+    mutant(517, "repair copies what a chain begins with as the whole"),
+    mutant(518, "what a batch changes is seen as its base before it is chosen"),
+    mutant(519, "a member that lacks what deltas stand on gets no whole"),
 ];
 
 /// The planted bug of this number.

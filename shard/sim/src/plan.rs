@@ -35,6 +35,8 @@ pub enum Stream {
     Jobs = 10,
     /// Commands on several keys.
     Joint = 11,
+    /// Objects that are written as what changes in them.
+    Deltas = 12,
     /// Power failures that are tried in a copy.
     Shadow = 15,
 }
@@ -105,7 +107,7 @@ const NARROW: [Class; 6] =
     [Class::Blackouts, Class::Cuts, Class::Pauses, Class::SlowDisks, Class::FalseSignals, Class::Clocks];
 
 /// Classes that keep no host from working.
-const HARMLESS: [Class; 15] = [
+const HARMLESS: [Class; 16] = [
     Class::Tail,
     Class::Repeat,
     Class::Replay,
@@ -117,6 +119,7 @@ const HARMLESS: [Class; 15] = [
     Class::Surveys,
     Class::ManyKeys,
     Class::Objects,
+    Class::Deltas,
     Class::Transactions,
     Class::Jobs,
     Class::Joint,
@@ -141,6 +144,9 @@ const RESTING_OPERATIONS: u32 = 800;
 
 /// One in so many seeds has keys that hold objects.
 const OBJECTS_ONE_IN: u64 = 4;
+
+/// One in so many seeds has objects that are written as what changes in them.
+const DELTAS_ONE_IN: u64 = 4;
 
 /// One in so many seeds has transactions.
 const TRANSACTIONS_ONE_IN: u64 = 4;
@@ -244,6 +250,21 @@ pub struct Plan {
 impl Plan {
     /// The plan of a seed.
     pub fn draw(seed: u64) -> Plan {
+        let mut plan = Plan::draw_without_deltas(seed);
+        if Stream::Deltas.rng(seed).below(DELTAS_ONE_IN) == 0 {
+            plan.lengthen();
+        }
+        plan
+    }
+
+    /// Has long objects written as what changes in them.
+    pub fn lengthen(&mut self) {
+        self.classes.draw(Class::Objects, true);
+        self.classes.draw(Class::Deltas, true);
+    }
+
+    /// As [`Plan::draw`] was before there were deltas: scenarios that were found by it stay what they are.
+    pub fn draw_without_deltas(seed: u64) -> Plan {
         let mut plan = Plan::draw_narrow(seed);
         plan.broaden(&mut Stream::Breadth.rng(seed));
         plan.widen(&mut Stream::Width.rng(seed));

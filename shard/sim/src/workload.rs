@@ -10,7 +10,9 @@ use shard::state::Value;
 use synod_bench::history::{self, Command};
 
 use crate::ledger::TOKEN_BYTES;
-use crate::limits::{EXPIRING_PER_KEY_MAX, EXPIRY_MAX, GROUP_MAX, UNKNOWN_PER_KEY_MAX};
+use crate::limits::{
+    EXPIRING_PER_KEY_MAX, EXPIRY_MAX, GROUP_MAX, LENGTHENED_MAX, LENGTH_BYTES, UNKNOWN_PER_KEY_MAX,
+};
 
 /// What happens to a key; each kind has a checker that is sharp for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,11 +41,32 @@ pub fn holds_object(key: &[u8]) -> bool {
     key.first().is_some_and(u8::is_ascii_uppercase)
 }
 
-/// What a value of a key is to the history: of a list all elements one behind the other, of a hash the field.
+/// Whether an object is long, by its key's name.
+fn is_long(key: &[u8]) -> bool {
+    key.last() == Some(&LONG)
+}
+
+/// What ends the names of keys that hold long objects.
+const LONG: u8 = b'l';
+
+/// What makes an object longer, and means nothing, if the command with this token is to do so.
+fn length_of(key: &[u8], token: &[u8]) -> Option<Vec<u8>> {
+    let unique: u64 = std::str::from_utf8(token.get(2..7)?).ok()?.parse().ok()?;
+    (is_long(key) && unique.is_multiple_of(6) && unique <= LENGTHENED_MAX).then(|| vec![b'x'; LENGTH_BYTES])
+}
+
+/// The token that an element of a list begins with.
+fn token_of(element: &[u8]) -> &[u8] {
+    element.get(..TOKEN_BYTES).unwrap_or(element)
+}
+
+/// What a value of a key is to the history: of a list the tokens of all elements one behind the other, of a hash the field.
 pub fn text_of(value: Option<&Value>) -> Vec<u8> {
     match value {
         Some(Value::Str(bytes)) => bytes.clone(),
-        Some(Value::List(list)) => list.iter_from(0).flat_map(|element| element.iter().copied()).collect(),
+        Some(Value::List(list)) => {
+            list.iter_from(0).flat_map(|element| token_of(element).iter().copied()).collect()
+        }
         Some(Value::Hash(hash)) => hash.get(FIELD).map(|value| value.to_vec()).unwrap_or_default(),
         Some(Value::Set(_) | Value::SortedSet(_)) | None => Vec::new(),
     }
@@ -165,6 +188,8 @@ pub struct Workload {
 pub struct Extras {
     /// Some keys hold objects.
     pub objects: bool,
+    /// These are long.
+    pub long: bool,
     /// Half of the writes that can be are transactions.
     pub transactions: bool,
     /// Half of the writes are numbered by their clients.
@@ -214,7 +239,9 @@ impl Workload {
         if !object {
             letter.make_ascii_lowercase();
         }
-        format!("{letter}{place}.{generation}").into_bytes()
+        let mut name = format!("{letter}{place}.{generation}").into_bytes();
+        name.extend((object && self.extras.long).then_some(LONG));
+        name
     }
 
     fn is_appended(&self, place: usize) -> bool {
@@ -378,13 +405,21 @@ impl Ask {
     fn to_plain(&self) -> command::Command {
         let key = self.key.as_slice();
         let number = |number: u64| number.to_string().into_bytes();
-        let (expiry, version, by);
+        let (expiry, version, by, length, mut element);
         let is_list = self.is_list();
+        length = self.token().and_then(|token| length_of(key, token));
         let args: Vec<&[u8]> = match (&self.command, self.form) {
-            (Command::Append(value), _) if is_list => vec![b"RPUSH", key, value],
+            (Command::Append(value), _) if is_list => {
+                element = value.clone();
+                element.extend(length.iter().flatten());
+                vec![b"RPUSH", key, &element]
+            }
             (Command::Strlen, _) if is_list => vec![b"LLEN", key],
             (Command::Get, _) if is_list => vec![b"LRANGE", key, b"0", b"-1"],
-            (Command::Set(value), _) if holds_object(key) => vec![b"HSET", key, FIELD, value],
+            (Command::Set(value), _) if holds_object(key) => match &length {
+                Some(length) => vec![b"HSET", key, FIELD, value, &value[..1], length],
+                None => vec![b"HSET", key, FIELD, value],
+            },
             (Command::IncrBy(step), _) if holds_object(key) => {
                 by = number(step.unsigned_abs());
                 vec![b"HINCRBY", key, FIELD, &by]
@@ -458,6 +493,14 @@ impl Ask {
         }
     }
 
+    /// What it writes, if that is a token that no other command has.
+    fn token(&self) -> Option<&[u8]> {
+        match &self.command {
+            Command::Append(token) | Command::Set(token) => Some(token),
+            _ => None,
+        }
+    }
+
     fn is_list(&self) -> bool {
         holds_object(&self.key) && self.key.first() == Some(&b'A')
     }
@@ -499,7 +542,7 @@ impl Ask {
             }
             (Reply::Array(elements), _) if self.is_list() && !elements.is_empty() => {
                 let bytes = |element: &Reply| match element {
-                    Reply::Bulk(bytes) => bytes.clone(),
+                    Reply::Bulk(bytes) => token_of(bytes).to_vec(),
                     _ => Vec::new(),
                 };
                 known(history::Reply::Value(elements.iter().flat_map(bytes).collect()))

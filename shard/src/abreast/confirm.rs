@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use bitcask::{Bytes, Cached, Fingerprint, FingerprintHasher, KeyRef};
+use bitcask::{Fingerprint, FingerprintHasher, KeyRef};
 use hashbrown::HashMap;
 use paxos::{Ballot, Member, MemberSet, Members};
 use reactor::clock::Nanos;
@@ -23,7 +23,9 @@ use super::Noted;
 use crate::core::{ballot_of, Shard};
 use crate::entity::{Asked, Queued};
 use crate::error::{self, Fault};
+use crate::held::Held;
 use crate::limits::{CONFIRMS_MAX, CONFIRM_LISTS_KEPT, READ_PATIENCE_NS_MIN, RESEND_NS};
+use crate::objects::Cached;
 use crate::turn::Turn;
 use crate::wire::{Confirm, Confirmed, Counted, PeerMessage, Sender, Told};
 
@@ -33,7 +35,7 @@ struct Waiting {
     reference: KeyRef,
     /// The own record when the read came, and its bytes: the key was clean. Zero: there was none.
     ballot: Ballot,
-    body: Option<Bytes>,
+    body: Option<Held>,
     queued: Queued,
 }
 
@@ -167,16 +169,14 @@ impl<D: Disk> Shard<D> {
     }
 
     /// The newest record of a key that is clean: its ballot and bytes, or zero and none. None: it is not clean, or not at hand.
-    fn clean_record(&mut self, reference: KeyRef, key: &[u8]) -> Option<(Ballot, Option<Bytes>)> {
+    fn clean_record(&mut self, reference: KeyRef, key: &[u8]) -> Option<(Ballot, Option<Held>)> {
         let under_way = self.places.contains_key(&reference.1) || self.removing.contains(&reference.1);
         if under_way {
             return None;
         }
-        let (ballot, body) = match self.store.cached_as(reference, key) {
+        let (ballot, body) = match self.cached(reference, key) {
             Cached::Absent => (Ballot::ZERO, None),
-            Cached::Here(entry, found) if entry.marked || planted(171) => {
-                (ballot_of(entry.stamp), Some(found.body))
-            }
+            Cached::Here(entry, held) if entry.marked || planted(171) => (ballot_of(entry.stamp), Some(held)),
             Cached::Here(..) | Cached::Elsewhere => return None,
         };
         (self.abreast.asker.need(reference.1) <= ballot).then_some((ballot, body))
@@ -343,8 +343,8 @@ impl<D: Disk> Shard<D> {
         reference: KeyRef,
         queued: &Queued,
         ballot: Ballot,
-        body: Option<Bytes>,
-    ) -> Option<Option<Bytes>> {
+        body: Option<Held>,
+    ) -> Option<Option<Held>> {
         if self.places.contains_key(&reference.1) || self.removing.contains(&reference.1) {
             return None;
         }

@@ -9,6 +9,7 @@ use reactor::clock::Nanos;
 use super::job::Job;
 use super::place::Place;
 use crate::limits::{RESEND_NS, RESEND_NS_MAX, SLOTS, SURVEY_READS_MAX, SURVEY_READ_BYTES_MAX};
+use crate::objects::newest_part;
 use crate::record::Record;
 use crate::state::Type;
 use crate::turn::RequestId;
@@ -261,7 +262,7 @@ pub(super) fn live(found: &Found) -> Option<LiveKey> {
     if found.kind == Kind::Tombstone {
         return None;
     }
-    let (kind, expires_at_ms) = match Record::head(&found.body) {
+    let (kind, expires_at_ms) = match Record::head(newest_part(found)) {
         // There is no value, and may be one soon: a sweep deletes it, whoever else comes passes over it.
         Ok(None) if Record::is_tied(&found.body) => (None, ENDED),
         Ok(head) => head.map(|(kind, ends)| (Some(kind), ends))?,

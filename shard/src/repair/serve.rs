@@ -166,7 +166,9 @@ impl<D: Disk> Shard<D> {
         // A successor that came since is left to the next look.
         if reading.proven == Some(found.stamp) {
             self.store.mark(serving.slot, &found.key, found.stamp);
-            serving.found.push((found.key, found.stamp, found.body));
+            if let Some(whole) = self.whole_of(&found) {
+                serving.found.push((found.key, found.stamp, whole));
+            }
         }
     }
 

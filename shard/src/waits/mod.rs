@@ -22,7 +22,6 @@ use self::queue::Queues;
 use crate::core::{EntityId, Shard, Status};
 use crate::error;
 use crate::limits::{WAITS_MAX, WAIT_SAY_NS, WAIT_SAY_NS_MAX};
-use crate::record::Record;
 use crate::reply::Reply;
 use crate::turn::{Turn, WaitId};
 use crate::wire::{PeerMessage, Wait, Waiting};
@@ -177,12 +176,11 @@ impl<D: Disk> Shard<D> {
         self.wake(turn);
     }
 
-    /// A record of a key is durable here; `entry`: its bytes, if they are at hand.
-    pub(crate) fn stir(&mut self, turn: &mut Turn<'_, D>, key: Fingerprint, entry: Option<&[u8]>) {
+    /// A record of a key is durable here, with so many entries to take, or one where that is not known.
+    pub(crate) fn stir(&mut self, turn: &mut Turn<'_, D>, key: Fingerprint, entries: u32) {
         if !self.waits.queues.has(key) || planted(196) {
             return;
         }
-        let entries = entry.map_or(1, |entry| Record::entries(entry).unwrap_or(1));
         self.waits.queues.stir(key, entries, turn.clock.now);
         self.wake(turn);
     }
@@ -192,7 +190,8 @@ impl<D: Disk> Shard<D> {
         let key = self.peek(id).reference.1;
         if self.waits.queues.has(key) {
             let entry = self.peek(id).warm();
-            self.stir(turn, key, entry.as_ref().map(|(_, bytes)| &**bytes));
+            let entries = entry.map_or(1, |(_, held)| held.entries());
+            self.stir(turn, key, entries);
         }
     }
 

@@ -152,6 +152,7 @@ const RANGE_PROMISE: u8 = 30;
 const RANGE_REFUSED: u8 = 31;
 const WAIT: u8 = 32;
 const FORWARD_HELD: u8 = 33;
+const ACCEPT_DELTA: u8 = 34;
 
 impl<'a> PeerMessage<'a> {
     /// Appends the encoding.
@@ -248,7 +249,7 @@ impl<'a> PeerMessage<'a> {
         let kind = reader.u8()?;
         let sender = Sender { epoch: reader.u32()?, incarnation: reader.u32()? };
         let message = match kind {
-            PREPARE..=STATE => {
+            PREPARE..=STATE | ACCEPT_DELTA => {
                 let slot = reader.u16()?;
                 if slot >= SLOTS {
                     return Err(reader.malformed());
@@ -312,19 +313,21 @@ pub struct AcceptMessage<'a> {
     pub base: Ballot,
     /// The encoded entry.
     pub entry: &'a [u8],
+    /// Whether that is a delta.
+    pub is_delta: bool,
 }
 
 impl<'a> AcceptMessage<'a> {
     /// Reads an Accept, all of it. None: it is none, or malformed; [`PeerMessage::decode`] tells which.
     pub fn read(bytes: &'a [u8]) -> Option<AcceptMessage<'a>> {
-        if bytes.first() != Some(&ACCEPT) {
+        if !matches!(bytes.first(), Some(&(ACCEPT | ACCEPT_DELTA))) {
             return None;
         }
         AcceptMessage::take(Reader::new(bytes, "peer message")).ok()
     }
 
     fn take(mut reader: Reader<'a>) -> Result<AcceptMessage<'a>, Malformed> {
-        reader.u8()?;
+        let is_delta = reader.u8()? == ACCEPT_DELTA;
         let sender = Sender { epoch: reader.u32()?, incarnation: reader.u32()? };
         let (slot, key) = (reader.u16()?, reader.bytes()?);
         let (ballot, base, entry) = (reader.ballot()?, reader.ballot()?, reader.bytes()?);
@@ -332,14 +335,14 @@ impl<'a> AcceptMessage<'a> {
             return Err(reader.malformed());
         }
         reader.end()?;
-        Ok(AcceptMessage { sender, slot, key, ballot, base, entry })
+        Ok(AcceptMessage { sender, slot, key, ballot, base, entry, is_delta })
     }
 }
 
 /// The slot and key of a request about one entity: what its receiver will look up. Nothing else of it is checked.
 pub(crate) fn asked_for(bytes: &[u8]) -> Option<(u16, &[u8])> {
     let mut reader = Reader::new(bytes, "peer message");
-    if !matches!(reader.u8().ok()?, PREPARE | ACCEPT | RESTAMP | QUERY) {
+    if !matches!(reader.u8().ok()?, PREPARE | ACCEPT | ACCEPT_DELTA | RESTAMP | QUERY) {
         return None;
     }
     reader.take(4 + 4).ok()?;
@@ -376,6 +379,7 @@ fn paxos_type(message: &Message<Held>) -> u8 {
     match message {
         Message::Prepare { .. } => PREPARE,
         Message::Promise { .. } => PROMISE,
+        Message::Accept { entry: Held::Delta(_), .. } => ACCEPT_DELTA,
         Message::Accept { .. } => ACCEPT,
         Message::Restamp { .. } => RESTAMP,
         Message::Accepted { .. } => ACCEPTED,
@@ -418,12 +422,14 @@ fn take_paxos(kind: u8, reader: &mut Reader<'_>) -> Result<Message<Held>, Malfor
     Ok(match kind {
         PREPARE => Message::Prepare { ballot: reader.ballot()?, holds: reader.ballot()? },
         PROMISE => Message::Promise { ballot: reader.ballot()?, report: take_report(reader)? },
-        ACCEPT => {
+        ACCEPT | ACCEPT_DELTA => {
             let (ballot, base) = (reader.ballot()?, reader.ballot()?);
             if ballot.is_zero() {
                 return Err(reader.malformed());
             }
-            Message::Accept { ballot, base, entry: Held::Here(Bytes::from(reader.bytes()?)) }
+            let bytes = Bytes::from(reader.bytes()?);
+            let entry = if kind == ACCEPT { Held::Here(bytes) } else { Held::Delta(bytes) };
+            Message::Accept { ballot, base, entry }
         }
         RESTAMP => {
             let (ballot, of) = (reader.ballot()?, reader.ballot()?);
@@ -448,8 +454,10 @@ fn take_paxos(kind: u8, reader: &mut Reader<'_>) -> Result<Message<Held>, Malfor
 }
 
 fn put_entry(out: &mut Vec<u8>, entry: &Held) {
-    let bytes = entry.bytes().expect("an entry is loaded before it is sent");
-    put_bytes(out, bytes);
+    match entry {
+        Held::Delta(delta) => put_bytes(out, delta),
+        entry => put_bytes(out, entry.bytes().expect("an entry is loaded before it is sent")),
+    }
 }
 
 fn put_report(out: &mut Vec<u8>, report: &Report<Held>) {
@@ -488,7 +496,8 @@ mod tests {
         let message = Message::Accept { ballot, base, entry };
         let mut bytes = Vec::new();
         PeerMessage::Paxos { slot: 3, key: b"key", message }.encode(sender, &mut bytes);
-        let accept = AcceptMessage { sender, slot: 3, key: b"key", ballot, base, entry: b"entry" };
+        let accept =
+            AcceptMessage { sender, slot: 3, key: b"key", ballot, base, entry: b"entry", is_delta: false };
         assert_eq!(AcceptMessage::read(&bytes), Some(accept));
         assert_eq!(asked_for(&bytes), Some((3, &b"key"[..])));
         for cut in 0..bytes.len() {

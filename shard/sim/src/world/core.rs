@@ -15,7 +15,8 @@ use super::jobs::{Stint, Waits};
 use super::losses::Loss;
 use super::streams::{self, Socket};
 use super::{Event, Phase, Place, World};
-use crate::limits::{COUNTED_RING, TURN_NS, UPKEEP_NS};
+use crate::class::Class;
+use crate::limits::{COUNTED_RING, LARGE_OBJECT_BYTES, TURN_NS, UPKEEP_NS};
 use crate::plan::{Plan, Transport};
 use crate::story::describe;
 use crate::violation::{invariant, Checked, Violation};
@@ -216,6 +217,11 @@ pub(super) fn new_shard(
     // Few votes are counted in a run: in every third start so few are remembered that they do not suffice.
     if seed.is_multiple_of(3) {
         config.counted_ring = COUNTED_RING;
+    }
+    if plan.classes.is_drawn(Class::Deltas) {
+        config.delta_object_bytes_min = LARGE_OBJECT_BYTES;
+        // In every fourth start none is kept decoded, in every other one few.
+        config.objects_bytes = [0, 8 << 10, 1 << 20, 8 << 10][(seed / 8 % 4) as usize];
     }
     Shard::new(config, store_options(core, plan), disk)
 }

@@ -178,6 +178,7 @@ impl World {
         let grouped = if plan.classes.is_drawn(Class::ManyKeys) { GROUPED_PLACES } else { 0 };
         let extras = Extras {
             objects: plan.classes.is_drawn(Class::Objects),
+            long: plan.classes.is_drawn(Class::Deltas),
             transactions: plan.classes.is_drawn(Class::Transactions),
             numbers: plan.classes.is_drawn(Class::Numbers),
         };

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bitcask::{Bitcask, Event, Fingerprint, Found, Kind, Read, Stamp};
 use paxos::{Ballot, Member};
 use reactor::sim::SimDisk;
-use shard::record::Record;
+use shard::record::{Delta, Record};
 use shard::slot::SLOTS;
 
 use super::core::store_options;
@@ -94,11 +94,23 @@ impl World {
         for slot in (0..SLOTS).filter(|slot| store.slot_summary(*slot).records > 0).collect::<Vec<_>>() {
             for (fingerprint, _) in store.slot_entries(slot, Fingerprint::MIN, SLOT_RECORDS_MAX) {
                 let found = read(&mut store, &mut disk, slot, fingerprint).map_err(fails)?;
-                records.insert(found.key.to_vec(), (found.stamp, found.kind, found.body.to_vec()));
+                let bytes = whole(&found).map_err(fails)?;
+                records.insert(found.key.to_vec(), (found.stamp, found.kind, bytes));
             }
         }
         Ok(records)
     }
+}
+
+/// What a record means, whether it is whole or the end of a chain.
+fn whole(found: &Found) -> Result<Vec<u8>, String> {
+    if found.deltas.is_empty() {
+        return Ok(found.body.to_vec());
+    }
+    let record = Delta::fold(&found.body, found.deltas.iter().map(|delta| &**delta));
+    let mut bytes = Vec::new();
+    record.map_err(|damage| damage.to_string())?.encode(&mut bytes);
+    Ok(bytes)
 }
 
 fn read(

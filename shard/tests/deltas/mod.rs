@@ -1,0 +1,248 @@
+//! Large objects, written and sent as what changes in them.
+
+use super::keyspace::cluster::{Cluster, ACCEPT};
+use shard::reply::Reply;
+use shard::Config;
+
+const ACCEPT_DELTA: u8 = 34;
+const NEED_BASE: u8 = 7;
+
+/// Three hosts with objects of this many bytes and more as deltas.
+fn cluster(seed: u64, bytes_min: usize) -> Cluster {
+    Cluster::with(3, seed, move |config: &mut Config| config.delta_object_bytes_min = bytes_min)
+}
+
+fn count(cluster: &Cluster, kind: u8) -> u64 {
+    cluster.types.get(&kind).copied().unwrap_or(0)
+}
+
+/// A command that makes an object of each type with so many entries of a hundred bytes.
+fn large(name: &str, key: &str, entries: usize) -> Vec<Vec<u8>> {
+    let mut args = vec![name.as_bytes().to_vec(), key.as_bytes().to_vec()];
+    for entry in 0..entries {
+        let long = format!("{entry:0100}").into_bytes();
+        match name {
+            "HSET" => args.extend([long, b"v".to_vec()]),
+            "ZADD" => args.extend([entry.to_string().into_bytes(), long]),
+            _ => args.push(long),
+        }
+    }
+    args
+}
+
+fn ask(cluster: &mut Cluster, host: usize, args: &[Vec<u8>]) -> Reply {
+    let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+    cluster.ask(host, &args)
+}
+
+fn line(cluster: &mut Cluster, host: usize, line: &str) -> Reply {
+    let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+    cluster.ask(host, &args)
+}
+
+fn metric(cluster: &Cluster, of: impl Fn(&shard::metrics::Metrics) -> u64) -> u64 {
+    cluster.hosts.iter().map(|host| of(host.shard.metrics())).sum()
+}
+
+const MAKERS: [(&str, &str); 4] = [("HSET", "h"), ("RPUSH", "l"), ("SADD", "s"), ("ZADD", "z")];
+
+#[test]
+fn a_change_of_an_object_of_a_megabyte_is_written_and_sent_in_512_bytes() {
+    let mut cluster = cluster(1, 16 << 10);
+    for (name, key) in MAKERS {
+        let entries = if name == "HSET" { 2_500 } else { 2_600 };
+        for part in 0..4 {
+            let mut args = large(name, key, entries);
+            for arg in args.iter_mut().skip(2).filter(|arg| arg.len() >= 100) {
+                arg[0] = b'a' + part;
+            }
+            assert!(!ask(&mut cluster, 0, &args).is_error());
+        }
+    }
+    cluster.pass(100);
+    let lines = ["HSET h field value", "LPUSH l element", "SADD s member", "ZADD z 1.5 member"];
+    for text in lines {
+        let before = (
+            count(&cluster, ACCEPT),
+            metric(&cluster, |m| m.deltas_written),
+            metric(&cluster, |m| m.delta_bytes),
+        );
+        cluster.longest = 0;
+        assert!(!line(&mut cluster, 0, text).is_error(), "{text}");
+        cluster.pass(100);
+        assert_eq!(count(&cluster, ACCEPT), before.0, "{text}: nobody is sent the whole");
+        assert_eq!(metric(&cluster, |m| m.deltas_written) - before.1, 3, "{text}: each host writes a delta");
+        let bytes = (metric(&cluster, |m| m.delta_bytes) - before.2) / 3;
+        assert!(bytes <= 512, "{text}: {bytes} bytes to the log");
+        assert!(cluster.longest <= 512, "{text}: {} bytes to a peer", cluster.longest);
+    }
+    assert_eq!(count(&cluster, NEED_BASE), 0);
+}
+
+/// What hosts say of all objects, asked at each.
+fn contents(cluster: &mut Cluster) -> Vec<Reply> {
+    let lines = ["HGETALL h", "LRANGE l 0 -1", "SMEMBERS s", "ZRANGE z 0 -1 WITHSCORES", "PTTL l"];
+    let mut all = Vec::new();
+    for text in lines {
+        let replies: Vec<Reply> = (0..3).map(|host| line(cluster, host, text)).collect();
+        if text != "PTTL l" {
+            assert!(replies.iter().all(|reply| *reply == replies[0]), "{text}");
+            all.push(replies[0].clone());
+        }
+    }
+    all
+}
+
+fn some_changes(cluster: &mut Cluster, host: usize, round: usize) {
+    for text in [
+        format!("HSET h f{} v{round}", round % 7),
+        format!("HDEL h f{}", (round + 3) % 7),
+        format!("LPUSH l a{round} b{round}"),
+        format!("LSET l 1 c{round}"),
+        "RPOP l".into(),
+        format!("LINSERT l BEFORE c{round} d{round}"),
+        format!("SADD s m{}", round % 5),
+        format!("SREM s m{}", (round + 2) % 5),
+        format!("ZADD z {round} m{}", round % 5),
+        format!("ZREMRANGEBYRANK z {} {}", round % 3, round % 3),
+        "PEXPIRE l 100000000".into(),
+    ] {
+        let reply = line(cluster, host, &text);
+        assert!(!reply.is_error(), "{text}: {reply:?}");
+    }
+}
+
+fn all_large(cluster: &mut Cluster, entries: usize) {
+    for (name, key) in MAKERS {
+        let args = large(name, key, entries);
+        assert!(!ask(cluster, 0, &args).is_error());
+    }
+    cluster.pass(50);
+}
+
+#[test]
+fn chains_are_read_after_restarts_at_every_host() {
+    let mut cluster = cluster(2, 1000);
+    all_large(&mut cluster, 300);
+    for round in 0..20 {
+        some_changes(&mut cluster, 0, round);
+    }
+    assert!(metric(&cluster, |m| m.deltas_written) > 300);
+    let before = contents(&mut cluster);
+    cluster.restart_all();
+    assert_eq!(contents(&mut cluster), before);
+    assert!(metric(&cluster, |m| m.chain_reads) > 0);
+    // The others go on where the first one was.
+    for round in 20..30 {
+        some_changes(&mut cluster, round % 3, round);
+    }
+    let before = contents(&mut cluster);
+    cluster.restart_all();
+    assert_eq!(contents(&mut cluster), before);
+}
+
+#[test]
+fn a_member_that_was_away_gets_the_whole_once_and_deltas_from_then_on() {
+    let mut cluster = cluster(3, 1000);
+    all_large(&mut cluster, 300);
+    some_changes(&mut cluster, 0, 0);
+    cluster.cut_off(2);
+    for round in 1..5 {
+        some_changes(&mut cluster, 0, round);
+    }
+    cluster.heal();
+    cluster.pass(100);
+    assert_eq!(count(&cluster, NEED_BASE), 0);
+    some_changes(&mut cluster, 0, 5);
+    cluster.pass(200);
+    let (asked, sent) = (count(&cluster, NEED_BASE), metric(&cluster, |m| m.wholes_sent));
+    assert!((4..=12).contains(&asked) && (4..=8).contains(&sent), "{asked} asked, {sent} sent");
+    for round in 6..10 {
+        some_changes(&mut cluster, 0, round);
+    }
+    cluster.pass(200);
+    assert_eq!((count(&cluster, NEED_BASE), metric(&cluster, |m| m.wholes_sent)), (asked, sent));
+    assert!(cluster.is_level());
+    // It is as good as the others: one of them is gone.
+    let before = contents(&mut cluster);
+    cluster.cut_off(0);
+    for (text, want) in [("HLEN h", &before[0]), ("LLEN l", &before[1])] {
+        let entries = match want {
+            Reply::Map(pairs) => pairs.len(),
+            Reply::Array(all) => all.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(line(&mut cluster, 2, text), Reply::Int(entries as i64));
+    }
+}
+
+#[test]
+fn lost_deltas_and_wholes_are_asked_for_again() {
+    let mut cluster = cluster(4, 1000);
+    all_large(&mut cluster, 300);
+    let mut seed = 7_u64;
+    cluster.loss = Box::new(move |_, _, bytes| {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        [ACCEPT, ACCEPT_DELTA, NEED_BASE].contains(&bytes[0]) && (seed >> 33).is_multiple_of(3)
+    });
+    for round in 0..10 {
+        some_changes(&mut cluster, 0, round);
+    }
+    cluster.heal();
+    let before = contents(&mut cluster);
+    assert!(metric(&cluster, |m| m.wholes_sent) > 5);
+    cluster.restart_all();
+    assert_eq!(contents(&mut cluster), before);
+}
+
+#[test]
+fn chains_end_at_their_bound_and_with_what_is_no_object_any_more() {
+    let mut cluster = cluster(5, 1000);
+    all_large(&mut cluster, 60);
+    for round in 0..200 {
+        let text = format!("HSET h field {round:050}");
+        assert!(!line(&mut cluster, 0, &text).is_error());
+    }
+    let folds = metric(&cluster, |m| m.folds);
+    assert!(folds > 3, "{folds}");
+    assert_eq!(line(&mut cluster, 0, "DEL l"), Reply::Int(1));
+    assert_eq!(line(&mut cluster, 0, "SET s string"), Reply::OK);
+    assert_eq!(line(&mut cluster, 0, "RPUSH l a"), Reply::Int(1));
+    let before = contents_of(&mut cluster);
+    cluster.restart_all();
+    assert_eq!(contents_of(&mut cluster), before);
+}
+
+fn contents_of(cluster: &mut Cluster) -> Vec<Reply> {
+    ["HGETALL h", "LRANGE l 0 -1", "GET s", "ZRANGE z 0 -1"].map(|text| line(cluster, 1, text)).into()
+}
+
+#[test]
+fn two_hosts_that_write_in_turns_propose_on_what_they_found() {
+    let mut cluster = cluster(6, 1000);
+    all_large(&mut cluster, 100);
+    for round in 0..20 {
+        some_changes(&mut cluster, round % 3, round);
+    }
+    let before = contents(&mut cluster);
+    cluster.restart_all();
+    assert_eq!(contents(&mut cluster), before);
+}
+
+/// A member that lost its log copies wholes, whatever its peers have.
+#[test]
+fn copies_of_repair_are_whole() {
+    let mut cluster = cluster(7, 1000);
+    cluster.repair = true;
+    all_large(&mut cluster, 100);
+    for round in 0..5 {
+        some_changes(&mut cluster, 0, round);
+    }
+    let before = contents(&mut cluster);
+    cluster.lose_data(2, true);
+    cluster.pass(8_000);
+    assert!(cluster.is_level(), "it has taken everything over");
+    assert_eq!(contents(&mut cluster), before);
+    cluster.cut_off(0);
+    assert!(!line(&mut cluster, 2, "HSET h again v").is_error());
+}
