@@ -177,7 +177,6 @@ pub const ALL: &[Mutant] = &[
     mutant(516, "a restamp of the end of a chain leaves the request ids out"),
     mutant(517, "repair copies what a chain begins with as the whole"),
     mutant(518, "what a batch changes is seen as its base before it is chosen"),
-    mutant(519, "a member that lacks what deltas stand on gets no whole"),
 ];
 
 /// The planted bug of this number.
