@@ -176,6 +176,11 @@ impl<D: Disk> Shard<D> {
         message: Message<Held>,
     ) {
         let reference = self.peek(id).reference;
+        if matches!(message, Message::Restamp { .. }) && self.peek(id).is_cold() {
+            // One before it put a delta in the place of what was read.
+            self.entity(id).waiting_steps.push((from, message));
+            return self.load(turn, id);
+        }
         match self.out_of_bounds(reference, &message) {
             Some(ballot) if !planted(192) => {
                 let key = self.peek(id).key.clone();

@@ -23,7 +23,7 @@ use crate::held::Held;
 use crate::joint;
 use crate::limits::{
     BACKOFF_NS, BACKOFF_NS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, CLAIM_ROOM, CONFLICTS_MAX,
-    READ_PATIENCE_NS_MIN, READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX,
+    READ_PATIENCE_NS_MIN, READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX, ROUND_NS_MAX,
 };
 use crate::reply::Reply;
 use crate::turn::Turn;
@@ -77,7 +77,7 @@ impl<D: Disk> Shard<D> {
         }
         if entity.is_cold() && (entity.loading || !entity.is_durable() || !self.read_entity(turn, id)) {
             self.entity(id).stage = Stage::Loading;
-            return;
+            return self.wake_by_deadline(id, turn.clock.now + ROUND_NS_MAX);
         }
         let entity = self.entity(id);
         assert!(!entity.is_cold(), "what is decided on is known");
@@ -452,7 +452,11 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn on_wake(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         let now = turn.clock.now;
         match self.entity(id).stage {
-            Stage::Idle | Stage::Loading => {}
+            Stage::Idle => {}
+            Stage::Loading => {
+                self.drop_expired(turn, id);
+                self.wake_by_deadline(id, now + ROUND_NS_MAX);
+            }
             Stage::Backoff | Stage::Settling => {
                 let entity = self.entity(id);
                 entity.stage = Stage::Idle;
@@ -529,7 +533,8 @@ impl<D: Disk> Shard<D> {
             return;
         }
         let accepting = entity.instance.is_accepting();
-        let answers = if entity.stage == Stage::Idle { 0 } else { entity.instance.answered() };
+        let answers =
+            if matches!(entity.stage, Stage::Idle | Stage::Loading) { 0 } else { entity.instance.answered() };
         let mut kept = Vec::new();
         let mut kept_replies = Vec::new();
         let batch = mem::take(&mut entity.batch);

@@ -523,7 +523,7 @@ impl<D: Disk> Shard<D> {
             }
         }
         if let Message::Accept { ballot, entry, .. } = &mut message {
-            *entry = entity.form_for(to, *ballot, entry);
+            *entry = entity.form_for(to, *ballot, entry, turn.clock.now);
             self.metrics.deltas_sent += u64::from(matches!(entry, Held::Delta(_)));
         }
         let (slot, key, sender) = (entity.slot(), &entity.key, sender);

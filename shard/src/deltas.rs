@@ -96,11 +96,18 @@ impl Deltas {
 }
 
 impl Entity {
-    /// The form in which an entry goes to a member.
-    pub fn form_for(&self, member: Member, ballot: Ballot, entry: &Held) -> Held {
+    /// The form in which an entry goes to a member. Whom it was sent whole gets it so again, and not more often than it takes wholes.
+    pub fn form_for(&mut self, member: Member, ballot: Ballot, entry: &Held, now: Nanos) -> Held {
         let Held::Object(object) = entry else { return entry.clone() };
-        match object.delta_at(ballot).filter(|_| !self.lacking.has(member, ballot)) {
-            Some(delta) => Held::Delta(delta.clone()),
+        let lacks = self.lacking.has(member, ballot);
+        match object.delta_at(ballot) {
+            Some(delta) if !lacks || !self.lacking.is_due(member, object.value_bytes(), now) => {
+                Held::Delta(delta.clone())
+            }
+            Some(_) => {
+                self.lacking.note(member, ballot, now);
+                Held::Here(object.whole().clone())
+            }
             None => Held::Here(object.whole().clone()),
         }
     }
@@ -205,7 +212,7 @@ impl<D: Disk> Shard<D> {
         let is_own = at >= ballot && at.same_proposer(ballot);
         let Some(Held::Object(object)) = entity.instance.entry().filter(|_| is_own) else { return };
         let object = object.clone();
-        if object.delta_at(at).is_none() || !entity.lacking.is_due(from, object.whole().len(), now) {
+        if object.delta_at(at).is_none() || !entity.lacking.is_due(from, object.value_bytes(), now) {
             return;
         }
         entity.lacking.note(from, at, now);
@@ -288,9 +295,9 @@ impl<D: Disk> Shard<D> {
 
     /// Deltas that waited: whose base is here, or whose time is over.
     pub(crate) fn try_deltas(&mut self, turn: &mut Turn<'_, D>) {
-        for _ in 0..self.deltas.waiting.len() {
-            let Some(waiting) = self.deltas.waiting.pop_front() else { return };
-            self.deltas.bytes -= waiting.delta.len();
+        // Each once: one that goes on waiting holds up nobody.
+        let waiting = std::mem::take(&mut self.deltas).waiting;
+        for waiting in waiting {
             let Waiting { until, from, reference, key, ballot, base, delta } = waiting;
             // More may have been promised for the slot meanwhile, or an epoch begun.
             let heeded =

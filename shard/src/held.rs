@@ -63,6 +63,11 @@ impl Object {
         object
     }
 
+    /// Bytes of the value's encoding, about what the whole has: nothing is encoded for this.
+    pub fn value_bytes(&self) -> usize {
+        self.record.value.as_ref().map_or(0, |value| value.bytes())
+    }
+
     /// The record as bytes: made when it is asked for first.
     pub fn whole(&self) -> &Bytes {
         self.whole.get_or_init(|| {

@@ -133,8 +133,12 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn on_entity_persisted(&mut self, turn: &mut Turn<'_, D>, id: EntityId, token: paxos::Token) {
         self.step(turn, id, |instance, _, out| instance.persisted(token, out));
         let entity = &self.entities[id];
-        if entity.is_cold() && entity.wants_record() {
-            self.load(turn, id);
+        if entity.wants_record() && !entity.loading {
+            // Who waited for a delta to become durable, so that it could be read, may have got a whole meanwhile.
+            match entity.is_cold() {
+                true => self.load(turn, id),
+                false => self.on_warm(turn, id),
+            }
         }
     }
 

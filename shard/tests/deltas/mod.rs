@@ -1,8 +1,11 @@
 //! Large objects, written and sent as what changes in them.
 
-use super::keyspace::cluster::{Cluster, ACCEPT};
+use reactor::rng::Rng;
+use reactor::sim::Latency;
 use shard::reply::Reply;
 use shard::Config;
+
+use super::keyspace::cluster::{Cluster, ACCEPT, MS};
 
 const ACCEPT_DELTA: u8 = 34;
 const NEED_BASE: u8 = 7;
@@ -245,4 +248,50 @@ fn copies_of_repair_are_whole() {
     assert_eq!(contents(&mut cluster), before);
     cluster.cut_off(0);
     assert!(!line(&mut cluster, 2, "HSET h again v").is_error());
+}
+
+/// Commands of all hosts on one object, disks that take long, messages that are lost; then all is well again.
+#[test]
+fn nothing_waits_for_ever() {
+    let seeds = std::env::var("DELTAS_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    for seed in 0..seeds.unwrap_or(120) {
+        let mut rng = Rng::new(seed);
+        let mut cluster = cluster(seed, 1_000);
+        assert!(!ask(&mut cluster, 0, &large("HSET", "h", 40)).is_error());
+        cluster.pass(20);
+        for host in &mut cluster.hosts {
+            let took = [0, 1, 3, 8, 20][rng.below(5) as usize] * MS;
+            host.disk.set_latency(Latency { write: (took, took), sync: (took, took), ..Latency::none() });
+        }
+        let (lost, mut fate) = ([0, 5, 20, 40][rng.below(4) as usize], Rng::new(seed + 1_000));
+        cluster.loss = Box::new(move |_, _, _| fate.below(100) < lost);
+        let mut asked = Vec::new();
+        for step in 0..60_u64 {
+            let host = if rng.below(3) == 0 { rng.below(3) as usize } else { 0 };
+            let (field, value) = (format!("f{}", step % 9), format!("{step:0500}"));
+            let (field, value) = (field.as_bytes(), value.as_bytes());
+            let many = large("HSET", "h", 41);
+            let args: Vec<&[u8]> = match rng.below(10) {
+                0 => many.iter().map(Vec::as_slice).collect(),
+                1 | 2 => vec![b"HGET", b"h", b"f1"],
+                3 => vec![b"HLEN", b"h"],
+                4 => vec![b"HDEL", b"h", field],
+                5 if rng.below(4) == 0 => vec![b"DEL", b"h"],
+                6 => vec![b"HSET", b"h", field, value],
+                _ => vec![b"HSET", b"h", field, &value[490..]],
+            };
+            asked.push(cluster.submit(host, &args, None, 3_000));
+            let until = cluster.now + rng.below(6) * rng.below(2) * MS / 2 + rng.below(300_000);
+            cluster.run_while_below(until);
+        }
+        cluster.heal();
+        cluster.hosts.iter_mut().for_each(|host| host.disk.set_latency(Latency::default()));
+        cluster.pass(6_000);
+        assert!(asked.into_iter().all(|id| cluster.reply(id).is_some()), "seed {seed}: all are answered");
+        for host in &cluster.hosts {
+            assert!(host.shard.fault().is_none(), "seed {seed}: {:?}", host.shard.fault());
+            assert_eq!(host.shard.under_way(), (0, 0), "seed {seed}");
+            assert_eq!(host.shard.metrics().corrupt_entries, 0, "seed {seed}");
+        }
+    }
 }
