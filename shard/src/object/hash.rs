@@ -83,7 +83,7 @@ impl Hash {
         true
     }
 
-    /// The digest ([`super::digest`]).
+    /// The digest (`object::digest`).
     pub fn digest(&self) -> u64 {
         let sum = |sum: u64, (field, value): &(Element, Element)| {
             sum.wrapping_add(digest::field_term(field, value))

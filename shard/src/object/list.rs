@@ -123,7 +123,7 @@ impl List {
         })
     }
 
-    /// The digest ([`super::digest`]).
+    /// The digest (`object::digest`).
     pub fn digest(&self) -> u64 {
         self.notes.digest().unwrap_or_else(|| digest::of_elements(0, self.elements.iter()))
     }

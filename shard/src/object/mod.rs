@@ -4,7 +4,7 @@
 //! and what is not chosen is dropped. Encodings are canonical: members in the order of their bytes (lists: in theirs), so equal
 //! objects are equal bytes (docs/formats/record.md). An object knows the length of its encoding, so that a bound on it costs nothing.
 //!
-//! An object that *takes notes* knows what became of it ([`changes`]), and keeps a digest of itself up to date ([`digest`]): of a large object, what
+//! An object that *takes notes* knows what became of it ([`changes`]), and keeps a digest of itself up to date (`digest`): of a large object, what
 //! changes is sent and stored, not all of it.
 //!
 //! Invariants: no object that is kept is empty, a key with an empty one is absent. Decoding checks everything and reserves nothing ahead of the

@@ -68,7 +68,7 @@ impl Set {
         member
     }
 
-    /// The digest ([`super::digest`]).
+    /// The digest (`object::digest`).
     pub fn digest(&self) -> u64 {
         let sum = |sum: u64, member: &Element| sum.wrapping_add(digest::term(digest::Seed::Set, member));
         self.notes.digest().unwrap_or_else(|| self.iter().fold(0, sum))

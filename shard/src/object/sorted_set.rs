@@ -130,7 +130,7 @@ impl SortedSet {
         gone.iter().cloned().collect()
     }
 
-    /// The digest ([`super::digest`]).
+    /// The digest (`object::digest`).
     pub fn digest(&self) -> u64 {
         self.notes.digest().unwrap_or_else(|| sum(self.by_score.iter()))
     }
