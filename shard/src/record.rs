@@ -435,8 +435,9 @@ impl Applied {
             }
             nodes.iter_mut().skip(known).take(1).for_each(|place| *place = node);
             reader.take(4 + 8)?;
+            let mut before = None;
             for _ in 0..reader.u16()? {
-                reader.u64()?;
+                rising(reader, &mut before)?;
                 match reader.u16()? {
                     u16::MAX => {}
                     len if usize::from(len) <= RESULT_BYTES_MAX => drop(reader.take(usize::from(len))?),
@@ -501,6 +502,17 @@ fn check_body(tag: u8, body: &[u8]) -> bool {
     })
 }
 
+/// The next number of an origin's commands, above the one before it.
+fn rising(reader: &mut Reader<'_>, before: &mut Option<u64>) -> Result<u64, Malformed> {
+    let seq = reader.u64()?;
+    let rises = before.replace(seq).is_none_or(|before| before < seq);
+    if rises {
+        Ok(seq)
+    } else {
+        Err(reader.malformed())
+    }
+}
+
 impl Origin {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.node.to_le_bytes());
@@ -521,8 +533,9 @@ impl Origin {
         let (node, incarnation, settled_below) = (reader.u32()?, reader.u32()?, reader.u64()?);
         let count = reader.u16()?;
         let mut applied = Vec::with_capacity(usize::from(count).min(BATCH_COMMANDS_MAX));
+        let mut before = None;
         for _ in 0..count {
-            let (seq, len) = (reader.u64()?, reader.u16()?);
+            let (seq, len) = (rising(reader, &mut before)?, reader.u16()?);
             let reply = if len == u16::MAX {
                 None
             } else if usize::from(len) <= RESULT_BYTES_MAX {
@@ -531,10 +544,6 @@ impl Origin {
                 return Err(reader.malformed());
             };
             applied.push((seq, reply));
-        }
-        if !applied.is_sorted_by_key(|(seq, _)| *seq) {
-            // As versions before this one wrote them.
-            applied.sort_by_key(|(seq, _)| *seq);
         }
         Ok(Origin { node, incarnation, settled_below, applied })
     }

@@ -2,7 +2,7 @@
 
 use reactor::rng::Rng;
 use shard::command::{execute, Command, Context, KeyCommand, Limits, Numbered, Op, Transaction};
-use shard::record::Record;
+use shard::record::{CommandId, Record};
 use shard::reply::Reply;
 use shard::state::{State, Value};
 
@@ -153,6 +153,31 @@ fn bytes_that_no_host_sends_are_refused() {
         }
         assert!(Command::decode(&bytes).is_err(), "{client:?} {seq:?} {inner:?}");
     }
+}
+
+#[test]
+fn commands_of_a_record_that_do_not_rise_are_refused() {
+    let mut record = Record::default();
+    let mut insert = |seq| {
+        record.applied.insert(CommandId { node: 1 << 16, incarnation: 1, seq }, b"");
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        bytes
+    };
+    insert(0x11_1111);
+    let bytes = insert(0x22_2222);
+    let at = |seq: u64| bytes.windows(8).position(|some| some == seq.to_le_bytes()).expect("it is in there");
+    let (first, second) = (at(0x11_1111), at(0x22_2222));
+    let with = |seqs: [u64; 2]| {
+        let mut bytes = bytes.clone();
+        bytes[first..first + 8].copy_from_slice(&seqs[0].to_le_bytes());
+        bytes[second..second + 8].copy_from_slice(&seqs[1].to_le_bytes());
+        let (check, decoded) = (Record::check(&bytes), Record::decode(&bytes));
+        assert_eq!(check.is_ok(), decoded.is_ok(), "{seqs:?}");
+        check.is_ok()
+    };
+    assert!(with([1, 2]) && with([0, u64::MAX]));
+    assert!(!with([2, 2]) && !with([2, 1]) && !with([u64::MAX, 0]));
 }
 
 #[test]
