@@ -16,9 +16,9 @@ use crate::types::{ChainSize, Kind, Lsn, Read, Record, Stamp};
 impl Bitcask {
     /// As [`Bitcask::append`], for a value that extends the key's newest record, the one of the stamp `base`, below its own.
     ///
-    /// The base must be the newest of the key's records of all that were appended, and no removal of it: it is durable, or it is a delta that is
-    /// under way ([`AppendError::Changed`] otherwise, as far as the engine can tell; that a newer one was under way which
-    /// it does not know of is an assertion when the delta is durable). And it stays so: no record with a stamp between them is ever
+    /// The base must be the newest of the key's records of all that were appended, and no removal of it ([`AppendError::Changed`] otherwise, as
+    /// far as the engine can tell; that a newer one was under way which it does not know of is an assertion when the delta is durable). Whether
+    /// it is durable or under way does not matter: the log is durable in order. And it stays so: no record with a stamp between them is ever
     /// appended, for recovery would take it for what is left of the chain.
     pub fn append_delta(&mut self, record: Record<'_>, base: Stamp) -> Result<Lsn, AppendError> {
         self.append_delta_as(self.key_ref(record.slot, record.key), record, base)
@@ -82,6 +82,11 @@ impl Bitcask {
         self.read_record(disk, reference, Some(key), Extent::Newest)
     }
 
+    /// As [`Bitcask::read_fingerprint`], without what the newest record extends.
+    pub fn read_newest_fingerprint<D: Disk + ?Sized>(&mut self, disk: &mut D, key: KeyRef) -> Read {
+        self.read_record(disk, key, None, Extent::Newest)
+    }
+
     fn check_delta(
         &self,
         reference: KeyRef,
@@ -95,8 +100,10 @@ impl Bitcask {
         if key_bytes > KEY_BYTES_MAX {
             return Err(AppendError::TooLarge);
         }
+        // On a full disk nothing that ends the chain would be taken either: who asks for that hears of the disk first.
+        let kind = self.admit(reference, kind)?;
         let chain = self.chain_with(reference, base, record::delta_bytes(key_bytes, body_bytes))?;
-        Ok((self.admit(reference, kind)?, chain))
+        Ok((kind, chain))
     }
 
     /// The chain as a record of so many bytes would make it.

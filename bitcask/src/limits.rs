@@ -112,6 +112,10 @@ pub const DELTAS_MAX: u32 = 4096;
 /// The deltas of one key take at most this part of the bytes of the whole that they extend.
 pub const DELTA_PART: u64 = 4;
 
+/// The shortest record that a delta may extend, in bytes: with less, the shortest delta is more than its part of the whole.
+pub const BASE_BYTES_MIN: usize =
+    DELTA_PART as usize * (crate::record::HEADER_BYTES + crate::record::BASE_BYTES);
+
 /// The longest body of a delta, in bytes: more than that part of the longest whole, no chain takes.
 pub const DELTA_BODY_BYTES_MAX: usize = BODY_BYTES_MAX / DELTA_PART as usize;
 

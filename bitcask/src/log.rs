@@ -11,7 +11,7 @@ use crate::core::{Core, Ready};
 use crate::directory::KeyRef;
 use crate::error::AppendError;
 use crate::fingerprint::Fingerprint;
-use crate::limits::{BACKLOG_BYTES_MAX, FRAME_FILL_BYTES, UNIT_BYTES, WARM_KEYS};
+use crate::limits::{BACKLOG_BYTES_MAX, BASE_BYTES_MIN, FRAME_FILL_BYTES, UNIT_BYTES, WARM_KEYS};
 use crate::merge::packed_bytes;
 use crate::places::Place;
 use crate::record::{self, Raw, RecordKind, SealBody};
@@ -33,6 +33,8 @@ struct Pending {
     /// Of a removal: the promise that goes with the entry. Of what extends another record: its stamp.
     other: Stamp,
     extends: bool,
+    /// Whether it is noted as its key's newest that is under way.
+    tip: bool,
     /// Whether the cache is to have it.
     keep: bool,
     /// Where it lies in the payload, in bytes.
@@ -64,11 +66,13 @@ impl Frame {
     }
 }
 
-/// The newest of a key's records that are under way, where deltas are among them.
+/// The newest of a key's records that are under way, where it may be extended, or one before it.
 struct Tip {
     stamp: Stamp,
-    /// The chain that ends with it; none if it is no delta.
+    /// The chain that ends with it; none if it is a tombstone.
     chain: Option<ChainSize>,
+    /// Deltas of the key are under way.
+    extends: bool,
     lsn: Lsn,
 }
 
@@ -91,7 +95,7 @@ pub(crate) struct Log {
     flush_wanted: bool,
     kept: Vec<(AlignedBuf, Vec<Pending>)>,
     meta_rounds: [u64; 256],
-    /// Of keys with deltas under way.
+    /// Of keys with deltas under way, or with a whole that is long enough for some ([`BASE_BYTES_MIN`]).
     tips: BTreeMap<KeyRef, Tip>,
 }
 
@@ -138,6 +142,8 @@ impl Log {
         frame.oversize = bytes > payload_max;
         let at = frame.filling.payload_bytes();
         record::push(raw, bytes, &mut frame.filling);
+        frame.last = Lsn(self.next_lsn);
+        let lsn = frame.last;
         let length = (bytes / UNIT_BYTES) as u32;
         frame.pending.push(Pending {
             key,
@@ -145,19 +151,15 @@ impl Log {
             stamp: raw.stamp,
             other: raw.base.unwrap_or(promised),
             extends: raw.base.is_some(),
+            tip: raw.base.is_some() || note_whole(&mut self.tips, key, raw, bytes, lsn),
             keep,
             at: at as u32,
             length,
         });
-        frame.last = Lsn(self.next_lsn);
         self.next_lsn += 1;
         self.waiting_bytes += bytes;
-        let lsn = frame.last;
         if frame.oversize {
             self.close_frame();
-        }
-        if !self.tips.is_empty() {
-            self.note_whole(key, raw, lsn);
         }
         Ok(lsn)
     }
@@ -171,29 +173,23 @@ impl Log {
         chain: ChainSize,
     ) -> Result<Lsn, AppendError> {
         let lsn = self.append(core, key, raw, Stamp::ZERO, false)?;
-        self.tips.insert(key, Tip { stamp: raw.stamp, chain: Some(chain), lsn });
+        self.tips.insert(key, Tip { stamp: raw.stamp, chain: Some(chain), extends: true, lsn });
         Ok(lsn)
-    }
-
-    /// A newer record than the deltas under way ends their chain.
-    fn note_whole(&mut self, key: KeyRef, raw: &Raw<'_>, lsn: Lsn) {
-        if let Some(tip) = self.tips.get_mut(&key) {
-            if raw.kind.is_entry() && raw.stamp > tip.stamp {
-                *tip = Tip { stamp: raw.stamp, chain: None, lsn };
-            }
-        }
     }
 
     /// Whether deltas of the key are under way.
     pub fn extends(&self, key: KeyRef) -> bool {
-        self.tips.contains_key(&key)
+        self.tips.get(&key).is_some_and(|tip| tip.extends)
     }
 
-    /// The key's newest record, if that is a value which is durable, or a delta; and the chain that ends with it.
+    /// The key's newest record of all that is durable or under way, if it is a value; and the chain that ends with it. What is under way and too
+    /// short to be extended is not seen.
     pub fn newest(&self, core: &Core, key: KeyRef) -> Option<(Stamp, ChainSize)> {
+        let durable = || core.directory.find(key).map_or(Stamp::ZERO, |(entry, _)| entry.stamp);
         match self.tips.get(&key) {
-            Some(tip) => tip.chain.map(|chain| (tip.stamp, chain)),
-            None => core.directory.newest_value(key),
+            // One that has lost against what is durable is the newest no more.
+            Some(tip) if tip.stamp >= durable() => tip.chain.map(|chain| (tip.stamp, chain)),
+            _ => core.directory.newest_value(key),
         }
     }
 
@@ -418,8 +414,10 @@ impl Log {
                     core.directory.warm(some.iter().map(|pending| pending.key));
                     some.iter().for_each(|pending| take(core, pending, segment, offset, buf.as_slice()));
                 }
-                if !self.tips.is_empty() {
-                    self.tips.retain(|_, tip| tip.lsn > frame.last);
+                for pending in frame.pending.iter().filter(|pending| pending.tip) {
+                    if self.tips.get(&pending.key).is_some_and(|tip| tip.lsn <= frame.last) {
+                        self.tips.remove(&pending.key);
+                    }
                 }
                 frame.pending.clear();
                 let last = if planted(205) { Lsn(self.next_lsn - 1) } else { frame.last };
@@ -436,6 +434,25 @@ impl Log {
             }
         }
     }
+}
+
+/// Notes a record that extends nothing, of so many bytes, as its key's newest that is under way, if it is; says whether. The log is durable in
+/// order: what extends it is durable after it.
+fn note_whole(tips: &mut BTreeMap<KeyRef, Tip>, key: KeyRef, raw: &Raw<'_>, bytes: usize, lsn: Lsn) -> bool {
+    let is_base = bytes >= BASE_BYTES_MIN;
+    if !raw.kind.is_entry() || !is_base && tips.is_empty() {
+        return false;
+    }
+    let whole = ChainSize { whole: bytes as u64, ..ChainSize::default() };
+    let chain = raw.kind.is_value().then_some(whole);
+    let extends = match tips.get(&key) {
+        Some(tip) if tip.stamp >= raw.stamp => return false,
+        Some(tip) => tip.extends,
+        None if !is_base => return false,
+        None => false,
+    };
+    tips.insert(key, Tip { stamp: raw.stamp, chain, extends, lsn });
+    true
 }
 
 /// Bytes of the segment for a record whose payload has this many.

@@ -15,7 +15,7 @@ use slab::Slab;
 
 use crate::abreast::Abreast;
 use crate::config::Config;
-use crate::deltas::{Deltas, Written};
+use crate::deltas::{Accepting, Deltas, Written};
 use crate::entity::Entity;
 use crate::error::{self, Fault};
 use crate::expiring::Expiring;
@@ -433,20 +433,22 @@ impl<D: Disk> Shard<D> {
         step: impl FnOnce(&mut Instance<Held>, Ballot, &mut Vec<Output<Held>>),
     ) {
         let mut outputs = self.spare.pop().unwrap_or_default();
-        step(&mut self.entities[id].instance, self.floor, &mut outputs);
+        let instance = &mut self.entities[id].instance;
+        let before = Accepting::of(instance);
+        step(instance, self.floor, &mut outputs);
         for output in outputs.drain(..) {
             if self.status == Status::Failed {
                 return;
             }
-            self.carry_out(turn, id, output);
+            self.carry_out(turn, id, &before, output);
         }
         self.spare.push(outputs);
         self.touch(id);
     }
 
-    fn carry_out(&mut self, turn: &mut Turn<'_, D>, id: EntityId, output: Output<Held>) {
+    fn carry_out(&mut self, turn: &mut Turn<'_, D>, id: EntityId, before: &Accepting, output: Output<Held>) {
         match output {
-            Output::Persist { token, record } => self.persist(id, token, &record),
+            Output::Persist { token, record } => self.persist(id, before, token, &record),
             Output::Send { to, message } => self.send(turn, id, to, message),
             Output::Prepared { found } => self.on_prepared(turn, id, found),
             Output::Chosen { .. } => self.on_chosen(turn, id),
@@ -459,14 +461,14 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    fn persist(&mut self, id: EntityId, token: paxos::Token, record: &Recorded<Held>) {
+    fn persist(&mut self, id: EntityId, before: &Accepting, token: paxos::Token, record: &Recorded<Held>) {
         let entity = &self.entities[id];
         let copied = entity.instance.state().is_chosen();
         let (kind, ends_ms, ballot, written) = match record {
             Recorded::Promised { ballot } => (Kind::Promise, 0, *ballot, Written::Nothing),
             Recorded::Accepted { ballot, entry } => {
                 let (kind, ends_ms) = entry.kind().expect("a record is in memory when it is accepted");
-                (kind, ends_ms, *ballot, self.form_to_write(id, *ballot, entry))
+                (kind, ends_ms, *ballot, self.form_to_write(id, before, *ballot, entry))
             }
         };
         let (stamp, slot, key) = (stamp_of(ballot), entity.slot(), &*entity.key);

@@ -6,10 +6,11 @@
 //! NeedBase, nothing changes, and the proposer sends that member the whole at the same ballot, or at a later one of its own.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use bitcask::{AppendError, KeyRef};
 use paxos::acceptor::Verdict;
-use paxos::{Ballot, Member, Members, Message};
+use paxos::{Ballot, Instance, Member, Members, Message};
 use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
@@ -33,6 +34,28 @@ pub(crate) enum Written {
     Whole(Bytes),
     /// As a delta on the record of this ballot.
     Delta(Bytes, Ballot),
+}
+
+/// The own accepted record before a step: what a delta that the step writes stands on.
+pub(crate) struct Accepting {
+    ballot: Ballot,
+    object: Option<Rc<Object>>,
+}
+
+impl Accepting {
+    /// The one of an instance that is about to be stepped.
+    pub fn of(instance: &Instance<Held>) -> Accepting {
+        let object = match instance.entry() {
+            Some(Held::Object(object)) => Some(object.clone()),
+            _ => None,
+        };
+        Accepting { ballot: instance.state().accepted, object }
+    }
+
+    /// Whether it is the same object, which is accepted once more.
+    fn is_of(&self, object: &Rc<Object>) -> bool {
+        self.object.as_ref().is_some_and(|own| Rc::ptr_eq(own, object))
+    }
 }
 
 /// When members were sent a whole because they lacked what a delta stands on.
@@ -162,7 +185,7 @@ impl<D: Disk> Shard<D> {
             })
         };
         let delta = delta.filter(taken);
-        let object = std::rc::Rc::new(Object::new(ballot, record, delta));
+        let object = Rc::new(Object::new(ballot, record, delta));
         if let Some(base) = extends.filter(|_| planted(518)) {
             self.entity(id).instance.reload(base, &Held::Object(object.clone()));
         }
@@ -170,21 +193,35 @@ impl<D: Disk> Shard<D> {
     }
 
     /// How an entry is written: as the delta that it is, or as one that says the same again where it is the end of a chain; else whole.
-    pub(crate) fn form_to_write(&self, id: EntityId, ballot: Ballot, entry: &Held) -> Written {
+    pub(crate) fn form_to_write(
+        &self,
+        id: EntityId,
+        before: &Accepting,
+        ballot: Ballot,
+        entry: &Held,
+    ) -> Written {
         let entity = self.peek(id);
         let takes = |delta: Bytes| {
             let base = Delta::base_of(&delta)?;
             let base = if planted(512) { entity.instance.stable_accepted() } else { base };
+            // The log may not know of what is under way: a delta on anything else than the own record would stand behind another.
             let is_base = planted(512)
-                || self.store.takes_delta_as(entity.reference, entity.key.len(), stamp_of(base), delta.len());
+                || base == before.ballot
+                    && self.store.takes_delta_as(
+                        entity.reference,
+                        entity.key.len(),
+                        stamp_of(base),
+                        delta.len(),
+                    );
             is_base.then_some(Written::Delta(delta, base))
         };
         let delta = match entry {
             Held::Delta(delta) => takes(delta.clone()),
             Held::Object(object) => match object.delta_at(ballot) {
                 Some(delta) => takes(delta.clone()),
-                None if object.at == ballot => None,
-                None => object.delta_of_nothing(object.at).and_then(takes),
+                // The same again: it says so of the record that it was accepted in last.
+                None if before.is_of(object) => object.delta_of_nothing(before.ballot).and_then(takes),
+                None => None,
             },
             Held::Here(_) | Held::Cold => None,
         };

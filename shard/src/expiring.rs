@@ -223,7 +223,7 @@ impl<D: Disk> Shard<D> {
             let Some((slot, fingerprint, bytes)) = self.expiring.queue.pop_front() else { continue };
             self.expiring.pace.take(u64::from(bytes), 1);
             self.metrics.disk_reads += 1;
-            match self.store.read_fingerprint(turn.disk, slot, fingerprint) {
+            match self.store.read_newest_fingerprint(turn.disk, (slot, fingerprint)) {
                 Read::Pending(ticket) => {
                     self.expiring.reading += 1;
                     self.expect_read(ticket, Loading::Expiring(slot));

@@ -136,7 +136,7 @@ impl<D: Disk> Shard<D> {
     pub(super) fn go_on_answering(&mut self, turn: &mut Turn<'_, D>, id: SurveyId, mut answering: Answering) {
         while let Some((fingerprint, bytes)) = answering.next() {
             self.metrics.disk_reads += 1;
-            let found = match self.store.read_fingerprint(turn.disk, answering.slot, fingerprint) {
+            let found = match self.store.read_newest_fingerprint(turn.disk, (answering.slot, fingerprint)) {
                 Read::Pending(ticket) => {
                     let read = SurveyRead { reader: Reader::Answer(id), fingerprint, bytes };
                     self.expect_read(ticket, Loading::Survey(read));

@@ -50,7 +50,7 @@ impl<D: Disk> Shard<D> {
         let Some(batch) = survey.batch() else { return };
         while let Some((fingerprint, bytes)) = batch.reads.next() {
             self.metrics.disk_reads += 1;
-            match self.store.read_fingerprint(turn.disk, batch.slot, fingerprint) {
+            match self.store.read_newest_fingerprint(turn.disk, (batch.slot, fingerprint)) {
                 Read::Pending(ticket) => {
                     let read = SurveyRead { reader: Reader::Survey(id), fingerprint, bytes };
                     self.expect_read(ticket, Loading::Survey(read));
