@@ -8,7 +8,7 @@ use reactor::Disk;
 use crate::directory::KeyRef;
 use crate::engine::Bitcask;
 use crate::error::AppendError;
-use crate::limits::{DELTAS_MAX, DELTA_PART, KEY_BYTES_MAX, ROUND_MAX};
+use crate::limits::{BASE_BYTES_MIN, DELTAS_MAX, DELTA_PART, KEY_BYTES_MAX, ROUND_MAX};
 use crate::reads::Extent;
 use crate::record::{self, Raw, RecordKind};
 use crate::types::{ChainSize, Kind, Lsn, Read, Record, Stamp};
@@ -56,7 +56,7 @@ impl Bitcask {
     }
 
     /// Whether the key's newest record is `base`, as far as [`Bitcask::append_delta`] can tell, and has a value that one more delta may extend, with a body of so many bytes: the chain has no more than
-    /// [`DELTAS_MAX`] of them then, and they take no more than a [`DELTA_PART`]th of the whole. Says nothing of room in the log.
+    /// [`DELTAS_MAX`] of them then, and they take no more than a [`DELTA_PART`]th of the whole, which has [`BASE_BYTES_MIN`] bytes at least. Says nothing of room in the log.
     pub fn takes_delta(&self, slot: u16, key: &[u8], base: Stamp, body_bytes: usize) -> bool {
         self.takes_delta_as(self.key_ref(slot, key), key.len(), base, body_bytes)
     }
@@ -111,7 +111,7 @@ impl Bitcask {
         let newest = self.log.newest(&self.core, key).filter(|(stamp, _)| *stamp == base);
         let (_, ChainSize { deltas, bytes: before, whole }) = newest.ok_or(AppendError::Changed)?;
         let chain = ChainSize { deltas: deltas + 1, bytes: before + bytes as u64, whole };
-        if chain.deltas > DELTAS_MAX || chain.bytes * DELTA_PART > whole {
+        if chain.deltas > DELTAS_MAX || chain.bytes * DELTA_PART > whole || whole < BASE_BYTES_MIN as u64 {
             return Err(AppendError::Chain);
         }
         Ok(chain)

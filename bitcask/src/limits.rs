@@ -109,15 +109,16 @@ pub const ORIGINS_MAX: usize = 1 << 16;
 /// the deltas (docs/design/collections.md, section 2).
 pub const DELTAS_MAX: u32 = 4096;
 
-/// The deltas of one key take at most this part of the bytes of the whole that they extend.
-pub const DELTA_PART: u64 = 4;
+/// The deltas of one key take at most as many bytes as the whole that they extend, divided by this. A key that changes all the time costs
+/// `1 + DELTA_PART` bytes of the log for each byte of its deltas; who reads it from disk reads up to `1 + 1 / DELTA_PART` of its bytes.
+pub const DELTA_PART: u64 = 1;
 
-/// The shortest record that a delta may extend, in bytes: with less, the shortest delta is more than its part of the whole.
-pub const BASE_BYTES_MIN: usize =
-    DELTA_PART as usize * (crate::record::HEADER_BYTES + crate::record::BASE_BYTES);
+/// The shortest record that a delta may extend, in bytes: below that, a whole is hardly longer than a delta, and no log needs to keep in mind
+/// which short records are under way.
+pub const BASE_BYTES_MIN: usize = 512;
 
-/// The longest body of a delta, in bytes: more than that part of the longest whole, no chain takes.
-pub const DELTA_BODY_BYTES_MAX: usize = BODY_BYTES_MAX / DELTA_PART as usize;
+/// The longest body of a delta, in bytes.
+pub const DELTA_BODY_BYTES_MAX: usize = BODY_BYTES_MAX / 4;
 
 /// Reads that one read of a chain has under way at a time: a disk's queue is kept busy, and others still get their turn.
 pub const CHAIN_READS_MAX: usize = 64;

@@ -1,6 +1,6 @@
 //! Deltas: chains are read whole, end where they should, outlive merges, restarts and hints, and come back in whatever order their parts lie.
 
-use bitcask::limits::{CHAIN_READS_MAX, DELTAS_MAX, DELTA_PART, FOUND_DELTAS_MIN};
+use bitcask::limits::{BASE_BYTES_MIN, CHAIN_READS_MAX, DELTAS_MAX, DELTA_PART, FOUND_DELTAS_MIN};
 use bitcask::{
     AppendError, Cached, ChainSize, Fault, Found, Kind, LogEnd, LogPlace, Lsn, Options, Read, Record, Stamp,
     Stretched,
@@ -119,20 +119,20 @@ fn what_a_delta_may_extend() {
     assert!(!takes(&world, 1, 1));
     assert_eq!(extend(&mut world, KEY, 2, b"x"), Err(AppendError::Changed));
     world.put(KEY, 1, &[0; 965]);
-    assert!(takes(&world, 1, 197) && !takes(&world, 1, 198));
+    assert!(takes(&world, 1, 949) && !takes(&world, 1, 950));
     world.settle();
-    // 1000 bytes with its header: a quarter of that is left, of which a header, a base and a key take 51.
-    assert!(takes(&world, 1, 197) && !takes(&world, 1, 198) && !takes(&world, 2, 1));
+    // 1000 bytes with its header: as many are left, of which a header, a base and a key take 51.
+    assert!(takes(&world, 1, 949) && !takes(&world, 1, 950) && !takes(&world, 2, 1));
     assert_eq!(extend(&mut world, KEY, 3, b"x"), Err(AppendError::Changed));
-    assert_eq!(world.bitcask.append_delta(record(KEY, 2, &[1; 198]), stamp(1)), Err(AppendError::Chain));
+    assert_eq!(world.bitcask.append_delta(record(KEY, 2, &[1; 950]), stamp(1)), Err(AppendError::Chain));
     extend(&mut world, KEY, 2, &[1; 100]).unwrap();
-    assert!(!takes(&world, 1, 1) && takes(&world, 2, 45) && !takes(&world, 2, 46));
-    extend(&mut world, KEY, 3, &[1; 45]).unwrap();
+    assert!(!takes(&world, 1, 1) && takes(&world, 2, 797) && !takes(&world, 2, 798));
+    extend(&mut world, KEY, 3, &[1; 797]).unwrap();
     assert!(!takes(&world, 3, 0));
     // A removal of what is extended has lost.
     assert_eq!(world.bitcask.remove(slot(KEY), KEY, stamp(1)), Err(AppendError::Changed));
     world.settle();
-    assert_eq!(size(&world, KEY), Some(ChainSize { deltas: 2, bytes: 248, whole: 1000 }));
+    assert_eq!(size(&world, KEY), Some(ChainSize { deltas: 2, bytes: 1000, whole: 1000 }));
     assert!(!takes(&world, 3, 0));
     let reference = world.bitcask.key_ref(slot(KEY), KEY);
     let admits = |world: &World, base, bytes| {
@@ -151,12 +151,16 @@ fn what_a_delta_may_extend() {
     assert!(!takes(&world, 5, 1) && takes(&world, 6, 1));
     world.settle();
     assert!(takes(&world, 6, 1));
+    // What is too short is never extended.
+    world.put(b"short", 1, &[0; BASE_BYTES_MIN - 64]);
+    world.settle();
+    assert!(!world.bitcask.takes_delta(slot(b"short"), b"short", stamp(1), 1));
     world.append(KEY, 7, Kind::Tombstone, &[0; 900]);
     assert!(!takes(&world, 6, 1) && !takes(&world, 7, 1));
     world.settle();
     assert!(!takes(&world, 7, 1));
     assert_eq!(extend(&mut world, KEY, 8, b"x"), Err(AppendError::Changed));
-    assert_eq!(world.bitcask.stats().live_bytes, 936);
+    assert_eq!(world.bitcask.stats().live_bytes, 1424);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bitcask::limits::{DELTAS_MAX, DELTA_PART};
+use bitcask::limits::{BASE_BYTES_MIN, DELTAS_MAX, DELTA_PART};
 use bitcask::{AppendError, Bitcask, Found, Kind, Lsn, Read, Record, Stamp, Ticket};
 use reactor::rng::Rng;
 use reactor::sim::{Fault, Latency};
@@ -327,7 +327,9 @@ impl Twin {
             Change::Put { key: of, stamp, .. } => (*of, *stamp) == (key, held.whole),
             _ => false,
         });
-        let takes = held.deltas.len() < DELTAS_MAX as usize && bytes * DELTA_PART <= whole;
+        let takes = held.deltas.len() < DELTAS_MAX as usize
+            && bytes * DELTA_PART <= whole
+            && whole >= BASE_BYTES_MIN as u64;
         let (of, name) = (slot(key), name(key));
         let bitcask = &mut self.world.bitcask;
         assert_eq!(bitcask.takes_delta(of, &name, base, body.len()), takes, "key {key}, {held:?}");

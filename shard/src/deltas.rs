@@ -158,8 +158,8 @@ impl<D: Disk> Shard<D> {
             return false;
         }
         let Some(value) = &mut state.value else { return false };
-        // More would be no better than the whole: a chain has a quarter of it at most.
-        value.begin_notes(DELTA_BYTES_MAX.min(value.bytes() / 4));
+        // More would be hardly better than the whole.
+        value.begin_notes(DELTA_BYTES_MAX.min(value.bytes() / 2));
         true
     }
 

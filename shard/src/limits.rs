@@ -44,9 +44,9 @@ pub const RESULT_BYTES_MAX: usize = 512;
 /// proposed whole.
 pub const DELTA_BYTES_MAX: usize = 256 << 10;
 
-/// Encoded bytes from which on an object is kept decoded, and what changes in it is proposed as a delta. A smaller one is four blocks of the log at most,
-/// and decoding it some tens of microseconds: no more than a delta and its chain cost.
-pub const DELTA_OBJECT_BYTES_MIN: usize = 16 << 10;
+/// Encoded bytes from which on an object is kept decoded, and what changes in it is proposed as a delta. A smaller one is no longer than a few deltas with
+/// their heads.
+pub const DELTA_OBJECT_BYTES_MIN: usize = 1 << 10;
 
 /// Bytes that large objects take in one core, decoded, while nothing is under way for them: some of the largest, or two thousand of 16 KiB.
 pub const OBJECTS_BYTES_MAX: usize = 128 << 20;

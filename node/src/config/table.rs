@@ -204,7 +204,7 @@ settings! {
     /// Bytes of large objects that each core keeps decoded in memory.
     objects_bytes: Bytes = "128 MiB", Restart, in limits::OBJECTS_BYTES;
     /// Size of a hash, list, set or sorted set in bytes from which on what changes in it is written and sent, not all of it.
-    delta_object_bytes_min: Bytes = "16 KiB", Restart, in limits::DELTA_OBJECT_BYTES;
+    delta_object_bytes_min: Bytes = "1 KiB", Restart, in limits::DELTA_OBJECT_BYTES;
     /// Bytes per second that each core's merge may read and write to reclaim the space of dead records.
     merge_bytes_per_second: Bytes = "64 MiB", Online, in limits::MERGE_BYTES;
     /// Bytes per second that each core takes over from other hosts when it was down or lost its log; a fiftieth to a half of it while commands are served, by what they leave.
