@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bitcask::{Fingerprint, Found, Kind, Read, Stamp};
+use bitcask::{Bitcask, Entry, Fingerprint, Found, KeyRef, Kind, Read, Stamp};
 use paxos::Member;
 use reactor::clock::Nanos;
 use reactor::mutants::planted;
@@ -45,6 +45,12 @@ pub(super) struct Serving {
     unproven: Vec<Bytes>,
 }
 
+/// About how many bytes a copy of an entry takes: it is whole, whatever lies in the log.
+fn copy_bytes(store: &Bitcask, key: KeyRef, entry: &Entry) -> u32 {
+    let chain = store.chain(key).filter(|_| entry.delta);
+    chain.map_or(entry.bytes, |chain| u32::try_from(chain.whole + chain.bytes).unwrap_or(u32::MAX))
+}
+
 impl<D: Disk> Shard<D> {
     /// A peer looks for what it lacks.
     pub(crate) fn on_repair_ask(&mut self, turn: &mut Turn<'_, D>, from: Member, ask: &RepairAsk) {
@@ -70,12 +76,12 @@ impl<D: Disk> Shard<D> {
                 let mut entries = store.slot_entries(*slot, *from, max + 1);
                 let more = entries.len() > max;
                 entries.truncate(max);
-                let listed = |(fingerprint, entry): (Fingerprint, bitcask::Entry)| Listed {
+                let listed = |(fingerprint, entry): (Fingerprint, Entry)| Listed {
                     fingerprint,
                     ballot: ballot_of(entry.stamp),
                     dead: entry.kind == Kind::Tombstone,
                     chosen: entry.marked,
-                    bytes: entry.bytes,
+                    bytes: copy_bytes(store, (*slot, fingerprint), &entry),
                 };
                 RepairSaid::Listed { entries: entries.into_iter().map(listed).collect(), more }
             }
@@ -111,10 +117,11 @@ impl<D: Disk> Shard<D> {
             let found = self.store.slot_entries(slot, want.fingerprint, 1).into_iter().next();
             let entry = found.filter(|(fingerprint, _)| *fingerprint == want.fingerprint);
             if let Some((fingerprint, entry)) = entry.filter(|(_, e)| ballot_of(e.stamp) >= want.ballot) {
-                if taken > 0 && bytes + u64::from(entry.bytes) > room {
+                let copy = u64::from(copy_bytes(&self.store, (slot, fingerprint), &entry));
+                if taken > 0 && bytes + copy > room {
                     break;
                 }
-                bytes += u64::from(entry.bytes);
+                bytes += copy;
                 let known =
                     planted(131) || entry.marked || want.proven && entry.stamp == stamp_of(want.ballot);
                 queue.push_back(Reading { fingerprint, proven: known.then_some(entry.stamp), send: known });

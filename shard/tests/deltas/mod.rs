@@ -250,6 +250,22 @@ fn copies_of_repair_are_whole() {
     assert!(!line(&mut cluster, 2, "HSET h again v").is_error());
 }
 
+/// What an answer of repair may hold counts wholes, not what was appended to them last.
+#[test]
+fn an_answer_of_repair_has_no_more_wholes_than_fit() {
+    let mut cluster = cluster(8, 1000);
+    cluster.repair = true;
+    for key in 0..8 {
+        assert!(!ask(&mut cluster, 0, &large("RPUSH", &format!("{{t}}{key}"), 2_000)).is_error());
+        assert!(!line(&mut cluster, 0, &format!("RPUSH {{t}}{key} last")).is_error());
+    }
+    cluster.lose_data(2, true);
+    cluster.longest = 0;
+    cluster.pass(8_000);
+    assert!(cluster.is_level(), "it has taken everything over");
+    assert!(cluster.longest > 400_000 && cluster.longest < 600_000, "{} bytes", cluster.longest);
+}
+
 /// Commands of all hosts on one object, disks that take long, messages that are lost; then all is well again.
 #[test]
 fn nothing_waits_for_ever() {
