@@ -197,15 +197,24 @@ impl Core {
         self.look || self.segments.emptied
     }
 
-    /// Takes a durable record that recovery found, in any order.
-    pub fn take_found(&mut self, raw: &Raw<'_>, at: Location) -> Result<(), String> {
+    /// The era of a record: of a tombstone none, as it is one in every era.
+    pub fn era_of(&self, raw: &Raw<'_>) -> u32 {
+        if raw.kind.is_value() {
+            (self.options.era_of)(raw.body)
+        } else {
+            0
+        }
+    }
+
+    /// Takes a durable record that recovery found, in any order. `era`: of a value.
+    pub fn take_found(&mut self, raw: &Raw<'_>, era: u32, at: Location) -> Result<(), String> {
         let key = (raw.slot, self.keyed.fingerprint(raw.key));
         self.segments.at_mut(at.segment).used += at.bytes();
         let segments = &mut self.segments;
         match raw.kind {
             RecordKind::Tombstone if planted(212) => {}
             RecordKind::Value | RecordKind::Expiring | RecordKind::Tombstone => {
-                let what = (raw.stamp, raw.kind.of_key());
+                let what = (raw.stamp, raw.kind.of_key(), era);
                 match raw.base {
                     None => self.directory.find_entry(segments, &self.keyed, key, what, at)?,
                     Some(base) => self.directory.find_delta(segments, &self.keyed, key, what, base, at),

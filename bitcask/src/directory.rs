@@ -2,6 +2,9 @@
 //!
 //! The one rule: the greatest stamp wins, not the position in the log. So records may be taken in any order, any number
 //! of times, from segments and hints alike, and the result is the same.
+//!
+//! Values of an older era count as tombstones. When an era begins nothing is walked over: a slot knows the era up to which its kinds are true,
+//! what is asked of one that is behind is answered as of now, and the first record that it takes brings it up.
 
 mod deltas;
 
@@ -30,13 +33,15 @@ struct Slot {
     keys: u32,
     expiring: u32,
     records: u32,
+    /// Values of older eras are tombstones in it.
+    era: u32,
     sum: u128,
 }
 
 const _: () = assert!(size_of::<Slot>() == 64);
 
 /// What a slot is that nothing was ever put into.
-static EMPTY: Slot = Slot { table: Table::EMPTY, keys: 0, expiring: 0, records: 0, sum: 0 };
+static EMPTY: Slot = Slot { table: Table::EMPTY, keys: 0, expiring: 0, records: 0, era: 0, sum: 0 };
 
 /// Something for each slot, in pages that are made when one of theirs is first written: a core that owns few slots, or holds few
 /// keys, neither takes room for all of them nor walks over them.
@@ -116,6 +121,7 @@ struct FoundEntry {
     /// Interned, and counted once for this.
     origin: u16,
     kind: Kind,
+    era: u32,
     location: Location,
 }
 
@@ -140,7 +146,9 @@ pub(crate) struct Directory {
     /// While recovery takes records out of order.
     recovering: Option<Box<Recovering>>,
     entries: u64,
+    /// Of slots that are not behind the era.
     keys: u64,
+    era: u32,
     round_max: u64,
 }
 
@@ -160,6 +168,7 @@ impl Directory {
             })),
             entries: 0,
             keys: 0,
+            era: 0,
             round_max: 0,
         }
     }
@@ -185,7 +194,7 @@ impl Directory {
         segments: &mut Segments,
         keyed: &Keyed,
         (slot, fingerprint): KeyRef,
-        (stamp, kind): (Stamp, Kind),
+        (stamp, kind, era): (Stamp, Kind, u32),
         location: Location,
     ) -> Result<(), String> {
         let pair = (stamp.node, stamp.incarnation);
@@ -198,7 +207,7 @@ impl Directory {
         };
         let recovering = self.recovering.as_mut().expect("only recovery finds records");
         let gathered = recovering.gathered.get_mut(slot);
-        gathered.push(FoundEntry { fingerprint, round: stamp.round, origin, kind, location });
+        gathered.push(FoundEntry { fingerprint, round: stamp.round, origin, kind, era, location });
         if gathered.len() == GATHERED_MAX {
             let found = std::mem::replace(gathered, Vec::with_capacity(GATHERED_MAX));
             self.take_entries(segments, keyed, slot, found);
@@ -215,11 +224,43 @@ impl Directory {
     }
 
     fn take_entries(&mut self, segments: &mut Segments, keyed: &Keyed, slot: u16, found: Vec<FoundEntry>) {
-        for FoundEntry { fingerprint, round, origin, kind, location } in found {
+        for FoundEntry { fingerprint, round, origin, kind, era, location } in found {
             let (node, incarnation) = self.origins.pair(origin);
             let stamp = Stamp { round, node, incarnation };
-            self.take_entry(segments, keyed, (slot, fingerprint), (stamp, kind), None, location);
+            self.take_entry(segments, keyed, (slot, fingerprint), (stamp, kind, era), None, location);
             self.origins.release(origin);
+        }
+    }
+
+    /// Values of older eras are tombstones from now on. Eras only grow.
+    pub fn set_era(&mut self, era: u32) {
+        if era > self.era {
+            self.era = era;
+            let current = self.slots.0.iter().flatten().filter(|slot| slot.era >= era);
+            self.keys = current.map(|slot| u64::from(slot.keys)).sum();
+        }
+    }
+
+    pub fn era(&self) -> u32 {
+        self.era
+    }
+
+    /// The era of all values of a slot that is not behind: those of older ones are tombstones, and the first of a newer one makes them so.
+    pub fn slot_era(&self, slot: u16) -> u32 {
+        self.slots.get(slot).era
+    }
+
+    /// Makes the kinds of a slot true for an era.
+    fn begin_era(&mut self, slot: u16, era: u32) {
+        let slot = self.slots.get_mut(slot);
+        if slot.era < era {
+            if slot.era >= self.era {
+                self.keys -= u64::from(slot.keys);
+            }
+            if slot.keys > 0 {
+                slot.table.end_values();
+            }
+            (slot.era, slot.keys, slot.expiring) = (era, 0, 0);
         }
     }
 
@@ -250,7 +291,8 @@ impl Directory {
     }
 
     pub fn info(&self, key: KeyRef) -> Info {
-        let entry = self.slots.get(key.0).table.find(key.1).map(|cell| self.entry(&cell));
+        let slot = self.slots.get(key.0);
+        let entry = slot.table.find(key.1).map(|cell| self.entry(slot, &cell));
         let promised = if self.promises.is_empty() { None } else { self.promises.get(&key).map(|p| p.stamp) };
         Info { entry, promised }
     }
@@ -270,18 +312,19 @@ impl Directory {
 
     /// The entry and where its record lies.
     pub fn find(&self, (slot, fingerprint): KeyRef) -> Option<(Entry, Location)> {
-        let cell = self.slots.get(slot).table.find(fingerprint)?;
-        Some((self.entry(&cell), cell.location))
+        let slot = self.slots.get(slot);
+        let cell = slot.table.find(fingerprint)?;
+        Some((self.entry(slot, &cell), cell.location))
     }
 
     fn stamp(&self, cell: &Cell) -> Stamp {
         stamp_in(&self.origins, cell)
     }
 
-    fn entry(&self, cell: &Cell) -> Entry {
+    fn entry(&self, slot: &Slot, cell: &Cell) -> Entry {
         Entry {
             stamp: self.stamp(cell),
-            kind: cell.kind,
+            kind: if slot.era < self.era { Kind::Tombstone } else { cell.kind },
             marked: cell.marked,
             delta: cell.extends,
             bytes: cell.location.bytes() as u32,
@@ -298,8 +341,9 @@ impl Directory {
     }
 
     pub fn summary(&self, slot: u16) -> SlotSummary {
-        let Slot { keys, expiring, records, sum, .. } = self.slots.get(slot);
-        SlotSummary { keys: *keys, expiring: *expiring, records: *records, sum: *sum }
+        let Slot { keys, expiring, records, era, sum, .. } = self.slots.get(slot);
+        let (keys, expiring) = if *era < self.era { (0, 0) } else { (*keys, *expiring) };
+        SlotSummary { keys, expiring, records: *records, sum: *sum }
     }
 
     /// The sum over a range of slots, both ends included.
@@ -308,8 +352,9 @@ impl Directory {
     }
 
     pub fn slot_entries(&self, slot: u16, from: Fingerprint, max: usize) -> Vec<SlotEntry> {
-        let table = &self.slots.get(slot).table;
-        table.range(from).take(max).map(|(fingerprint, cell)| (fingerprint, self.entry(&cell))).collect()
+        let slot = self.slots.get(slot);
+        let listed = slot.table.range(from).take(max);
+        listed.map(|(fingerprint, cell)| (fingerprint, self.entry(slot, &cell))).collect()
     }
 
     /// Takes a durable value or tombstone. True if it is now the key's newest record. One with a base extends what was that, which
@@ -319,7 +364,7 @@ impl Directory {
         segments: &mut Segments,
         keyed: &Keyed,
         key: KeyRef,
-        (stamp, kind): (Stamp, Kind),
+        (stamp, kind, era): (Stamp, Kind, u32),
         base: Option<Stamp>,
         location: Location,
     ) -> bool {
@@ -328,6 +373,8 @@ impl Directory {
             return false;
         }
         let (slot, fingerprint) = key;
+        self.begin_era(slot, era.max(self.era));
+        let kind = if era < self.slots.get(slot).era { Kind::Tombstone } else { kind };
         let Directory { slots, origins, .. } = self;
         let mut old = None;
         let took = slots.get_mut(slot).table.put(fingerprint, |found| {
@@ -345,7 +392,7 @@ impl Directory {
         }
         match (old, base) {
             (Some(old), None) => self.forget_cell(segments, keyed, key, &old),
-            (old, Some(base)) => self.extend(keyed, key, old, base, location),
+            (old, Some(base)) => self.extend(keyed, key, old, (base, era), location),
             (None, None) => self.entries += 1,
         }
         let slot = self.slots.get_mut(slot);
@@ -430,8 +477,11 @@ impl Directory {
         if self.recovering.is_none() {
             self.drop_promise(segments, key, promised.max(stamp));
         }
-        let Some(cell) = cell else { return false };
-        self.slots.get_mut(key.0).table.remove(key.1);
+        if cell.is_none() {
+            return false;
+        }
+        self.begin_era(key.0, self.era);
+        let Some(cell) = self.slots.get_mut(key.0).table.remove(key.1) else { return false };
         self.forget_cell(segments, keyed, key, &cell);
         self.entries -= 1;
         true

@@ -381,6 +381,17 @@ impl Bitcask {
         self.core.directory.meta(id)
     }
 
+    /// Values of a body whose era ([`Options::era_of`]) is older than this count as tombstones from now on, whatever their records say: in what is
+    /// told of keys and slots, not in what is read. Costs the same however many there are. The owner says it again after each start.
+    pub fn set_era(&mut self, era: u32) {
+        self.core.directory.set_era(era);
+    }
+
+    /// The era that was set last.
+    pub fn era(&self) -> u32 {
+        self.core.directory.era()
+    }
+
     /// Drops the key's entry, and its promise, once that is durable. The entry must be exactly `stamp` now; should a
     /// newer record of the key become durable before, that one stays, and the promise with it. From then on the owner takes no record of the key
     /// up to the stamp and the promise that are dropped (its floor says so): recovery would drop such a record again.

@@ -105,7 +105,7 @@ impl WriteHint {
                 self.sealed |= raw.kind == RecordKind::Seal;
                 let left_out = planted(223) && raw.kind == RecordKind::Promise;
                 if raw.kind == RecordKind::Seal || core.is_live(&raw, place) && !left_out {
-                    self.push(&HintEntry { raw, offset, length });
+                    self.push(&HintEntry { raw, offset, length, era: core.era_of(&raw) });
                 }
                 Ok(())
             })
@@ -118,7 +118,7 @@ impl WriteHint {
     }
 
     fn push(&mut self, entry: &HintEntry<'_>) {
-        let bytes = hint::encoded_bytes(&entry.raw);
+        let bytes = hint::encoded_bytes(&entry.raw, entry.era);
         if !self.filling.is_empty() && self.filling.payload_bytes() + bytes > FRAME_FILL_BYTES {
             self.full.push_back(std::mem::take(&mut self.filling));
         }

@@ -30,6 +30,8 @@ struct Pending {
     key: KeyRef,
     kind: RecordKind,
     stamp: Stamp,
+    /// Of a value.
+    era: u32,
     /// Of a removal: the promise that goes with the entry. Of what extends another record: its stamp.
     other: Stamp,
     extends: bool,
@@ -69,6 +71,8 @@ impl Frame {
 /// The newest of a key's records that are under way, where it may be extended, or one before it.
 struct Tip {
     stamp: Stamp,
+    /// Of a value.
+    era: u32,
     /// The chain that ends with it; none if it is a tombstone.
     chain: Option<ChainSize>,
     /// Deltas of the key are under way.
@@ -144,14 +148,16 @@ impl Log {
         record::push(raw, bytes, &mut frame.filling);
         frame.last = Lsn(self.next_lsn);
         let lsn = frame.last;
-        let length = (bytes / UNIT_BYTES) as u32;
+        let (era, length) = (core.era_of(raw), (bytes / UNIT_BYTES) as u32);
+        let tip = raw.base.is_some() || note_whole(&mut self.tips, key, (raw, era), bytes, lsn);
         frame.pending.push(Pending {
             key,
             kind: raw.kind,
             stamp: raw.stamp,
+            era,
             other: raw.base.unwrap_or(promised),
             extends: raw.base.is_some(),
-            tip: raw.base.is_some() || note_whole(&mut self.tips, key, raw, bytes, lsn),
+            tip,
             keep,
             at: at as u32,
             length,
@@ -173,7 +179,8 @@ impl Log {
         chain: ChainSize,
     ) -> Result<Lsn, AppendError> {
         let lsn = self.append(core, key, raw, Stamp::ZERO, false)?;
-        self.tips.insert(key, Tip { stamp: raw.stamp, chain: Some(chain), extends: true, lsn });
+        let era = core.era_of(raw);
+        self.tips.insert(key, Tip { stamp: raw.stamp, era, chain: Some(chain), extends: true, lsn });
         Ok(lsn)
     }
 
@@ -182,14 +189,20 @@ impl Log {
         self.tips.get(&key).is_some_and(|tip| tip.extends)
     }
 
-    /// The key's newest record of all that is durable or under way, if it is a value; and the chain that ends with it. What is under way and too
-    /// short to be extended is not seen.
-    pub fn newest(&self, core: &Core, key: KeyRef) -> Option<(Stamp, ChainSize)> {
+    /// The key's newest record of all that is durable or under way, if it is a value of an era that goes on; its era; and the chain that ends with
+    /// it. What is under way and too short to be extended is not seen.
+    pub fn newest(&self, core: &Core, key: KeyRef) -> Option<(Stamp, u32, ChainSize)> {
         let durable = || core.directory.find(key).map_or(Stamp::ZERO, |(entry, _)| entry.stamp);
         match self.tips.get(&key) {
             // One that has lost against what is durable is the newest no more.
-            Some(tip) if tip.stamp >= durable() => tip.chain.map(|chain| (tip.stamp, chain)),
-            _ => core.directory.newest_value(key),
+            Some(tip) if tip.stamp >= durable() => {
+                let is_over = tip.era < core.directory.era();
+                tip.chain.filter(|_| !is_over).map(|chain| (tip.stamp, tip.era, chain))
+            }
+            _ => {
+                let (stamp, chain) = core.directory.newest_value(key)?;
+                Some((stamp, core.directory.slot_era(key.0), chain))
+            }
         }
     }
 
@@ -438,7 +451,13 @@ impl Log {
 
 /// Notes a record that extends nothing, of so many bytes, as its key's newest that is under way, if it is; says whether. The log is durable in
 /// order: what extends it is durable after it.
-fn note_whole(tips: &mut BTreeMap<KeyRef, Tip>, key: KeyRef, raw: &Raw<'_>, bytes: usize, lsn: Lsn) -> bool {
+fn note_whole(
+    tips: &mut BTreeMap<KeyRef, Tip>,
+    key: KeyRef,
+    (raw, era): (&Raw<'_>, u32),
+    bytes: usize,
+    lsn: Lsn,
+) -> bool {
     let is_base = bytes >= BASE_BYTES_MIN;
     if !raw.kind.is_entry() || !is_base && tips.is_empty() {
         return false;
@@ -451,7 +470,7 @@ fn note_whole(tips: &mut BTreeMap<KeyRef, Tip>, key: KeyRef, raw: &Raw<'_>, byte
         None if !is_base => return false,
         None => false,
     };
-    tips.insert(key, Tip { stamp: raw.stamp, chain, extends, lsn });
+    tips.insert(key, Tip { stamp: raw.stamp, era, chain, extends, lsn });
     true
 }
 
@@ -474,7 +493,7 @@ fn take(core: &mut Core, pending: &Pending, segment: u16, offset: u64, frame: &[
     core.segments.at_mut(segment).used += location.bytes();
     match pending.kind {
         RecordKind::Value | RecordKind::Expiring | RecordKind::Tombstone => {
-            let what = (pending.stamp, pending.kind.of_key());
+            let what = (pending.stamp, pending.kind.of_key(), pending.era);
             let base = pending.extends.then_some(pending.other);
             let (directory, segments) = (&mut core.directory, &mut core.segments);
             let newest = directory.take_entry(segments, &core.keyed, key, what, base, location);

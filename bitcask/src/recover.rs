@@ -708,7 +708,7 @@ fn take_segment(core: &mut Core, found: &mut Found, bytes: &[u8]) -> Result<Walk
             }
             let offset = ((start + at as u64) / UNIT_BYTES as u64) as u32;
             let length = (taken / UNIT_BYTES) as u32;
-            core.take_found(&raw, Location { segment: *index, offset, length })
+            core.take_found(&raw, core.era_of(&raw), Location { segment: *index, offset, length })
         })
     })
 }
@@ -722,7 +722,7 @@ fn take_hint(core: &mut Core, found: &mut Found, bytes: &[u8]) -> Result<Walked,
                 *seal = Some(SealBody::from_bytes(entry.raw.body)?);
             }
             let location = Location { segment: *index, offset: entry.offset, length: entry.length };
-            core.take_found(&entry.raw, location)
+            core.take_found(&entry.raw, entry.era, location)
         })
     })
 }

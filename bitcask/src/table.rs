@@ -260,6 +260,17 @@ impl Table {
         }
     }
 
+    /// Makes tombstones of all values, where they lie.
+    pub fn end_values(&mut self) {
+        let more = self.more.iter_mut().flat_map(|more| more.iter_mut()).map(|leaf| &mut leaf.entries);
+        for packed in std::iter::once(&mut self.first).chain(more).flatten() {
+            let cell = packed.cell();
+            if cell.kind != Kind::Tombstone {
+                *packed = Packed::new(packed.fingerprint(), &Cell { kind: Kind::Tombstone, ..cell });
+            }
+        }
+    }
+
     fn split(&mut self, index: usize) {
         let entries = self.entries_mut(index);
         let upper = entries.split_off(LEAF_ENTRIES_MAX / 2);

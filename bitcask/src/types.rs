@@ -330,6 +330,8 @@ pub struct Options {
     /// A log with damage in what was acknowledged is put aside, under `lost-...` names, and an empty one begun: for an owner who can
     /// take over what was lost from elsewhere, and who looks at [`crate::Bitcask::loss`]. Without it the slice stops.
     pub put_aside: bool,
+    /// The era of a record's body, in which it was made. See [`crate::Bitcask::set_era`].
+    pub era_of: fn(&[u8]) -> u32,
 }
 
 impl Options {
@@ -342,6 +344,7 @@ impl Options {
             keys_max: 64 << 20,
             fingerprint_key,
             put_aside: false,
+            era_of: |_| 0,
         }
     }
 }

@@ -114,7 +114,7 @@ fn no_more_reads_are_under_way_than_its_bound() {
 fn what_a_delta_may_extend() {
     let mut world = World::new(1, options());
     let takes = |world: &World, base: u64, bytes: usize| {
-        world.bitcask.takes_delta(slot(KEY), KEY, stamp(base), bytes)
+        world.bitcask.takes_delta(slot(KEY), KEY, stamp(base), &vec![0; bytes])
     };
     assert!(!takes(&world, 1, 1));
     assert_eq!(extend(&mut world, KEY, 2, b"x"), Err(AppendError::Changed));
@@ -136,7 +136,7 @@ fn what_a_delta_may_extend() {
     assert!(!takes(&world, 3, 0));
     let reference = world.bitcask.key_ref(slot(KEY), KEY);
     let admits = |world: &World, base, bytes| {
-        world.bitcask.admits_delta_as(reference, 3, Kind::Value, stamp(base), bytes)
+        world.bitcask.admits_delta_as(reference, 3, Kind::Value, stamp(base), &vec![0; bytes])
     };
     assert_eq!(
         (admits(&world, 3, 0), admits(&world, 2, 0)),
@@ -154,7 +154,7 @@ fn what_a_delta_may_extend() {
     // What is too short is never extended.
     world.put(b"short", 1, &[0; BASE_BYTES_MIN - 64]);
     world.settle();
-    assert!(!world.bitcask.takes_delta(slot(b"short"), b"short", stamp(1), 1));
+    assert!(!world.bitcask.takes_delta(slot(b"short"), b"short", stamp(1), &[0]));
     world.append(KEY, 7, Kind::Tombstone, &[0; 900]);
     assert!(!takes(&world, 6, 1) && !takes(&world, 7, 1));
     world.settle();

@@ -6,6 +6,7 @@
 mod aside;
 mod basic;
 mod deltas;
+mod eras;
 mod files;
 mod full;
 mod golden;

@@ -332,8 +332,8 @@ impl Twin {
             && whole >= BASE_BYTES_MIN as u64;
         let (of, name) = (slot(key), name(key));
         let bitcask = &mut self.world.bitcask;
-        assert_eq!(bitcask.takes_delta(of, &name, base, body.len()), takes, "key {key}, {held:?}");
-        assert!(!bitcask.takes_delta(of, &name, Stamp { incarnation: u32::MAX, ..base }, body.len()));
+        assert_eq!(bitcask.takes_delta(of, &name, base, &body), takes, "key {key}, {held:?}");
+        assert!(!bitcask.takes_delta(of, &name, Stamp { incarnation: u32::MAX, ..base }, &body));
         let record = Record { slot: of, key: &name, stamp, kind, body: &body };
         match bitcask.append_delta(record, base) {
             Ok(lsn) => {

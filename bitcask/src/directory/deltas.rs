@@ -93,6 +93,7 @@ struct FoundDelta {
     stamp: Stamp,
     base: Stamp,
     kind: Kind,
+    era: u32,
     location: Location,
 }
 
@@ -146,11 +147,13 @@ impl Directory {
         keyed: &Keyed,
         key: KeyRef,
         old: Option<Cell>,
-        base: Stamp,
+        (base, era): (Stamp, u32),
         location: Location,
     ) {
         let old = old.expect("a delta extends a record that is there");
-        let extended = (self.stamp(&old), old.kind != Kind::Tombstone);
+        // One that an era has overtaken extends what counts as a tombstone, and counts as one.
+        let is_over = era < self.slots.get(key.0).era;
+        let extended = (self.stamp(&old), old.kind != Kind::Tombstone || is_over);
         assert!(extended == (base, true), "a delta extends the newest record of its key, and a value");
         self.uncount(keyed, key, &old);
         self.chains.extend(key, old.location, location.bytes());
@@ -162,13 +165,13 @@ impl Directory {
         segments: &mut Segments,
         keyed: &Keyed,
         key: KeyRef,
-        (stamp, kind): (Stamp, Kind),
+        (stamp, kind, era): (Stamp, Kind, u32),
         base: Stamp,
         location: Location,
     ) {
         let recovering = self.recovering.as_mut().expect("only recovery finds records");
         let deltas = &mut recovering.deltas;
-        deltas.list.push(FoundDelta { key, stamp, base, kind, location });
+        deltas.list.push(FoundDelta { key, stamp, base, kind, era, location });
         if deltas.list.len() >= 2 * deltas.kept.max(FOUND_DELTAS_MIN) {
             self.take_all(segments, keyed);
             let list = self.found_deltas();
@@ -224,15 +227,17 @@ impl Directory {
             last = &of_key[at];
             chain.push(last);
         }
-        if self.info(key).entry.is_some_and(|entry| entry.kind == Kind::Tombstone) {
+        // What an era is over for counts as a tombstone with all that extends it.
+        let is_over = newest.era < self.slots.get(key.0).era.max(self.era);
+        if !is_over && self.info(key).entry.is_some_and(|entry| entry.kind == Kind::Tombstone) {
             return Err((last.location, "it extends a record without a value".to_owned()));
         }
-        for FoundDelta { stamp, base, kind, location, .. } in chain.into_iter().rev() {
+        for FoundDelta { stamp, base, kind, era, location, .. } in chain.into_iter().rev() {
             if !self.has_room_for(*stamp) {
                 return Err((*location, "more origins of stamps than can be kept".to_owned()));
             }
             let base = (!planted(231)).then_some(*base);
-            self.take_entry(segments, keyed, key, (*stamp, *kind), base, *location);
+            self.take_entry(segments, keyed, key, (*stamp, *kind, *era), base, *location);
         }
         Ok(())
     }
