@@ -24,6 +24,9 @@ impl<D: Disk> Shard<D> {
         if self.status != Status::Ready {
             return;
         }
+        if self.flushing.is_saving() {
+            return self.hold(from, bytes);
+        }
         if self.vote(turn, from, bytes) {
             return;
         }
@@ -32,6 +35,9 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_refused += 1;
             return;
         };
+        if !self.heeds_flush_epoch(turn, from, theirs, &message, bytes) {
+            return;
+        }
         let started = self.note_incarnation(from, theirs.incarnation);
         if started {
             self.drop_waiters_of(turn, from);
@@ -59,6 +65,7 @@ impl<D: Disk> Shard<D> {
             PeerMessage::RangePromise(promise) => self.on_range_promise(from, theirs, &promise),
             PeerMessage::RangeRefused(refused) => self.on_range_refused(from, refused),
             PeerMessage::Wait(wait) => self.on_wait(turn, from, wait),
+            PeerMessage::Flush(flush) => self.on_flush_said(turn, from, theirs, flush),
         }
     }
 
@@ -86,7 +93,7 @@ impl<D: Disk> Shard<D> {
             // Nobody waits for it any more: a majority was there before.
             return;
         }
-        let readable = key.len() <= self.config.limits.key_bytes_max && entry_is_readable(&message);
+        let readable = key.len() <= self.config.limits.key_bytes_max && self.is_readable(&message);
         if crate::slot::slot(key) != slot || !readable || !self.see_round(message.round_max()) {
             self.metrics.messages_refused += 1;
             return;
@@ -213,16 +220,31 @@ impl<D: Disk> Shard<D> {
             let base = object.delta.as_ref().and_then(|delta| Delta::base_of(delta)).map(stamp_of);
             if let Some((base, delta)) = base.zip(object.delta.as_ref()) {
                 let (reference, key_bytes) = (entity.reference, entity.key.len());
-                if self.store.takes_delta_as(reference, key_bytes, base, delta.len()) {
-                    let admits =
-                        self.store.admits_delta_as(reference, key_bytes, Kind::Value, base, delta.len());
+                if self.store.takes_delta_as(reference, key_bytes, base, delta) {
+                    let admits = self.store.admits_delta_as(reference, key_bytes, Kind::Value, base, delta);
                     return admits.map_err(error::refused);
                 }
             }
         }
         let Some(bytes) = entry.bytes() else { return Ok(()) };
+        // Of an older flush epoch or not: what is written are these bytes.
         let dead = Record::is_tombstone(bytes) == Ok(true);
         self.admit(id, if dead { Kind::Tombstone } else { Kind::Value }, bytes.len())
+    }
+
+    /// Whether the entry that a message carries, if it does, is one that this version can store.
+    fn is_readable(&self, message: &Message<Held>) -> bool {
+        let entry = match message {
+            Message::Accept { entry, .. } => Some(entry),
+            Message::Promise { report, .. } | Message::State { report, .. } => report.entry.as_ref(),
+            _ => None,
+        };
+        entry.is_none_or(|entry| match entry {
+            Held::Delta(delta) => Delta::check(delta).is_ok() && self.is_of_known_epoch(delta),
+            entry => entry
+                .bytes()
+                .is_none_or(|bytes| Record::check(bytes).is_ok() && self.is_of_known_epoch(bytes)),
+        })
     }
 
     /// Answers a Query about an entity that nothing is under way for: from the directory, without making an instance.
@@ -258,17 +280,4 @@ fn is_answer(message: &Message<Held>) -> bool {
             | Message::NeedBase { .. }
             | Message::State { .. }
     )
-}
-
-/// Whether the entry that a message carries, if it does, is one that this version can store.
-fn entry_is_readable(message: &Message<Held>) -> bool {
-    let entry = match message {
-        Message::Accept { entry, .. } => Some(entry),
-        Message::Promise { report, .. } | Message::State { report, .. } => report.entry.as_ref(),
-        _ => None,
-    };
-    entry.is_none_or(|entry| match entry {
-        Held::Delta(delta) => Delta::check(delta).is_ok(),
-        entry => entry.bytes().is_none_or(|bytes| Record::check(bytes).is_ok()),
-    })
 }

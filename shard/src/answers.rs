@@ -68,7 +68,7 @@ impl<D: Disk> Shard<D> {
                 self.settle(queued.id);
                 self.tell(turn, queued.waiter, reply);
             }
-            Waiter::Survey(_) | Waiter::Expiring(_) => self.tell(turn, queued.waiter, reply),
+            Waiter::Expiring(_) => self.tell(turn, queued.waiter, reply),
             Waiter::Peer(member) => self.send_forwarded(turn, member, queued.id, &reply),
             Waiter::Learner(member, id) => {
                 self.settle(queued.id);

@@ -45,7 +45,8 @@ impl<D: Disk> Shard<D> {
         ballot: Ballot,
     ) -> Ran {
         let base = base.map(|(ballot, held)| (ballot, self.open_base(id, ballot, held)));
-        let record = match base.as_ref().and_then(|(_, held)| held.record()).transpose() {
+        let epoch = self.flushing.epoch();
+        let record = match base.as_ref().and_then(|(_, held)| held.record_in(epoch)).transpose() {
             Ok(record) => record.unwrap_or_default(),
             Err(_) => {
                 let entity = self.entity(id);
@@ -53,7 +54,7 @@ impl<D: Disk> Shard<D> {
                 return Ran::Unreadable;
             }
         };
-        let Record { version, value, expires_at_ms, applied, requests, ties } = record;
+        let Record { version, value, expires_at_ms, applied, requests, ties, .. } = record;
         let had_value = value.is_some();
         let mut state = State { version, value, expires_at_ms, requests, ties, ..State::default() };
         let extends = base.as_ref().map(|(ballot, _)| *ballot).filter(|_| !ballot.is_zero());
@@ -89,6 +90,10 @@ impl<D: Disk> Shard<D> {
             }
             let mut context = command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng };
             replies.push(run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch));
+        }
+        if self.flushing.epoch() > 0 {
+            let doubted = replies.iter().flatten().filter(|reply| **reply == error::UNCERTAIN);
+            self.metrics.flush_doubts += doubted.count() as u64;
         }
         let waiting: Vec<Queued> = waiting.into_iter().rev().map(|place| batch.remove(place)).collect();
         let entity = self.entity(id);
@@ -133,10 +138,11 @@ impl<D: Disk> Shard<D> {
         queued: &Queued,
         held: Option<&Held>,
     ) -> Option<Option<Reply>> {
-        let Ok(record) = held.and_then(Held::record).transpose() else {
+        let epoch = if planted(535) { 0 } else { self.flushing.epoch() };
+        let Ok(record) = held.and_then(|held| held.record_in(epoch)).transpose() else {
             return Some(Some(error::UNREADABLE));
         };
-        let Record { version, value, expires_at_ms, mut applied, requests, ties } =
+        let Record { version, value, expires_at_ms, mut applied, requests, ties, .. } =
             record.unwrap_or_default();
         let hit = value.is_some();
         let mut state = State { version, value, expires_at_ms, requests, ties, ..State::default() };
@@ -204,10 +210,22 @@ impl<D: Disk> Shard<D> {
     ) -> Held {
         let version = if planted(116) && state.value.is_none() { 0 } else { state.version };
         let State { value, expires_at_ms, requests, ties, .. } = state;
-        let record = Record { version, value, expires_at_ms, applied, requests, ties };
+        let epoch = self.flushing.epoch();
+        let record = Record { version, epoch, value, expires_at_ms, applied, requests, ties };
         if is_large(record.value.as_ref(), self.config.delta_object_bytes_min) && !ballot.is_zero() {
             return self.object_of(id, record, ballot, extends);
         }
+        self.hold_entry(&record)
+    }
+
+    /// What an entry of an older flush epoch is in this one, so that what is finished is that. None: it is of this one.
+    pub(crate) fn flushed_entry(&mut self, entry: &Held) -> Option<Held> {
+        let older = self.is_held_flushed(entry);
+        let record = older.then(|| entry.record_in(self.flushing.epoch())?.ok()).flatten()?;
+        Some(self.hold_entry(&record))
+    }
+
+    fn hold_entry(&mut self, record: &Record) -> Held {
         self.scratch.clear();
         record.encode(&mut self.scratch);
         let bytes = Bytes::from(&self.scratch[..]);
@@ -228,6 +246,7 @@ fn run_one(
     if (queued.sent || queued.id.travels()) && !planted(103) {
         match applied.find(queued.id) {
             Known::New => {}
+            Known::Applied(Some(bytes)) if bytes.is_empty() => return Some(error::UNCERTAIN),
             Known::Applied(Some(bytes)) => {
                 return Some(Reply::decode(&bytes).unwrap_or(error::REPLY_LOST));
             }

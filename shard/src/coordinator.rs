@@ -231,7 +231,8 @@ impl<D: Disk> Shard<D> {
     fn may_meet_claim(&self, id: EntityId) -> bool {
         let entity = self.peek(id);
         let own = entity.instance.entry();
-        own.is_some_and(Held::is_claimed) && !entity.batch.iter().all(joint::passes)
+        own.is_some_and(|held| held.is_claimed() && !self.is_held_flushed(held))
+            && !entity.batch.iter().all(joint::passes)
     }
 
     /// Runs the batch on the own record, because phase 1 is done for the ballot, and proposes what comes of it. `granted`: it is the one that
@@ -341,6 +342,9 @@ impl<D: Disk> Shard<D> {
             }
             Ran::Unchanged if is_absent => self.finish_batch(turn, id),
             Ran::Unchanged => {
+                if let Some(entry) = base.as_ref().and_then(|(_, held)| self.flushed_entry(held)) {
+                    return self.propose(turn, id, entry, None);
+                }
                 if let Err(reply) = base.map_or(Ok(()), |(_, held)| self.admit_entry(id, &held)) {
                     return self.refuse_batch(turn, id, &reply);
                 }

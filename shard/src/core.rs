@@ -19,6 +19,7 @@ use crate::deltas::{Accepting, Deltas, Written};
 use crate::entity::Entity;
 use crate::error::{self, Fault};
 use crate::expiring::Expiring;
+use crate::flush::Flushing;
 use crate::forward::Forwards;
 use crate::held::Held;
 use crate::joint::Joints;
@@ -28,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::ranges::Ranges;
 use crate::readers::Readers;
+use crate::record::Record;
 use crate::repair::Repair;
 use crate::reply::Reply;
 use crate::rounds::Rounds;
@@ -51,6 +53,8 @@ pub(crate) mod meta {
     pub const BAR: u8 = 5;
     /// The promises for whole ranges of slots: twenty bytes for each run.
     pub const RANGES: u8 = 6;
+    /// The flush epoch: four bytes.
+    pub const FLUSH: u8 = 7;
     /// It lost what it had promised, and votes for nothing.
     pub const LEARNER: u8 = 1;
     /// It has taken over what it had lost.
@@ -165,6 +169,8 @@ pub struct Shard<D> {
     pub(crate) objects: Objects,
     /// Deltas that wait for their bases.
     pub(crate) deltas: Deltas,
+    /// The flush epoch, and flushes.
+    pub(crate) flushing: Flushing,
     /// Clients that wait for keys.
     pub(crate) waits: Waits,
     /// Which links are up.
@@ -207,6 +213,7 @@ impl<D: Disk> Shard<D> {
     pub fn new(config: Config, store: bitcask::Options, disk: &mut D) -> Shard<D> {
         let members = config.members();
         assert!(config.me < members.count(), "a core is one of the members");
+        let store = bitcask::Options { era_of: Record::epoch_of, ..store };
         let mut rng = Rng::new(config.seed);
         let hashes = || RandomState::with_seeds(config.seed, 1, 2, 3);
         Shard {
@@ -246,6 +253,7 @@ impl<D: Disk> Shard<D> {
             expiring: Expiring::new(config.slots()),
             objects: Objects::new(config.objects_bytes),
             deltas: Deltas::default(),
+            flushing: Flushing::default(),
             waits: Waits::new(config.me),
             links_up: vec![false; config.hosts.len()],
             peers_up: vec![false; config.hosts.len()],
@@ -366,6 +374,7 @@ impl<D: Disk> Shard<D> {
         self.run_timers(turn);
         self.forward_timers(turn);
         self.survey_timers(turn);
+        self.flush_timers(turn);
         self.joint_timers(turn);
         self.hasten_look(turn.clock.now);
         self.repair_timers(turn);
@@ -399,7 +408,8 @@ impl<D: Disk> Shard<D> {
             (self.abreast.deadline(), self.waits.deadline().into_iter().chain(self.deltas.deadline()).min());
         let (repair, expiry, joints) =
             (self.repair_deadline(), self.expiry_deadline(), self.joints.deadline());
-        let all = [timer, store, forwards, former, surveys, confirms, waits, repair, expiry, joints];
+        let flushes = self.flushing.deadline();
+        let all = [timer, store, forwards, former, surveys, confirms, waits, repair, expiry, joints, flushes];
         all.into_iter().flatten().min()
     }
 
@@ -535,7 +545,7 @@ impl<D: Disk> Shard<D> {
 
     /// What this core's messages say of it.
     pub(crate) fn sender(&self) -> Sender {
-        Sender { epoch: self.epoch, incarnation: self.incarnation }
+        Sender { epoch: self.epoch, incarnation: self.incarnation, flush: self.flushing.epoch() }
     }
 
     /// Whether the log takes a record of the entity now: asked before an instance is stepped, because what it has decided

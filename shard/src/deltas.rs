@@ -181,7 +181,7 @@ impl<D: Disk> Shard<D> {
         let taken = |delta: &Bytes| {
             let base = Delta::base_of(delta).map(stamp_of);
             base.is_some_and(|base| {
-                self.store.takes_delta_as(entity.reference, entity.key.len(), base, delta.len())
+                self.store.takes_delta_as(entity.reference, entity.key.len(), base, delta)
             })
         };
         let delta = delta.filter(taken);
@@ -207,12 +207,7 @@ impl<D: Disk> Shard<D> {
             // The log may not know of what is under way: a delta on anything else than the own record would stand behind another.
             let is_base = planted(512)
                 || base == before.ballot
-                    && self.store.takes_delta_as(
-                        entity.reference,
-                        entity.key.len(),
-                        stamp_of(base),
-                        delta.len(),
-                    );
+                    && self.store.takes_delta_as(entity.reference, entity.key.len(), stamp_of(base), &delta);
             is_base.then_some(Written::Delta(delta, base))
         };
         let delta = match entry {
@@ -302,7 +297,7 @@ impl<D: Disk> Shard<D> {
             if state.accepted != stands_on || state.accepted.is_zero() {
                 return Err(AppendError::Changed);
             }
-            self.store.admits_delta_as(reference, key_bytes, kind, stamp_of(stands_on), delta.len())
+            self.store.admits_delta_as(reference, key_bytes, kind, stamp_of(stands_on), &delta)
         };
         match if grants { fits() } else { Ok(()) } {
             Ok(()) => {

@@ -30,8 +30,6 @@ pub(crate) enum Waiter {
     Peer(Member),
     /// The core of a learner that handed the command over, under its own name for it.
     Learner(Member, CommandId),
-    /// A sweep of this core, which deletes what it finds.
-    Survey(crate::keyspace::SurveyId),
     /// The sweep of this core for keys of this slot whose time has come.
     Expiring(u16),
     /// A joint command that this core runs, or finishes.

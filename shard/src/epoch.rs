@@ -96,6 +96,7 @@ impl<D: Disk> Shard<D> {
         // What waits was sent under the epoch before.
         self.deltas.clear();
         self.void_comparison();
+        self.void_flush();
         self.void_confirms(turn);
         self.ranges.void();
         self.ranges.forget_answers();
@@ -104,7 +105,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Answers gathered for an entity count for nothing any more; its attempt begins anew in a moment.
-    fn void_answers(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+    pub(crate) fn void_answers(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         let entity = self.entity(id);
         match entity.stage {
             Stage::Proposing => {

@@ -27,6 +27,12 @@ impl Fault {
         Fault { message: message.to_owned() }
     }
 
+    pub(crate) fn unreadable_flush_epoch() -> Fault {
+        let message =
+            "the flush epoch of this core cannot be read by this version; start the version that wrote it";
+        Fault { message: message.to_owned() }
+    }
+
     pub(crate) fn read(error: &bitcask::ReadError) -> Fault {
         Fault { message: format!("read a record: {error}") }
     }
@@ -89,6 +95,11 @@ pub(crate) const RESERVE_USED: Reply = Reply::error(
 /// The deadline passed with a majority answering: contention or overload.
 pub(crate) const TIMED_OUT: Reply =
     Reply::error("ERR timeout: not decided within the request deadline; nothing was written");
+
+/// There are no flush epochs left.
+pub(crate) const FLUSHES_USED_UP: Reply = Reply::error(
+    "ERR this core was flushed two billion times; nothing was deleted. Delete the keys one by one",
+);
 
 /// A survey did not come to its end in time.
 pub(crate) const SURVEY_TIMED_OUT: Reply =

@@ -292,14 +292,15 @@ impl<D: Disk> Shard<D> {
 
     /// Has a key looked at whose time has come.
     fn look_at_end(&mut self, turn: &mut Turn<'_, D>, slot: u16, found: &Found) {
-        if Record::is_tied(&found.body) {
+        let is_flushed = self.is_flushed(&found.body);
+        if Record::is_tied(&found.body) && !is_flushed {
             return self.look_at_ties(turn, slot, found);
         }
         if !self.expiring.tied.is_empty() {
             self.expiring.tied.remove(&self.store.key_ref(slot, &found.key));
         }
         let Ok(Some((_, ends_ms))) = Record::head(newest_part(found)) else { return };
-        if ends_ms == 0 {
+        if ends_ms == 0 || is_flushed {
             return;
         }
         if ends_ms > turn.clock.wall_ms {

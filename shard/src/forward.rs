@@ -150,7 +150,8 @@ impl<D: Disk> Shard<D> {
                 return turn.effects.replies.push((request.id, error::LEARNER_KEYSPACE));
             }
             Command::Keyspace(keyspace) => {
-                return self.survey(turn, request.id, keyspace, request.scope, request.deadline)
+                self.metrics.surveys += 1;
+                return self.survey(turn, request.id, keyspace, request.scope, request.deadline);
             }
             Command::Joint(joint) => return self.submit_joint(turn, request.id, joint, request.deadline),
             Command::Many(_) => {
@@ -348,7 +349,6 @@ impl<D: Disk> Shard<D> {
         match waiter {
             Waiter::Client(request) => turn.effects.replies.push((request, reply)),
             Waiter::Joint(ticket) => self.joints.on_answer(ticket, reply),
-            Waiter::Survey(id) => self.surveys.on_deleted(turn.clock.now, id, reply),
             Waiter::Expiring(slot) => self.expiring.on_answer(turn.clock.now, slot, &reply),
             Waiter::Peer(_) | Waiter::Learner(..) => panic!("who waits at another host is not told here"),
         }

@@ -12,6 +12,7 @@ use paxos::Ballot;
 use reactor::mutants::planted;
 
 use crate::expiring::{kind_of, TIED};
+use crate::flush::epoch::is_older;
 use crate::record::{Applied, Damage, Delta, Record};
 use crate::state::{Type, Value};
 
@@ -112,12 +113,21 @@ impl Held {
         }
     }
 
-    /// What it means, if that is in memory.
-    pub(crate) fn record(&self) -> Option<Result<Record, Damage>> {
+    /// What it means in a flush epoch, if that is in memory. What is kept decoded is as it was written, as bytes are: here it becomes a tombstone.
+    pub(crate) fn record_in(&self, epoch: u32) -> Option<Result<Record, Damage>> {
         match self {
-            Held::Here(bytes) => Some(Record::decode(bytes).map_err(Damage::from)),
-            Held::Object(object) => Some(Ok(object.record.clone())),
+            Held::Here(bytes) => Some(Record::decode_in(bytes, epoch).map_err(Damage::from)),
+            Held::Object(object) => Some(Ok(object.record.clone().in_epoch(epoch))),
             Held::Delta(_) | Held::Cold => None,
+        }
+    }
+
+    /// Whether it is of an older flush epoch than this, as far as that is in memory.
+    pub(crate) fn is_older(&self, epoch: u32) -> bool {
+        match self {
+            Held::Here(bytes) | Held::Delta(bytes) => is_older(bytes, epoch),
+            Held::Object(object) => object.record.epoch < epoch,
+            Held::Cold => false,
         }
     }
 

@@ -95,7 +95,8 @@ impl<D: Disk> Shard<D> {
             | PeerMessage::RangeRefused(_)
             | PeerMessage::Name(_)
             | PeerMessage::Confirm(_)
-            | PeerMessage::Confirmed(_) => !self.config.learner && !theirs,
+            | PeerMessage::Confirmed(_)
+            | PeerMessage::Flush(_) => !self.config.learner && !theirs,
             PeerMessage::RepairAsk(_) => !self.config.learner,
             PeerMessage::RepairAnswer(_) => !theirs,
             PeerMessage::Forward(forward) | PeerMessage::HandOver(forward) if self.config.learner => {

@@ -95,6 +95,16 @@ pub const STARTS_BITS: u32 = 20;
 /// The highest epoch, so that the incarnations of all epochs fit into 32 bits: four thousand losses of one slice.
 pub const EPOCH_MAX: u32 = (1 << (32 - STARTS_BITS)) - 1;
 
+/// The highest flush epoch: at a flush a second they last for 68 years, and they fit into the engine's eras.
+pub const FLUSH_EPOCH_MAX: u32 = 1 << 31;
+
+/// Clients of a core that wait for a flush; beyond it they are refused.
+pub const FLUSHES_WAITING_MAX: usize = 1024;
+
+/// Bytes of messages that wait until a flush epoch is durable: what some peers send in the time of a slow sync. More are dropped, as if lost on
+/// the way.
+pub const FLUSH_HELD_BYTES_MAX: usize = 8 << 20;
+
 /// How often a learner asks for epochs, and looks whether it can go on.
 pub const REJOIN_NS: u64 = 250 * MS;
 
@@ -325,9 +335,6 @@ pub const SCAN_COUNT_MAX: u64 = 100_000;
 /// Records that a survey, or a sweep for tombstones, looks at in one turn: about a millisecond, so that commands go on beside it.
 pub const SURVEY_TURN_RECORDS: usize = 8192;
 
-/// Deletions that a FLUSHALL has under way: enough to fill the log's frames, few enough to leave room for clients.
-pub const FLUSH_DELETES_MAX: usize = 256;
-
 /// Repetitions of a question to one peer before the survey looks for another.
 pub const SURVEY_RESENDS_MAX: u32 = 3;
 
@@ -493,7 +500,6 @@ const _: () = assert!(RANGE_SLOTS_MAX as usize * 16 < 1 << 20 && LIST_ENTRIES_MA
 const _: () = assert!(ANSWER_KEY_BYTES_MAX + KEY_BYTES_MAX + 64 < 1 << 20);
 const _: () = assert!(LIST_ENTRIES_MIN < ASK_KEYS_MAX && ASK_KEYS_MAX <= LIST_ENTRIES_MAX);
 const _: () = assert!(LIST_ENTRIES_MAX <= u16::MAX as usize && SURVEYS_MAX < SURVEYS_WAITING_MAX);
-const _: () = assert!(FLUSH_DELETES_MAX < COMMANDS_MAX && FLUSH_DELETES_MAX <= ASK_KEYS_MAX);
 const _: () =
     assert!(FORWARD_NS < SLOW_PEER_NS && SLOW_PEER_NS < SLOW_PEER_NS_MAX, "a probe ends before the next");
 const _: () = assert!(SLOW_PEER_NS_MAX >= 100 * FORWARD_NS, "below one in a hundred");

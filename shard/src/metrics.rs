@@ -95,6 +95,18 @@ pub struct Metrics {
     pub claims_given_up: u64,
     /// and decisions whose writes a sweep of this core finished.
     pub decisions_swept: u64,
+    /// Flushes that clients of this host asked for and that came to their end,
+    pub flushes: u64,
+    /// flush epochs that began here, whoever asked for them,
+    pub flush_epochs: u64,
+    /// those of them while this core was a learner,
+    pub flush_epochs_learned: u64,
+    /// attempts that began anew because of them,
+    pub flush_voided: u64,
+    /// messages that waited for one to be durable,
+    pub flush_held: u64,
+    /// and commands that were found in an older one, and whose outcome is uncertain.
+    pub flush_doubts: u64,
     /// Keys that a sweep of this core found to have ended, and had looked at.
     pub swept_keys: u64,
     /// Values read from disk.

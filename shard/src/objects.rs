@@ -1,7 +1,8 @@
 //! Large objects that are kept decoded although nothing is under way for them: what was asked for last, up to a number of bytes.
 //!
 //! An object is found by key and ballot. A ballot carries one entry, ever, so what is found is what the record at that ballot means, however
-//! long ago it was put here, and whatever became of others; nothing here is ever changed in place.
+//! long ago it was put here, and whatever became of others; nothing here is ever changed in place. One of an older flush epoch is here as it was
+//! written, as records are: who runs commands on it reads it as what it is in the core's ([`Held::record_in`]).
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -15,7 +16,9 @@ use reactor::Disk;
 use crate::core::{ballot_of, Shard};
 use crate::error::Fault;
 use crate::held::{is_large, Bytes, Held, Object};
-use crate::record::{Delta, Record};
+use crate::record::{Applied, Delta, Record};
+use crate::requests::Requests;
+use crate::wire::bytes::Malformed;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -165,6 +168,15 @@ impl<D: Disk> Shard<D> {
             // Who runs commands on it says so.
             _ => held,
         }
+    }
+}
+
+/// What a record that was read remembers of commands and requests: its newest part has all of that.
+pub(crate) fn ids_of(found: &Found) -> Result<(Applied, Requests), Malformed> {
+    let newest = newest_part(found);
+    match Record::is_delta(newest) {
+        true => Delta::decode(newest).map(|delta| (delta.applied, delta.requests)),
+        false => Record::decode(newest).map(|record| (record.applied, record.requests)),
     }
 }
 

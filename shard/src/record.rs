@@ -1,7 +1,7 @@
 //! An entry as bytes: what the log stores, what Accept carries, what a checksum covers (docs/formats/record.md).
 //!
 //! ```text
-//! format u8 = 1, 2, 3 | bodies u8 | version u64 | bodies × body | origins u8 | origins × origin | in format 2: requests
+//! [16 u8 | flush epoch varint] | format u8 = 1, 2, 3 | bodies u8 | version u64 | bodies × body | origins u8 | origins × origin | in format 2: requests
 //!     | in format 3: 0 or 1 u8, requests if 1; ties
 //! body:   key_len u32, key (empty: the entity's own) | kind u8 (1 full, 2 delta, 3 tombstone)
 //!         | type u8 (1 string, 2 hash, 3 list, 4 set, 5 sorted set) | expires_at_ms u64 | len u32, bytes
@@ -18,6 +18,7 @@ use std::rc::Rc;
 use reactor::mutants::planted;
 
 pub use self::delta::{Damage, Delta};
+use crate::flush::epoch;
 use crate::joint::Ties;
 use crate::limits::{BATCH_COMMANDS_MAX, ORIGINS_MAX, RESULT_BYTES_MAX};
 use crate::object::{Hash, List, Set, SortedSet};
@@ -96,7 +97,7 @@ pub struct Applied {
 pub enum Known {
     /// Never applied here.
     New,
-    /// Applied; its encoded reply, unless that was too large to keep.
+    /// Applied; its encoded reply, unless that was too large to keep. Empty: it was applied before a flush, or is as good as not applied.
     Applied(Option<Rc<[u8]>>),
     /// Settled or of an older incarnation: a late repetition that nobody waits for.
     Stale,
@@ -152,6 +153,12 @@ impl Applied {
         }
     }
 
+    /// Nobody is told of what was applied so far: it was in an older flush epoch.
+    pub(crate) fn doubt(&mut self) {
+        let applied = self.origins.iter_mut().flat_map(|origin| &mut origin.applied);
+        applied.for_each(|(_, reply)| *reply = Some(Rc::from(&[][..])));
+    }
+
     /// Drops commands of one coordinating core that `keep` refuses. Only for commands that never travelled to another host:
     /// nobody but their own core can ask for them again, and that core knows that it will not.
     pub fn retain(&mut self, node: u32, incarnation: u32, keep: impl Fn(u64) -> bool) {
@@ -177,6 +184,8 @@ impl Applied {
 pub struct Record {
     /// The round of the ballot at which it was first proposed. Only grows over the life of a key.
     pub version: u64,
+    /// The flush epoch in which it was made.
+    pub epoch: u32,
     /// The value; None = tombstone.
     pub value: Option<Value>,
     /// Wall-clock milliseconds since 1970 at which it ends; 0 = never.
@@ -204,6 +213,7 @@ impl Record {
 
     /// Appends the encoding.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        epoch::put(self.epoch, out);
         let format = match &self.ties {
             Some(_) => FORMAT_WITH_TIES,
             None => format_without_ties(&self.requests),
@@ -247,7 +257,7 @@ impl Record {
 
     /// Whether joint commands have left something in encoded bytes.
     pub fn is_tied(bytes: &[u8]) -> bool {
-        bytes.first() == Some(&FORMAT_WITH_TIES)
+        epoch::split(bytes).is_ok_and(|(_, bytes)| bytes.first() == Some(&FORMAT_WITH_TIES))
     }
 
     /// Whether encoded bytes have a claim. Reads all of them, where there are ties.
@@ -257,6 +267,7 @@ impl Record {
     }
 
     fn has_value(bytes: &[u8]) -> Result<bool, Malformed> {
+        let (_, bytes) = epoch::split(bytes)?;
         let mut reader = Reader::new(bytes, "record");
         let head = (reader.u8()?, reader.u8()?);
         reader.u64()?;
@@ -274,7 +285,7 @@ impl Record {
         if !Record::has_value(bytes)? {
             return Ok(None);
         }
-        let mut reader = Reader::new(bytes, "record");
+        let mut reader = Reader::new(epoch::split(bytes)?.1, "record");
         // Format, bodies, version, the empty key, kind.
         reader.take(1 + 1 + 8 + 4 + 1)?;
         let tag = reader.u8()?;
@@ -288,7 +299,7 @@ impl Record {
         if !matches!(head, Some((Type::List | Type::SortedSet, _))) {
             return Ok(0);
         }
-        let mut reader = Reader::new(bytes, "record");
+        let mut reader = Reader::new(epoch::split(bytes)?.1, "record");
         // Format, bodies, version, the empty key, kind, type, expiry.
         reader.take(1 + 1 + 8 + 4)?;
         let is_delta = reader.u8()? == KIND_DELTA;
@@ -303,11 +314,12 @@ impl Record {
     /// Whether encoded bytes are a delta's, by their head alone.
     pub fn is_delta(bytes: &[u8]) -> bool {
         // Behind format, bodies, version and the empty key.
-        bytes.get(1 + 1 + 8 + 4) == Some(&KIND_DELTA)
+        epoch::split(bytes).is_ok_and(|(_, bytes)| bytes.get(1 + 1 + 8 + 4) == Some(&KIND_DELTA))
     }
 
     /// Whether bytes are an encoding that [`Record::decode`] reads, without making copies of what is in it.
     pub fn check(bytes: &[u8]) -> Result<(), Malformed> {
+        let (_, bytes) = epoch::split(bytes)?;
         let mut reader = Reader::new(bytes, "record");
         let head = Head::take(&mut reader)?;
         let is_valid = match head.kind {
@@ -331,6 +343,7 @@ impl Record {
 
     /// Reads an encoding, all of it.
     pub fn decode(bytes: &[u8]) -> Result<Record, Malformed> {
+        let (epoch, bytes) = epoch::split(bytes)?;
         let mut reader = Reader::new(bytes, "record");
         let Head { format, version, kind, tag, expires_at_ms, body } = Head::take(&mut reader)?;
         let value = match (kind, tag) {
@@ -349,7 +362,7 @@ impl Record {
             reader.end()?;
             None
         };
-        Ok(Record { version, value, expires_at_ms, applied, requests, ties })
+        Ok(Record { version, epoch, value, expires_at_ms, applied, requests, ties })
     }
 }
 
@@ -367,7 +380,9 @@ impl<'a> Head<'a> {
     fn take(reader: &mut Reader<'a>) -> Result<Head<'a>, Malformed> {
         let format = reader.u8()?;
         if !matches!(format, FORMAT..=FORMAT_WITH_TIES) {
-            return Err(Malformed("record: its format version is not 1 to 3; a newer synod wrote it"));
+            return Err(Malformed(
+                "record: its format version is not 1 to 3, nor 16; a newer synod wrote it",
+            ));
         }
         if reader.u8()? != 1 {
             return Err(Malformed("record: several bodies, which this version does not read"));

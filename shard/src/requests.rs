@@ -36,7 +36,7 @@ pub struct Requests {
 pub enum Remembered {
     /// It was not done.
     New,
-    /// It was done; its encoded reply, unless that was too large to keep.
+    /// It was done; its encoded reply, unless that was too large to keep. Empty: it was done before a flush, or is as good as not done.
     Done(Option<Rc<[u8]>>),
     /// It may have been done: it is older than what is remembered of its client.
     Forgotten,
@@ -84,6 +84,12 @@ impl Requests {
         while self.clients.len() > REQUEST_CLIENTS_MAX || self.bytes() > REQUEST_TABLE_BYTES_MAX {
             self.clients.remove(0);
         }
+    }
+
+    /// Nobody is told of what was done so far: it was in an older flush epoch.
+    pub(crate) fn doubt(&mut self) {
+        let done = self.clients.iter_mut().flat_map(|client| &mut client.done);
+        done.for_each(|(_, reply)| *reply = Some(Rc::from(&[][..])));
     }
 
     fn bytes(&self) -> usize {

@@ -45,6 +45,9 @@ impl<D: Disk> Shard<D> {
         if !self.ranges.recover(self.store.meta(meta::RANGES)) {
             return self.fail(Fault::unreadable_ranges());
         }
+        if !self.recover_flush_epoch() {
+            return self.fail(Fault::unreadable_flush_epoch());
+        }
         self.round = recovered.round_max.max(self.floor.round).max(self.bar).max(self.ranges.round_max());
         self.incarnation = before.checked_add(1).expect("four billion starts");
         if planted(101) {
@@ -111,6 +114,7 @@ impl<D: Disk> Shard<D> {
         self.on_ranges_persisted(turn, lsn);
         self.on_epoch_persisted(lsn);
         self.on_role_persisted(turn, lsn);
+        self.on_flush_persisted(turn, lsn);
     }
 
     /// A record is durable and in the directory since this step.
@@ -159,6 +163,7 @@ impl<D: Disk> Shard<D> {
         self.fail_forwards(turn, &fault);
         self.fail_former(turn, &fault);
         self.fail_surveys(turn, &fault);
+        self.fail_flushes(turn, &fault);
         self.fail_joints(turn, &fault);
         self.fail_repair();
         self.fail_waits(turn);

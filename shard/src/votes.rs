@@ -114,7 +114,7 @@ impl<D: Disk> Shard<D> {
         }
         let (kind, ends_ms) = kind_of(entry);
         let admits = match stands_on.map(stamp_of) {
-            Some(base) => self.store.admits_delta_as(reference, key.len(), kind, base, entry.len()),
+            Some(base) => self.store.admits_delta_as(reference, key.len(), kind, base, entry),
             None => self.store.admits_as(reference, key.len(), kind, entry.len()),
         };
         if admits.is_err() || !self.see_round(ballot.round.max(base.round)) {
@@ -152,13 +152,16 @@ impl<D: Disk> Shard<D> {
 
     /// Whether the Accept is one that this core heeds and can store.
     fn heeds_vote(&self, from: Member, accept: &AcceptMessage<'_>) -> bool {
-        let here = accept.sender.epoch == self.epoch && self.epoch_saving.is_none();
+        let here = accept.sender.epoch == self.epoch
+            && self.epoch_saving.is_none()
+            && (accept.sender.flush <= self.flushing.epoch() || planted(533));
         let voters = !self.config.learner && !self.learners[usize::from(from)];
         let readable = || {
             accept.key.len() <= self.config.limits.key_bytes_max
                 && crate::slot::slot(accept.key) == accept.slot
                 && if accept.is_delta { Delta::check(accept.entry) } else { Record::check(accept.entry) }
                     .is_ok()
+                && self.is_of_known_epoch(accept.entry)
         };
         here && voters && accept.ballot >= self.bound(accept.slot) && readable()
     }
@@ -173,7 +176,8 @@ impl<D: Disk> Shard<D> {
                 if !planted(144) {
                     self.say_accepted(turn, vote.from, vote.reference.0, vote.key(), vote.accepted.ballot);
                 }
-                self.stir(turn, vote.reference.1, Record::entries(vote.entry()).unwrap_or(1));
+                let entries = self.entries_in(vote.entry());
+                self.stir(turn, vote.reference.1, entries);
             }
             Vote::Joined { entity, token, reference, accepted } => {
                 self.note_durable(reference, accepted);

@@ -6,6 +6,7 @@ mod command;
 mod deadlines;
 mod deltas;
 mod expiry;
+mod flush;
 mod keyspace;
 mod learner;
 mod ranges;

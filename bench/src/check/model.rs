@@ -23,6 +23,7 @@ pub fn apply(state: &State, command: &Command) -> (State, Reply) {
         Command::GetSet(value) => (some(value), before()),
         Command::GetDel => (None, before()),
         Command::Del => (None, Reply::Int(i64::from(state.is_some()))),
+        Command::Clear => (None, Reply::Ok),
         Command::IncrBy(by) => match number(state).and_then(|number| number.checked_add(*by)) {
             Some(sum) => (some(sum.to_string().as_bytes()), Reply::Int(sum)),
             None => (state.clone(), Reply::Refused),
@@ -85,6 +86,9 @@ mod tests {
             (Command::Exists, Reply::Int(0), None),
             (Command::SetIfAbsent(text("b")), Reply::Ok, Some("b")),
             (Command::Del, Reply::Int(1), None),
+            (Command::Clear, Reply::Ok, None),
+            (Command::Set(text("c")), Reply::Ok, Some("c")),
+            (Command::Clear, Reply::Ok, None),
         ];
         let mut state = None;
         for (step, (command, reply, after)) in script.into_iter().enumerate() {

@@ -65,7 +65,10 @@ pub fn check(operations: &[Indexed<'_>]) -> Verdict {
 /// Drops what says nothing: unknown reads, and unknown SETs and GETSETs that nobody saw.
 fn relevant<'a>(operations: &[Indexed<'a>]) -> Vec<Indexed<'a>> {
     let shows = |command: &Command| {
-        matches!(command, Command::Get | Command::Set(_) | Command::GetSet(_) | Command::GetDel)
+        matches!(
+            command,
+            Command::Get | Command::Set(_) | Command::GetSet(_) | Command::GetDel | Command::Clear
+        )
     };
     let all_show = operations.iter().all(|indexed| shows(&indexed.operation.command));
     let seen: BTreeSet<&[u8]> = operations

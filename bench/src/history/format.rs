@@ -75,6 +75,7 @@ fn push_command(out: &mut String, command: &Command) {
         Command::GetSet(value) => ("GETSET", &[value]),
         Command::GetDel => ("GETDEL", &[]),
         Command::Del => ("DEL", &[]),
+        Command::Clear => ("CLEAR", &[]),
         Command::IncrBy(by) => {
             let _ = write!(out, "INCRBY {by}");
             return;
@@ -247,6 +248,7 @@ fn read_command(words: &mut Words<'_>) -> Result<Command, &'static str> {
         "GETSET" => Command::GetSet(words.quoted(value)?),
         "GETDEL" => Command::GetDel,
         "DEL" => Command::Del,
+        "CLEAR" => Command::Clear,
         "INCRBY" => Command::IncrBy(words.number("INCRBY needs a number")?),
         "APPEND" => Command::Append(words.quoted(value)?),
         "EXISTS" => Command::Exists,

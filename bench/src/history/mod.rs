@@ -36,6 +36,8 @@ pub enum Command {
     GetDel,
     /// DEL: 1 if it existed, else 0.
     Del,
+    /// FLUSHALL, as far as this key is concerned: OK, and it is gone.
+    Clear,
     /// INCRBY (INCR, DECR): the number after, or refused.
     IncrBy(i64),
     /// APPEND: the length after.

@@ -248,6 +248,7 @@ fn words(key: &[u8], command: &Command) -> Vec<Vec<u8>> {
         Command::GetSet(value) => line("SET", &[value, b"GET"]),
         Command::GetDel => line("GETDEL", &[]),
         Command::Del => line("DEL", &[]),
+        Command::Clear => vec![b"FLUSHALL".to_vec()],
         Command::IncrBy(by) => line("INCRBY", &[by.to_string().as_bytes()]),
         Command::Append(value) => line("APPEND", &[value]),
         Command::Exists => line("EXISTS", &[]),

@@ -84,11 +84,13 @@ pub enum Class {
     Joint,
     /// Some writes are numbered by their clients, who send them again when they do not know what became of them.
     Numbers,
+    /// Clients have all keys of a slice emptied at once.
+    Flushes,
 }
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Class, &'static str); 38] = [
+    pub const ALL: [(Class, &'static str); 39] = [
         (Class::Loss, "loss"),
         (Class::Repeat, "repeat"),
         (Class::Replay, "replay"),
@@ -127,6 +129,7 @@ impl Class {
         (Class::Jobs, "jobs"),
         (Class::Joint, "joint"),
         (Class::Numbers, "numbers"),
+        (Class::Flushes, "flushes"),
     ];
 
     /// Its name.

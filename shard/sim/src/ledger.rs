@@ -36,6 +36,10 @@ struct Entry {
 }
 
 impl Entry {
+    fn is_dead(&self, flushed: u32) -> bool {
+        self.record.value.is_none() || self.record.epoch < flushed
+    }
+
     fn text(&self) -> &[u8] {
         &self.text
     }
@@ -75,6 +79,8 @@ pub struct Ledger {
     keys: BTreeMap<Vec<u8>, Key>,
     /// Which slots a ballot was asked to be promised for.
     ranges: BTreeMap<Ballot, Vec<(u16, u16)>>,
+    /// The newest flush epoch that anybody spoke in, by slice.
+    flush_epochs: Vec<u32>,
     /// Choices made, over all keys.
     pub choices: u64,
 }
@@ -82,7 +88,8 @@ pub struct Ledger {
 impl Ledger {
     /// An empty ledger for a cluster whose hosts have so many cores.
     pub fn new(members: Members, slices: u16) -> Ledger {
-        Ledger { members, slices, keys: BTreeMap::new(), ranges: BTreeMap::new(), choices: 0 }
+        let flush_epochs = vec![0; usize::from(slices)];
+        Ledger { members, slices, keys: BTreeMap::new(), ranges: BTreeMap::new(), flush_epochs, choices: 0 }
     }
 
     /// From now on the key is watched. `appended`: see the module's essay.
@@ -97,6 +104,11 @@ impl Ledger {
             again: BTreeSet::new(),
         };
         self.keys.insert(key.to_vec(), new);
+    }
+
+    /// The newest flush epoch that anybody spoke in.
+    pub fn flush_epoch(&self, slice: u16) -> u32 {
+        self.flush_epochs[usize::from(slice)]
     }
 
     /// The keys watched.
@@ -116,6 +128,7 @@ impl Ledger {
         slice: u16,
         durable: impl Fn(&[u8]) -> (AcceptorState, Ballot),
     ) -> Checked {
+        let flushed = self.flush_epoch(slice);
         for (name, key) in self.keys.iter_mut().filter(|(_, key)| key.slice == slice) {
             let (state, ranged) = durable(name);
             let bound = key.note_ranged(member, ranged, name)?;
@@ -126,7 +139,7 @@ impl Ledger {
             }
             let dropped = state.accepted.is_zero() && !copy.accepted.is_zero();
             if dropped {
-                key.may_be_dropped(member, name)?;
+                key.may_be_dropped(member, flushed, name)?;
             }
             let copy = &mut key.copies[usize::from(member)];
             if state.promised < copy.promised || state.accepted < copy.accepted && !dropped {
@@ -158,7 +171,7 @@ impl Ledger {
         for (name, key) in self.keys.iter().filter(|(_, key)| key.slice == slice) {
             let ((state, ranged), copy) = (back(name), &key.copies[usize::from(member)]);
             // A removal may be durable before the host that wrote it knows.
-            let dropped = state.accepted.is_zero() && key.is_dead(copy.accepted);
+            let dropped = state.accepted.is_zero() && key.is_dead(copy.accepted, self.flush_epoch(slice));
             if state.promised < copy.promised
                 || state.accepted < copy.accepted && !dropped
                 || Some(ranged) < copy.ranged
@@ -189,7 +202,12 @@ impl Ledger {
 
     /// A message leaves a core.
     pub fn on_message(&mut self, from: Member, slice: u16, bytes: &[u8]) -> Checked {
-        let message = match PeerMessage::decode(bytes) {
+        let decoded = PeerMessage::decode(bytes);
+        if let Ok((sender, _)) = &decoded {
+            let newest = &mut self.flush_epochs[usize::from(slice)];
+            *newest = sender.flush.max(*newest);
+        }
+        let message = match decoded {
             Ok((_, PeerMessage::Paxos { key, message, .. })) => (key, message),
             Ok((_, PeerMessage::RangePrepare(asked))) => {
                 self.ranges.insert(asked.ballot, asked.slots);
@@ -331,17 +349,17 @@ impl Key {
         Err(Violation::new(invariant::RANGE_BINDS, detail))
     }
 
-    /// Whether the entry at a ballot is a chosen tombstone.
-    fn is_dead(&self, ballot: Ballot) -> bool {
-        self.entries.get(&ballot).is_some_and(|entry| entry.chosen && entry.record.value.is_none())
+    /// Whether the entry at a ballot is a chosen tombstone, by what it says or by its flush epoch.
+    fn is_dead(&self, ballot: Ballot, flushed: u32) -> bool {
+        self.entries.get(&ballot).is_some_and(|entry| entry.chosen && entry.is_dead(flushed))
     }
 
     /// A host holds nothing any more of what it accepted: that was a tombstone, and no other host has anything older of the key
     /// left, or would take it.
-    fn may_be_dropped(&self, member: Member, name: &[u8]) -> Checked {
+    fn may_be_dropped(&self, member: Member, flushed: u32, name: &[u8]) -> Checked {
         let gone = self.copies[usize::from(member)].accepted;
         let old = |copy: &Copy| copy.accepted < gone && copy.promised < gone && !copy.lost;
-        let why = if self.entries.get(&gone).is_none_or(|entry| entry.record.value.is_some()) {
+        let why = if self.entries.get(&gone).is_none_or(|entry| !entry.is_dead(flushed)) {
             "it is no tombstone".to_owned()
         } else if let Some(host) = self.copies.iter().position(old) {
             format!("host {host} knows nothing of it")

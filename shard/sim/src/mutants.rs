@@ -179,6 +179,12 @@ pub const ALL: &[Mutant] = &[
     mutant(516, "a restamp of the end of a chain leaves the request ids out"),
     mutant(517, "repair copies what a chain begins with as the whole"),
     mutant(518, "what a batch changes is seen as its base before it is chosen"),
+    mutant(530, "a core speaks in a flush epoch that is not durable"),
+    mutant(531, "a flush goes one beyond what its own host knows"),
+    mutant(532, "a command that is found in an older flush epoch is answered"),
+    mutant(533, "a core does not take on the flush epoch of a message"),
+    mutant(534, "what is under way goes on in the newer flush epoch"),
+    mutant(535, "a confirmed read shows what is from before a flush"),
 ];
 
 /// The planted bug of this number.

@@ -37,6 +37,8 @@ pub enum Stream {
     Joint = 11,
     /// Objects that are written as what changes in them.
     Deltas = 12,
+    /// Flushes.
+    Flush = 13,
     /// Power failures that are tried in a copy.
     Shadow = 15,
 }
@@ -107,7 +109,7 @@ const NARROW: [Class; 6] =
     [Class::Blackouts, Class::Cuts, Class::Pauses, Class::SlowDisks, Class::FalseSignals, Class::Clocks];
 
 /// Classes that keep no host from working.
-const HARMLESS: [Class; 16] = [
+const HARMLESS: [Class; 17] = [
     Class::Tail,
     Class::Repeat,
     Class::Replay,
@@ -124,6 +126,7 @@ const HARMLESS: [Class; 16] = [
     Class::Jobs,
     Class::Joint,
     Class::Numbers,
+    Class::Flushes,
 ];
 
 /// One in so many seeds asks about the keyspace, and one in so many about many keys at once.
@@ -159,6 +162,9 @@ const JOBS_ONE_IN: u64 = 8;
 
 /// One in so many seeds has commands on several keys.
 const JOINT_ONE_IN: u64 = 5;
+
+/// One in so many seeds has flushes.
+const FLUSHES_ONE_IN: u64 = 3;
 
 /// In half of what is left messages overtake each other by far, with so many operations.
 const SHUFFLED_OPERATIONS: u32 = 2_000;
@@ -268,8 +274,12 @@ impl Plan {
         let mut plan = Plan::draw_narrow(seed);
         plan.broaden(&mut Stream::Breadth.rng(seed));
         plan.widen(&mut Stream::Width.rng(seed));
-        // A survey would see the queues.
-        let jobs = Stream::Jobs.rng(seed).below(JOBS_ONE_IN) == 0 && !plan.classes.is_drawn(Class::Surveys);
+        let flushes = Stream::Flush.rng(seed).below(FLUSHES_ONE_IN) == 0;
+        plan.classes.draw(Class::Flushes, flushes);
+        // A survey would see the queues, and a flush empty them.
+        let jobs = Stream::Jobs.rng(seed).below(JOBS_ONE_IN) == 0
+            && !flushes
+            && !plan.classes.is_drawn(Class::Surveys);
         plan.classes.draw(Class::Jobs, jobs);
         // So it would see these keys.
         let joint =

@@ -29,8 +29,8 @@ pub enum Query {
     CountInSlot(u16),
     /// CLUSTER GETKEYSINSLOT, of so many keys at most.
     KeysInSlot(u16, u64),
-    /// FLUSHALL, of the slots of these keys, each with its place in the history, as a deletion.
-    Flush(Vec<(Vec<u8>, OperationId)>),
+    /// FLUSHALL: what it is to each key of the slice, by the places in the history.
+    Flush(Vec<OperationId>),
 }
 
 /// A walk through a slice, page by page.
@@ -77,13 +77,6 @@ impl Query {
         }
     }
 
-    /// The slots that it is limited to, each a run of its own.
-    pub fn scope(&self) -> shard::Scope {
-        let Query::Flush(keys) = self else { return None };
-        let slots: BTreeSet<u16> = keys.iter().map(|(key, _)| slot(key)).collect();
-        Some(slots.into_iter().map(|slot| (slot, slot)).collect())
-    }
-
     /// Whether it is about this key of its slice.
     fn concerns(&self, key: &[u8]) -> bool {
         match self {
@@ -125,7 +118,7 @@ fn sets(command: &Command) -> bool {
 }
 
 fn deletes(command: &Command) -> bool {
-    matches!(command, Command::Del | Command::GetDel)
+    matches!(command, Command::Del | Command::GetDel | Command::Clear)
 }
 
 /// Whether the key was there right after an operation, if its reply tells.

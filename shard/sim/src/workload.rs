@@ -1,11 +1,8 @@
 //! What clients ask: the keys, the commands of each kind of key, and what a reply means to the history.
 
-use std::collections::BTreeSet;
-
 use reactor::rng::Rng;
 use shard::command::{self, KeyCommand, Limits, Numbered, Op, Transaction};
 use shard::reply::Reply;
-use shard::slot::slot;
 use shard::state::Value;
 use synod_bench::history::{self, Command};
 
@@ -102,6 +99,18 @@ pub struct Group {
     pub asks: Vec<Ask>,
 }
 
+/// Kinds of keys where there are flushes: the value of none is its own history.
+const KINDS_FLUSHED: [Kind; 8] = [
+    Kind::Register,
+    Kind::Mixed,
+    Kind::Counter,
+    Kind::Register,
+    Kind::Versioned,
+    Kind::Expiring,
+    Kind::Mixed,
+    Kind::Register,
+];
+
 const KINDS: [Kind; 8] = [
     Kind::Appended,
     Kind::Register,
@@ -194,6 +203,8 @@ pub struct Extras {
     pub transactions: bool,
     /// Half of the writes are numbered by their clients.
     pub numbers: bool,
+    /// All keys of a slice are emptied now and then.
+    pub flushes: bool,
 }
 
 impl Workload {
@@ -201,8 +212,9 @@ impl Workload {
     pub fn new(mut rng: Rng, keys: usize, grouped: usize, reads: bool, extras: Extras) -> Workload {
         let first = rng.below(KINDS.len() as u64) as usize;
         let kind = |index: usize| match index {
-            0 => Kind::Appended,
             index if index >= keys => Kind::Grouped,
+            index if extras.flushes => KINDS_FLUSHED[(first + index) % KINDS_FLUSHED.len()],
+            0 => Kind::Appended,
             index => KINDS[(first + index) % KINDS.len()],
         };
         let place = |index: usize| Place {
@@ -349,17 +361,9 @@ impl Workload {
         Some(group).filter(|group| group.asks.len() > 1)
     }
 
-    /// The keys that may be deleted by FLUSHALL: those whose slots no key has, or will have soon, that may not be.
-    pub fn may_be_flushed<'a>(&self, keys: &'a [Vec<u8>]) -> Vec<&'a Vec<u8>> {
-        let may = |kind: Kind| matches!(kind, Kind::Mixed | Kind::Grouped);
-        let mut barred: BTreeSet<u16> = BTreeSet::new();
-        barred.extend(keys.iter().filter(|key| !may(self.kind_of(key))).map(|key| slot(key)));
-        for (place, entry) in self.places.iter().enumerate().filter(|(_, place)| !may(place.kind)) {
-            let soon = entry.generation..entry.generation + 4;
-            barred.extend(soon.map(|generation| slot(&self.key_of(place, generation))));
-        }
-        let fits = |key: &&Vec<u8>| may(self.kind_of(key)) && !barred.contains(&slot(key));
-        keys.iter().filter(fits).collect()
+    /// Takes note of a flush of which nobody knows whether it happened, or will: it makes every key costlier to judge.
+    pub fn note_unsure_flush(&mut self) {
+        self.places.iter_mut().for_each(|place| place.unknown += 1);
     }
 
     /// Takes note of what a client learned. A key that has taken its place when the old one became too costly to judge is
@@ -381,7 +385,8 @@ impl Workload {
         if matches!(ask.form, Form::Expiring(_)) && *told != Told::Failed {
             place.expiring += 1;
         }
-        let searched = matches!(place.kind, Kind::Mixed | Kind::Counter | Kind::Expiring | Kind::Grouped);
+        let searched = matches!(place.kind, Kind::Mixed | Kind::Counter | Kind::Expiring | Kind::Grouped)
+            || self.extras.flushes;
         let costly =
             searched && place.unknown >= UNKNOWN_PER_KEY_MAX || place.expiring >= EXPIRING_PER_KEY_MAX;
         if !costly {
@@ -440,7 +445,7 @@ impl Ask {
             (Command::CompareSet { expected, value }, _) => vec![b"SET", key, value, b"IFEQ", expected],
             (Command::GetSet(value), _) => vec![b"GETSET", key, value],
             (Command::GetDel, _) => vec![b"GETDEL", key],
-            (Command::Del, _) => vec![b"DEL", key],
+            (Command::Del | Command::Clear, _) => vec![b"DEL", key],
             (Command::IncrBy(step), _) => {
                 by = step.to_string().into_bytes();
                 vec![b"INCRBY", key, &by]

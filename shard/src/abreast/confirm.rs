@@ -408,6 +408,11 @@ impl<D: Disk> Shard<D> {
     /// What was compared counts no more, and reads that wait for it are agreed.
     pub(crate) fn void_confirms(&mut self, turn: &mut Turn<'_, D>) {
         self.abreast.asker.begin_anew_with_all();
+        self.ask_confirms_anew(turn);
+    }
+
+    /// What was asked so far counts no more: reads that wait for it are agreed.
+    pub(crate) fn ask_confirms_anew(&mut self, turn: &mut Turn<'_, D>) {
         for read in self.abreast.confirms.take_all() {
             self.agree(turn, read);
         }

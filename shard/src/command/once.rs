@@ -6,6 +6,7 @@ use reactor::mutants::planted;
 use super::bytes::DecodeError;
 use super::codec::{self, Arguments};
 use super::{errors, numbers, Command, Context, KeyCommand, Op, Split};
+use crate::error::UNCERTAIN;
 use crate::limits::CLIENT_NAME_BYTES_MAX;
 use crate::reply::Reply;
 use crate::requests::Remembered;
@@ -102,15 +103,20 @@ impl Once {
     }
 }
 
+/// What a request is answered that was done before.
+pub(crate) fn reply_before(reply: Option<&[u8]>) -> Reply {
+    match reply {
+        None => errors::REQUEST_REPLY_LOST,
+        Some([]) => UNCERTAIN,
+        Some(bytes) => Reply::decode(bytes).unwrap_or(errors::REQUEST_REPLY_LOST),
+    }
+}
+
 /// Runs it, or answers what it was answered before.
 pub(super) fn run(once: &Once, state: &mut State, context: &mut Context<'_>) -> Reply {
     let Numbered { client, seq } = &once.request;
     match state.requests.find(client, *seq) {
-        Remembered::Done(reply) => {
-            return reply.map_or(errors::REQUEST_REPLY_LOST, |bytes| {
-                Reply::decode(&bytes).unwrap_or(errors::REQUEST_REPLY_LOST)
-            });
-        }
+        Remembered::Done(reply) => return reply_before(reply.as_deref()),
         Remembered::Forgotten => return errors::REQUEST_FORGOTTEN,
         Remembered::New => {}
     }

@@ -264,8 +264,7 @@ fn claim(state: &mut State, id: JointId, anchor: &[u8], request: Option<&Numbere
     match remembered {
         Remembered::New => {}
         Remembered::Done(reply) => {
-            let reply = reply.as_deref().and_then(|bytes| Reply::decode(bytes).ok());
-            return Reply::Array(vec![reply.unwrap_or(crate::command::REQUEST_REPLY_LOST)]);
+            return Reply::Array(vec![crate::command::reply_before(reply.as_deref())]);
         }
         Remembered::Forgotten => return Reply::Array(vec![crate::command::REQUEST_FORGOTTEN]),
     }

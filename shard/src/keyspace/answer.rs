@@ -30,8 +30,8 @@ pub(super) struct Answering {
 
 impl Answering {
     /// Takes what a read found.
-    pub fn take_found(&mut self, fingerprint: Fingerprint, bytes: u32, found: Option<&Found>) {
-        let live = found.and_then(live);
+    pub fn take_found(&mut self, fingerprint: Fingerprint, bytes: u32, found: Option<&Found>, epoch: u32) {
+        let live = found.and_then(|found| live(found, epoch));
         let taken = live.as_ref().map_or(0, |live| live.key.len()) + KEY_HEAD_BYTES;
         self.room = (self.room + most_bytes(bytes)).saturating_sub(taken);
         self.keys.push(SlotKey { fingerprint, live });
@@ -146,7 +146,7 @@ impl<D: Disk> Shard<D> {
                 Read::Absent => None,
             };
             answering.reads.ended(bytes);
-            answering.take_found(fingerprint, bytes, found.as_ref());
+            answering.take_found(fingerprint, bytes, found.as_ref(), self.flushing.epoch());
         }
         if answering.reads.is_over() {
             let answer = SlotAnswer { id: answering.query, said: SlotSaid::Keys(answering.keys) };

@@ -1,6 +1,4 @@
-//! Keys of a survey: read here, asked of a peer, and, for a sweep, deleted.
-
-use std::rc::Rc;
+//! Keys of a survey: read here, or asked of a peer.
 
 use bitcask::Read;
 use reactor::Disk;
@@ -8,15 +6,13 @@ use reactor::Disk;
 use super::survey::{Stage, Survey};
 use super::walk::Step;
 use super::{Reader, SurveyId, SurveyRead};
-use crate::command::{Command, KeyCommand, Op};
 use crate::core::{Loading, Shard};
-use crate::entity::{Queued, Waiter};
-use crate::limits::{ASK_KEYS_MAX, FLUSH_DELETES_MAX, MS};
+use crate::limits::ASK_KEYS_MAX;
 use crate::turn::Turn;
 use crate::wire::SlotAsk;
 
 impl<D: Disk> Shard<D> {
-    /// Goes on with the keys at hand: reads, then asks, then deletes if that is wanted.
+    /// Goes on with the keys at hand: reads, then asks.
     pub(super) fn go_on_reading(
         &mut self,
         turn: &mut Turn<'_, D>,
@@ -32,9 +28,6 @@ impl<D: Disk> Shard<D> {
             return Step::Wait;
         }
         if !batch.is_read() {
-            return Step::Wait;
-        }
-        if survey.job.is_sweep() && !self.delete_some(turn, id, survey) {
             return Step::Wait;
         }
         let Stage::Walk(walk) = &mut survey.stage else { return Step::On };
@@ -57,53 +50,11 @@ impl<D: Disk> Shard<D> {
                 }
                 Read::Ready(found) => {
                     batch.reads.ended(bytes);
-                    batch.take_found(Some(&found), turn.clock.wall_ms);
+                    batch.take_found(Some(&found), (self.flushing.epoch(), turn.clock.wall_ms));
                 }
                 // A tombstone that was dropped since it was listed.
                 Read::Absent => batch.reads.ended(bytes),
             }
         }
-    }
-
-    /// Deletes keys of the batch, a bounded number at a time; true once all are answered.
-    fn delete_some(&mut self, turn: &mut Turn<'_, D>, id: SurveyId, survey: &mut Survey) -> bool {
-        let deadline = survey.deadline;
-        let Some(batch) = survey.batch() else { return true };
-        while batch.deleting < FLUSH_DELETES_MAX && self.commands < self.config.commands_max {
-            let Some(key) = batch.keys.pop() else { break };
-            let slot = batch.slot;
-            let command = Rc::new(Command::Key(KeyCommand { key, op: Op::Delete(None) }));
-            let bytes = command.bytes();
-            self.commands += 1;
-            self.command_bytes += bytes;
-            batch.deleting += 1;
-            let waiter = Waiter::Survey(id);
-            let queued = Queued::new(waiter, self.own_id(false), command, bytes, deadline);
-            self.enqueue(turn, slot, queued);
-        }
-        let (over, stuck) = (batch.keys.is_empty() && batch.deleting == 0, batch.deleting == 0);
-        if !over && stuck {
-            // Clients have taken all places for commands.
-            survey.again_at = Some(turn.clock.now + MS);
-        }
-        over
-    }
-
-    /// Notes the answers to deletions, and lets their surveys go on.
-    pub(super) fn collect_deleted(&mut self, turn: &mut Turn<'_, D>) {
-        self.surveys.deleted_at = None;
-        let answers = std::mem::take(&mut self.surveys.deleted);
-        let mut ids = Vec::new();
-        for (id, reply) in answers {
-            let Some(survey) = self.surveys.running.get_mut(&id) else { continue };
-            survey.job.take_deleted(reply);
-            if let Some(batch) = survey.batch() {
-                batch.deleting -= 1;
-            }
-            if ids.last() != Some(&id) {
-                ids.push(id);
-            }
-        }
-        ids.into_iter().for_each(|id| self.advance(turn, id));
     }
 }

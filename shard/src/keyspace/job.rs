@@ -1,7 +1,5 @@
 //! What a command about the keyspace gathers on the way, and what it answers in the end.
 
-use std::borrow::Cow;
-
 use crate::command::{glob, Keyspace};
 use crate::limits::{ASK_KEYS_MAX, LIST_ENTRIES_MAX, LIST_ENTRIES_MIN, SCAN_COUNT_MAX};
 use crate::reply::Reply;
@@ -29,7 +27,6 @@ enum Want {
     },
     Any,
     Some(u64),
-    Sweep,
 }
 
 /// A command's work so far.
@@ -42,13 +39,11 @@ pub(super) struct Job {
     seen: u64,
     keys: Vec<Reply>,
     bytes: usize,
-    deleted: u64,
-    failed: u64,
-    first_error: Option<Reply>,
 }
 
 impl Job {
-    pub fn new(command: &Keyspace) -> Job {
+    /// None: a flush is none ([`crate::flush`]).
+    pub fn new(command: &Keyspace) -> Option<Job> {
         let want = match command {
             Keyspace::Size | Keyspace::CountInSlot(_) => Want::Count,
             Keyspace::Keys(pattern) => Want::Matching(pattern.clone()),
@@ -59,29 +54,14 @@ impl Job {
             }
             Keyspace::Random => Want::Any,
             Keyspace::KeysInSlot { count, .. } => Want::Some(*count),
-            Keyspace::Flush => Want::Sweep,
+            Keyspace::Flush => return None,
         };
-        Job { want, count: 0, seen: 0, keys: Vec::new(), bytes: 0, deleted: 0, failed: 0, first_error: None }
-    }
-
-    /// Whether it changes nothing.
-    pub fn is_read(&self) -> bool {
-        !self.is_sweep()
-    }
-
-    /// Whether found keys are deleted.
-    pub fn is_sweep(&self) -> bool {
-        matches!(self.want, Want::Sweep)
+        Some(Job { want, count: 0, seen: 0, keys: Vec::new(), bytes: 0 })
     }
 
     /// Whether numbers are enough and no keys are wanted.
     pub fn is_count(&self) -> bool {
         matches!(self.want, Want::Count)
-    }
-
-    /// Whether records past their end count as there: for a sweep, which makes them tombstones.
-    pub fn wants_expired(&self) -> bool {
-        self.is_sweep()
     }
 
     /// Of which type the values of keys are to be; None: of any.
@@ -103,7 +83,7 @@ impl Job {
             Want::Page { count, .. } => Some(count.saturating_sub(self.seen)),
             Want::Some(count) => Some(count.saturating_sub(self.keys.len() as u64)),
             Want::Any => Some(1),
-            Want::Count | Want::Matching(_) | Want::Sweep => None,
+            Want::Count | Want::Matching(_) => None,
         }
     }
 
@@ -159,7 +139,7 @@ impl Job {
                 let left = usize::try_from(*count).unwrap_or(usize::MAX).saturating_sub(self.keys.len());
                 self.keep(keys.into_iter().take(left));
             }
-            Want::Any | Want::Count | Want::Sweep => {}
+            Want::Any | Want::Count => {}
         }
     }
 
@@ -170,23 +150,13 @@ impl Job {
         }
     }
 
-    /// Notes the answer to a deletion.
-    pub fn take_deleted(&mut self, reply: Reply) {
-        if reply.is_error() {
-            self.failed += 1;
-            self.first_error.get_or_insert(reply);
-        } else {
-            self.deleted += 1;
-        }
-    }
-
     /// Whether the reply is complete before the end of the scope.
     pub fn is_enough(&self) -> bool {
         match self.want {
             Want::Page { count, none, .. } => none || self.seen >= count || self.bytes >= SCAN_BYTES_MAX,
             Want::Some(count) => self.keys.len() as u64 >= count,
             Want::Any => !self.keys.is_empty(),
-            Want::Count | Want::Matching(_) | Want::Sweep => false,
+            Want::Count | Want::Matching(_) => false,
         }
     }
 
@@ -202,20 +172,6 @@ impl Job {
                 Reply::Array(vec![Reply::bulk(cursor.to_string()), Reply::Array(keys)])
             }
             Want::Any => keys.into_iter().next().unwrap_or(Reply::Nil),
-            Want::Sweep => match &self.first_error {
-                None => Reply::OK,
-                Some(error) => self.stopped(error.clone()),
-            },
         }
-    }
-
-    /// The reply of a survey that does not come to its end, and why.
-    pub fn stopped(&self, why: Reply) -> Reply {
-        let (true, Reply::Error(text)) = (self.is_sweep(), &why) else { return why };
-        let text = text.strip_prefix("ERR ").unwrap_or(text);
-        let deleted = self.deleted;
-        Reply::Error(Cow::Owned(format!(
-            "ERR not all keys are deleted, {deleted} or more are, run the command again: {text}"
-        )))
     }
 }

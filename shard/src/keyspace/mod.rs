@@ -1,4 +1,4 @@
-//! Commands about the keyspace: DBSIZE, SCAN, KEYS, RANDOMKEY, FLUSHALL and their like, answered from a majority.
+//! Commands about the keyspace: DBSIZE, SCAN, KEYS, RANDOMKEY and their like, answered from a majority. FLUSHALL is [`crate::flush`]'s matter.
 //!
 //! # How
 //!
@@ -13,12 +13,13 @@
 //! A write that was answered before the survey began is at its ballot or a newer one on a majority, so any majority asked
 //! afterwards shows it. A write under way may show or not; so may one that no host finished yet. DBSIZE and
 //! COUNTKEYSINSLOT count from the directories, which do not know when values end: as in Redis, a key past its end counts
-//! until somebody looks at it, a sweep at the latest. All others drop what has ended.
+//! until somebody looks at it, a sweep at the latest. All others drop what has ended. A survey that meets a flush begins anew, so that it tells of one
+//! flush epoch.
 //!
 //! # Parts
 //!
 //! `place` (cursors), `survey` (what is known of one), `job` (what the commands gather), `page` (merging, pure),
-//! `walk` (the steps), `fetch` (keys, deletions), `ask` (questions and answers in), `answer` (questions of peers).
+//! `walk` (the steps), `fetch` (keys), `ask` (questions and answers in), `answer` (questions of peers).
 
 mod answer;
 mod ask;
@@ -71,9 +72,6 @@ pub(crate) struct Surveys {
     running: BTreeMap<SurveyId, Survey>,
     waiting: VecDeque<Survey>,
     answers: BTreeMap<SurveyId, Answering>,
-    /// Deletions of a sweep that were answered, and when the first of them was.
-    deleted: Vec<(SurveyId, Reply)>,
-    deleted_at: Option<Nanos>,
     /// Bytes of keys gathered by all running surveys.
     reply_bytes: usize,
 }
@@ -82,7 +80,7 @@ impl Surveys {
     /// When the next of them wants a turn.
     pub fn deadline(&self) -> Option<Nanos> {
         let waiting = self.waiting.iter().map(|survey| survey.deadline);
-        self.running.values().map(Survey::due).chain(waiting).chain(self.deleted_at).min()
+        self.running.values().map(Survey::due).chain(waiting).min()
     }
 
     /// Surveys of clients that are not answered.
@@ -93,13 +91,6 @@ impl Surveys {
     /// Whether one goes over slots now.
     pub fn is_walking(&self) -> bool {
         !self.running.is_empty()
-    }
-
-    /// A deletion of a sweep was answered. The survey looks at it at the end of a turn, because it may be in the
-    /// middle of a step now.
-    pub fn on_deleted(&mut self, now: Nanos, id: SurveyId, reply: Reply) {
-        self.deleted.push((id, reply));
-        self.deleted_at.get_or_insert(now);
     }
 
     fn next_id(&mut self) -> SurveyId {
@@ -118,25 +109,26 @@ impl<D: Disk> Shard<D> {
         scope: Scope,
         deadline: Nanos,
     ) {
-        self.metrics.surveys += 1;
         let (up, members) = (self.hosts_up(), self.members.count());
-        let job = Job::new(&command);
+        let Some(job) = Job::new(&command) else { return self.submit_flush(turn, request, deadline) };
         if up < self.members.majority() {
             self.metrics.no_quorum += 1;
-            let reply = error::no_quorum(up, members, job.is_read());
+            let reply = error::no_quorum(up, members, true);
             return turn.effects.replies.push((request, reply));
         }
         let runs = match command {
             Keyspace::CountInSlot(slot) | Keyspace::KeysInSlot { slot, .. } => vec![(slot, slot)],
-            _ => scope.map_or_else(|| vec![self.config.slots()], |scope| scope.into_vec()),
+            _ => scope.clone().map_or_else(|| vec![self.config.slots()], |scope| scope.into_vec()),
         };
-        let survey = match &command {
-            Keyspace::Scan { cursor, .. } => Survey::from_cursor(request, job, deadline, runs, *cursor),
-            Keyspace::Random => {
+        let asked = Box::new((command, scope));
+        let cursor = if let Keyspace::Scan { cursor, .. } = asked.0 { Some(cursor) } else { None };
+        let survey = match (&asked.0, cursor) {
+            (_, Some(cursor)) => Survey::from_cursor((request, asked), job, deadline, runs, cursor),
+            (Keyspace::Random, None) => {
                 let start = self.random_place(&runs);
-                Survey::around(request, job, deadline, &runs, start)
+                Survey::around((request, asked), job, deadline, &runs, start)
             }
-            _ => Survey::new(request, job, deadline, runs),
+            _ => Survey::new((request, asked), job, deadline, runs),
         };
         if self.surveys.running.len() < SURVEYS_MAX {
             self.start_survey(turn, survey);
@@ -184,11 +176,8 @@ impl<D: Disk> Shard<D> {
     /// What is due: deadlines, repetitions, surveys that paused, and those that waited for a place.
     pub(crate) fn survey_timers(&mut self, turn: &mut Turn<'_, D>) {
         if self.status != Status::Ready || self.surveys.under_way() == 0 {
-            self.surveys.deleted.clear();
-            self.surveys.deleted_at = None;
             return;
         }
-        self.collect_deleted(turn);
         let now = turn.clock.now;
         let quorum = self.hosts_up() >= self.members.majority();
         let ids: Vec<SurveyId> = self.surveys.running.keys().copied().collect();
@@ -201,6 +190,17 @@ impl<D: Disk> Shard<D> {
             }
         }
         self.waiting_surveys(turn, quorum);
+    }
+
+    /// Another flush epoch: what was found so far may be gone, and what is being read for peers.
+    pub(crate) fn survey_anew(&mut self, turn: &mut Turn<'_, D>) {
+        self.surveys.answers.clear();
+        for survey in std::mem::take(&mut self.surveys.running).into_values() {
+            self.metrics.survey_restarts += 1;
+            self.surveys.reply_bytes -= survey.job.bytes();
+            let (command, scope) = *survey.asked;
+            self.survey(turn, survey.request, command, scope, survey.deadline);
+        }
     }
 
     fn waiting_surveys(&mut self, turn: &mut Turn<'_, D>, quorum: bool) {
@@ -230,13 +230,12 @@ impl<D: Disk> Shard<D> {
         let up = self.hosts_up();
         let answers = survey.answers().map_or(up, |answers| answers.min(up));
         self.metrics.expired_deadlines += 1;
-        let why = if answers < self.members.majority() {
+        if answers < self.members.majority() {
             self.metrics.no_quorum += 1;
-            error::no_quorum(answers, self.members.count(), survey.job.is_read())
+            error::no_quorum(answers, self.members.count(), true)
         } else {
             error::SURVEY_TIMED_OUT
-        };
-        survey.job.stopped(why)
+        }
     }
 
     /// The core failed: every survey is answered with that.
@@ -244,8 +243,7 @@ impl<D: Disk> Shard<D> {
         let surveys = std::mem::take(&mut self.surveys);
         self.surveys.last_id = surveys.last_id;
         for survey in surveys.running.into_values().chain(surveys.waiting) {
-            let reply = survey.job.stopped(error::failed(fault, false));
-            turn.effects.replies.push((survey.request, reply));
+            turn.effects.replies.push((survey.request, error::failed(fault, false)));
         }
     }
 
@@ -260,14 +258,15 @@ impl<D: Disk> Shard<D> {
             Reader::Survey(id) => {
                 if let Some(batch) = self.surveys.running.get_mut(&id).and_then(Survey::batch) {
                     batch.reads.ended(read.bytes);
-                    batch.take_found(found.as_ref(), turn.clock.wall_ms);
+                    batch.take_found(found.as_ref(), (self.flushing.epoch(), turn.clock.wall_ms));
                     self.advance(turn, id);
                 }
             }
             Reader::Answer(id) => {
                 if let Some(mut answering) = self.surveys.answers.remove(&id) {
                     answering.reads.ended(read.bytes);
-                    answering.take_found(read.fingerprint, read.bytes, found.as_ref());
+                    let epoch = self.flushing.epoch();
+                    answering.take_found(read.fingerprint, read.bytes, found.as_ref(), epoch);
                     self.go_on_answering(turn, id, answering);
                 }
             }

@@ -8,20 +8,21 @@ use reactor::clock::Nanos;
 
 use super::job::Job;
 use super::place::Place;
+use crate::command::Keyspace;
+use crate::flush::epoch::is_older;
 use crate::limits::{RESEND_NS, RESEND_NS_MAX, SLOTS, SURVEY_READS_MAX, SURVEY_READ_BYTES_MAX};
 use crate::objects::newest_part;
 use crate::record::Record;
 use crate::state::Type;
-use crate::turn::RequestId;
+use crate::turn::{RequestId, Scope};
 use crate::wire::{LiveKey, SlotAsk, SlotEntry};
-
-/// An end that has passed.
-const ENDED: u64 = 1;
 
 /// A command about the keyspace on its way through the slots.
 #[derive(Debug)]
 pub(super) struct Survey {
     pub request: RequestId,
+    /// What was asked, to begin anew.
+    pub asked: Box<(Keyspace, Scope)>,
     pub job: Job,
     pub deadline: Nanos,
     /// Runs of slots still to be looked at. The first one goes on at `at`.
@@ -32,6 +33,9 @@ pub(super) struct Survey {
     /// When it goes on by itself.
     pub again_at: Option<Nanos>,
 }
+
+/// Who asked, and what, of which slots.
+pub(super) type Asked = (RequestId, Box<(Keyspace, Scope)>);
 
 /// What it is doing.
 #[derive(Debug)]
@@ -96,11 +100,8 @@ pub(super) struct Batch {
     /// What only other members have the newest record of.
     pub remote: Vec<(Member, Vec<Fingerprint>)>,
     pub keys: Vec<Box<[u8]>>,
-    pub keep_expired: bool,
     /// Of which type they are to be; None: of any.
     pub kind: Option<Type>,
-    /// Deletions under way.
-    pub deleting: usize,
 }
 
 /// Reads from disk: those to come and those under way.
@@ -124,40 +125,34 @@ pub(super) struct Question {
 
 impl Survey {
     /// One over runs of slots, which need not be in order.
-    pub fn new(request: RequestId, job: Job, deadline: Nanos, mut runs: Vec<(u16, u16)>) -> Survey {
+    pub fn new((request, asked): Asked, job: Job, deadline: Nanos, mut runs: Vec<(u16, u16)>) -> Survey {
         runs.sort_unstable();
         let at = Place::start(runs.first().map_or(SLOTS, |run| run.0));
         let runs = VecDeque::from(runs);
-        Survey { request, job, deadline, runs, at, stage: Stage::Next, question: None, again_at: None }
+        Survey { request, asked, job, deadline, runs, at, stage: Stage::Next, question: None, again_at: None }
     }
 
     /// One that goes on where a cursor says.
     pub fn from_cursor(
-        request: RequestId,
+        asked: Asked,
         job: Job,
         deadline: Nanos,
         runs: Vec<(u16, u16)>,
         cursor: u64,
     ) -> Survey {
-        let mut survey = Survey::new(request, job, deadline, runs);
+        let mut survey = Survey::new(asked, job, deadline, runs);
         survey.at = survey.at.max(Place::of_cursor(cursor));
         survey
     }
 
     /// One that starts somewhere and comes round to it.
-    pub fn around(
-        request: RequestId,
-        job: Job,
-        deadline: Nanos,
-        runs: &[(u16, u16)],
-        start: Place,
-    ) -> Survey {
+    pub fn around(asked: Asked, job: Job, deadline: Nanos, runs: &[(u16, u16)], start: Place) -> Survey {
         let part = |wanted: (u16, u16)| {
             let cut = move |run: &(u16, u16)| (run.0.max(wanted.0), run.1.min(wanted.1));
             runs.iter().map(cut).filter(|run| run.0 <= run.1)
         };
         let from = part((start.slot, SLOTS)).chain(part((0, start.slot))).collect();
-        let mut survey = Survey::new(request, job, deadline, Vec::new());
+        let mut survey = Survey::new(asked, job, deadline, Vec::new());
         (survey.runs, survey.at) = (from, start);
         survey
     }
@@ -236,8 +231,8 @@ impl Walk {
 
 impl Batch {
     /// Takes a record that was read here.
-    pub fn take_found(&mut self, found: Option<&Found>, wall_ms: u64) {
-        if let Some(live) = found.and_then(live) {
+    pub fn take_found(&mut self, found: Option<&Found>, (epoch, wall_ms): (u32, u64)) {
+        if let Some(live) = found.and_then(|found| live(found, epoch)) {
             self.take_key(live, wall_ms);
         }
     }
@@ -246,7 +241,7 @@ impl Batch {
     pub fn take_key(&mut self, live: LiveKey, wall_ms: u64) {
         let expired = live.expires_at_ms != 0 && live.expires_at_ms <= wall_ms;
         let fits = self.kind.is_none() || self.kind == live.kind;
-        if fits && (!expired || self.keep_expired) {
+        if fits && !expired {
             self.keys.push(live.key.into());
         }
     }
@@ -257,14 +252,12 @@ impl Batch {
     }
 }
 
-/// The key of a record, if it has a value, with what its head says.
-pub(super) fn live(found: &Found) -> Option<LiveKey> {
-    if found.kind == Kind::Tombstone {
+/// The key of a record, if it has a value in this flush epoch, with what its head says.
+pub(super) fn live(found: &Found, epoch: u32) -> Option<LiveKey> {
+    if found.kind == Kind::Tombstone || is_older(&found.body, epoch) {
         return None;
     }
     let (kind, expires_at_ms) = match Record::head(newest_part(found)) {
-        // There is no value, and may be one soon: a sweep deletes it, whoever else comes passes over it.
-        Ok(None) if Record::is_tied(&found.body) => (None, ENDED),
         Ok(head) => head.map(|(kind, ends)| (Some(kind), ends))?,
         // A record of a later version is there, whatever it says of its end.
         Err(_) => (None, 0),

@@ -214,6 +214,5 @@ fn batch(slot: u16, page: Page, job: &Job) -> Batch {
     }
     let seen = page.items.len() as u64;
     let (until, reads) = (page.until, Reads::of(queue));
-    let (keep_expired, kind) = (job.wants_expired(), job.kind());
-    Batch { slot, until, seen, reads, remote, keys: Vec::new(), keep_expired, kind, deleting: 0 }
+    Batch { slot, until, seen, reads, remote, keys: Vec::new(), kind: job.kind() }
 }

@@ -1,11 +1,11 @@
 //! Deltas: entries that say only what changes in the object of another record, their *base* (docs/design/collections.md, section 2).
 //!
 //! ```text
-//! as a record of format 1 or 2 with one body of kind 2, whose bytes are
+//! as a record of format 1 or 2, with its flush epoch in front, and one body of kind 2, whose bytes are
 //! base ballot (16 bytes) | digest u64 | entries varint | changes, each: what it is u8, then its arguments
 //! ```
 //!
-//! What is not in the changes is in the delta as it is after it: version, type, expiry, all request ids. The digest, the count of entries and those
+//! What is not in the changes is in the delta as it is after it: version, flush epoch, type, expiry, all request ids. The digest, the count of entries and those
 //! tell whether a whole record means the same ([`Delta::means`]).
 
 use paxos::Ballot;
@@ -15,6 +15,7 @@ use super::{
     KIND_DELTA,
 };
 use crate::command::{put_varint, DecodeError};
+use crate::flush::epoch;
 use crate::limits::DELTA_BYTES_MAX;
 use crate::object::{Change, Misfit};
 use crate::requests::Requests;
@@ -28,6 +29,8 @@ pub struct Delta {
     pub base: Ballot,
     /// The version after it.
     pub version: u64,
+    /// The flush epoch in which it was made: that of its base.
+    pub epoch: u32,
     /// The type of the object.
     pub kind: Type,
     /// When the object ends: wall clock milliseconds, 0 = never.
@@ -79,6 +82,7 @@ impl Delta {
         record.ties.is_none().then(|| Delta {
             base,
             version: record.version,
+            epoch: record.epoch,
             kind: value.kind(),
             expires_at_ms: record.expires_at_ms,
             applied: record.applied.clone(),
@@ -92,6 +96,7 @@ impl Delta {
     /// Appends the encoding, if that is not more than a delta may have; says whether it is not.
     pub fn encode(&self, out: &mut Vec<u8>) -> bool {
         let start = out.len();
+        epoch::put(self.epoch, out);
         let kinds = [KIND_DELTA, tag_of(self.kind)];
         put_head(out, format_without_ties(&self.requests), self.version, kinds, self.expires_at_ms);
         let mut body = Vec::with_capacity(HEAD_BYTES + 5 + self.changes.len());
@@ -116,14 +121,14 @@ impl Delta {
         if !Record::is_delta(bytes) {
             return None;
         }
-        let mut reader = Reader::new(bytes, WHAT);
+        let mut reader = Reader::new(epoch::split(bytes).ok()?.1, WHAT);
         let body = Head::take(&mut reader).ok()?.body;
         Reader::new(body, WHAT).ballot().ok()
     }
 
     /// Whether bytes are an encoding that [`Delta::decode`] reads, without making copies of what is in it.
     pub fn check(bytes: &[u8]) -> Result<(), Malformed> {
-        let mut reader = Reader::new(bytes, WHAT);
+        let mut reader = Reader::new(epoch::split(bytes)?.1, WHAT);
         let head = Head::take(&mut reader)?;
         Body::take(&head, bytes)?;
         Applied::check(&mut reader)?;
@@ -135,7 +140,8 @@ impl Delta {
 
     /// Reads an encoding, all of it.
     pub fn decode(bytes: &[u8]) -> Result<Delta, Malformed> {
-        let mut reader = Reader::new(bytes, WHAT);
+        let (epoch, behind) = epoch::split(bytes)?;
+        let mut reader = Reader::new(behind, WHAT);
         let head = Head::take(&mut reader)?;
         let Body { kind, base, digest, entries, changes } = Body::take(&head, bytes)?;
         let applied = Applied::decode(&mut reader)?;
@@ -146,7 +152,7 @@ impl Delta {
         reader.end()?;
         let Head { version, expires_at_ms, .. } = head;
         let changes = changes.to_vec();
-        Ok(Delta { base, version, kind, expires_at_ms, applied, requests, digest, entries, changes })
+        Ok(Delta { base, version, epoch, kind, expires_at_ms, applied, requests, digest, entries, changes })
     }
 
     /// Whether a whole record is what the delta means, as far as can be told without its base.
@@ -161,14 +167,15 @@ impl Delta {
 
     /// Whether what both have beside the object is the same.
     fn is_beside(&self, whole: &Record) -> bool {
-        let own = (self.version, self.expires_at_ms, &self.applied, &self.requests);
-        own == (whole.version, whole.expires_at_ms, &whole.applied, &whole.requests)
+        let own = (self.version, self.epoch, self.expires_at_ms, &self.applied, &self.requests);
+        own == (whole.version, whole.epoch, whole.expires_at_ms, &whole.applied, &whole.requests)
     }
 
     /// Whether two deltas on one base mean the same, and so whether two on any bases do.
     pub fn agrees(&self, other: &Delta) -> bool {
-        let meaning =
-            |delta: &Delta| (delta.version, delta.kind, delta.expires_at_ms, delta.digest, delta.entries);
+        let meaning = |delta: &Delta| {
+            (delta.version, delta.epoch, delta.kind, delta.expires_at_ms, delta.digest, delta.entries)
+        };
         meaning(self) == meaning(other) && self.applied == other.applied && self.requests == other.requests
     }
 
@@ -176,7 +183,8 @@ impl Delta {
     /// ([`Delta::means`]).
     pub fn apply(&self, record: &mut Record) -> Result<(), Damage> {
         let value = record.value.as_mut().filter(|value| value.kind() == self.kind).ok_or(Damage::Base)?;
-        if record.ties.is_some() {
+        // A base of an older epoch is a tombstone, which nothing changes.
+        if record.ties.is_some() || record.epoch != self.epoch {
             return Err(Damage::Base);
         }
         value.apply(&self.changes)?;

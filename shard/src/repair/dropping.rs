@@ -27,7 +27,8 @@ use crate::limits::{
     DROP_BATCH, DROP_BATCH_BYTES, DROP_READS_MAX, LIST_ENTRIES_MAX, REPAIR_ANSWER_NS, REPAIR_LOOK_BUSY_NS,
     REPAIR_LOOK_NS, REPAIR_LOOK_NS_MAX, REQUESTS_KEPT_MS, SURVEY_TURN_RECORDS,
 };
-use crate::record::{Applied, Record};
+use crate::objects::ids_of;
+use crate::record::Applied;
 use crate::storage::floor_of;
 use crate::turn::Turn;
 use crate::wire::bytes::put_ballot;
@@ -261,13 +262,13 @@ impl<D: Disk> Shard<D> {
         found: Found,
     ) {
         let fits = batch.bytes + found.key.len() <= DROP_BATCH_BYTES;
-        if !fits || found.stamp != stamp_of(ballot) || found.kind != Kind::Tombstone {
+        if !fits || found.stamp != stamp_of(ballot) || !self.is_dead(&found.body) {
             return;
         }
-        let settled = Record::decode(&found.body).is_ok_and(|record| {
-            let remembered_to = record.requests.used_ms().saturating_add(REQUESTS_KEPT_MS);
-            let remembers = !record.requests.is_empty() && turn.clock.wall_ms < remembered_to;
-            self.is_all_settled(&record.applied) && !remembers
+        let settled = ids_of(&found).is_ok_and(|(applied, requests)| {
+            let remembered_to = requests.used_ms().saturating_add(REQUESTS_KEPT_MS);
+            let remembers = !requests.is_empty() && turn.clock.wall_ms < remembered_to;
+            self.is_all_settled(&applied) && !remembers
         });
         if settled {
             batch.bytes += found.key.len();

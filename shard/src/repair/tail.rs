@@ -17,7 +17,6 @@ use crate::limits::{
     REPAIR_TAIL_BYTES_BUSY, REPAIR_TAIL_BYTES_PER_RECORD, REPAIR_TAIL_LEAP_BLOCKS,
     REPAIR_TAIL_LEAP_BLOCKS_MAX, REPAIR_TAIL_PATIENCE, REPAIR_TAIL_SAMPLE, REPAIR_TAIL_STALLS_MAX,
 };
-use crate::record::Record;
 use crate::turn::Turn;
 use crate::wire::{Copied, RepairAsked};
 
@@ -274,7 +273,7 @@ impl<D: Disk> Shard<D> {
         let keys: Vec<bitcask::KeyRef> = records.iter().map(key).collect();
         self.store.warm(&keys, false);
         for (record, key) in records.iter().zip(keys) {
-            let (slot, dead) = (key.0, Record::is_tombstone(record.entry) == Ok(true));
+            let (slot, dead) = (key.0, self.is_dead(record.entry));
             if !(first..=last).contains(&slot) {
                 self.metrics.messages_refused += 1;
                 continue;

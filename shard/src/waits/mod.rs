@@ -21,7 +21,9 @@ use reactor::Disk;
 use self::queue::Queues;
 use crate::core::{EntityId, Shard, Status};
 use crate::error;
+use crate::held::Held;
 use crate::limits::{WAITS_MAX, WAIT_SAY_NS, WAIT_SAY_NS_MAX};
+use crate::record::Record;
 use crate::reply::Reply;
 use crate::turn::{Turn, WaitId};
 use crate::wire::{PeerMessage, Wait, Waiting};
@@ -176,6 +178,22 @@ impl<D: Disk> Shard<D> {
         self.wake(turn);
     }
 
+    /// How many entries there are to take of an encoded record; none of one of an older flush epoch.
+    pub(crate) fn entries_in(&self, entry: &[u8]) -> u32 {
+        match self.is_flushed(entry) {
+            true => 0,
+            false => Record::entries(entry).unwrap_or(1),
+        }
+    }
+
+    /// As [`Shard::entries_in`], where it may be decoded.
+    fn entries_held(&self, entry: &Held) -> u32 {
+        match self.is_held_flushed(entry) {
+            true => 0,
+            false => entry.entries(),
+        }
+    }
+
     /// A record of a key is durable here, with so many entries to take, or one where that is not known.
     pub(crate) fn stir(&mut self, turn: &mut Turn<'_, D>, key: Fingerprint, entries: u32) {
         if !self.waits.queues.has(key) || planted(196) {
@@ -190,7 +208,7 @@ impl<D: Disk> Shard<D> {
         let key = self.peek(id).reference.1;
         if self.waits.queues.has(key) {
             let entry = self.peek(id).warm();
-            let entries = entry.map_or(1, |(_, held)| held.entries());
+            let entries = entry.map_or(1, |(_, held)| self.entries_held(&held));
             self.stir(turn, key, entries);
         }
     }

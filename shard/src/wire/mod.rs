@@ -1,7 +1,7 @@
 //! What cores of one slice say to each other, laid out by hand (docs/formats/peer-message.md).
 //!
 //! ```text
-//! type u8 | epoch u32 | incarnation u32 (the sender's) | body
+//! type u8 | epoch u32 | incarnation u32 | flush epoch u32 (the sender's) | body
 //! paxos types: slot u16 | key_len u32, key | fields of the message
 //! report:      accepted ballot | chosen_to ballot | taken_over u8 | has entry u8 | [len u32, entry]
 //! ```
@@ -15,11 +15,13 @@ use paxos::{Ballot, Message, Report};
 
 use self::bytes::{put_ballot, put_bytes, Malformed, Reader};
 use crate::held::{Bytes, Held};
-use crate::limits::SLOTS;
+use crate::limits::{FLUSH_EPOCH_MAX, SLOTS};
 use crate::record::CommandId;
 
 /// What confirms many reads at once.
 pub use self::abreast::{Confirm, Confirmed, Counted, Name, Told};
+/// What is said of flushes.
+pub use self::flush::{Flush, FlushSaid};
 /// What is said about many keys at once.
 pub use self::keyspace::{LiveKey, SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQuery, SlotSaid};
 /// What promises whole ranges of slots.
@@ -30,6 +32,7 @@ pub use self::repair::{Copied, Listed, RepairAnswer, RepairAsk, RepairAsked, Rep
 pub use self::waits::{Wait, Waiting};
 
 mod abreast;
+mod flush;
 mod keyspace;
 mod ranges;
 mod repair;
@@ -98,6 +101,8 @@ pub enum PeerMessage<'a> {
     RangeRefused(RangeRefused),
     /// A word about a client that waits for a key.
     Wait(Wait),
+    /// A word about a flush.
+    Flush(Flush),
 }
 
 /// What every message says of its sender.
@@ -107,7 +112,12 @@ pub struct Sender {
     pub epoch: u32,
     /// The incarnation of its core.
     pub incarnation: u32,
+    /// Its flush epoch, which is durable there.
+    pub flush: u32,
 }
+
+/// Bytes of a message's head behind its type.
+const SENDER_BYTES: usize = 4 + 4 + 4;
 
 /// A forwarded command.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,6 +163,7 @@ const RANGE_REFUSED: u8 = 31;
 const WAIT: u8 = 32;
 const FORWARD_HELD: u8 = 33;
 const ACCEPT_DELTA: u8 = 34;
+const FLUSH: u8 = 35;
 
 impl<'a> PeerMessage<'a> {
     /// Appends the encoding.
@@ -161,6 +172,7 @@ impl<'a> PeerMessage<'a> {
             out.push(kind);
             out.extend_from_slice(&sender.epoch.to_le_bytes());
             out.extend_from_slice(&sender.incarnation.to_le_bytes());
+            out.extend_from_slice(&sender.flush.to_le_bytes());
         };
         match self {
             PeerMessage::Paxos { slot, key, message } => {
@@ -240,6 +252,10 @@ impl<'a> PeerMessage<'a> {
                 head(out, WAIT);
                 wait.encode(out);
             }
+            PeerMessage::Flush(flush) => {
+                head(out, FLUSH);
+                flush.encode(out);
+            }
         }
     }
 
@@ -247,7 +263,7 @@ impl<'a> PeerMessage<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<(Sender, PeerMessage<'a>), Malformed> {
         let mut reader = Reader::new(bytes, "peer message");
         let kind = reader.u8()?;
-        let sender = Sender { epoch: reader.u32()?, incarnation: reader.u32()? };
+        let sender = take_sender(&mut reader)?;
         let message = match kind {
             PREPARE..=STATE | ACCEPT_DELTA => {
                 let slot = reader.u16()?;
@@ -292,6 +308,7 @@ impl<'a> PeerMessage<'a> {
             RANGE_PROMISE => PeerMessage::RangePromise(RangePromise::decode(reader)?),
             RANGE_REFUSED => PeerMessage::RangeRefused(RangeRefused::decode(reader)?),
             WAIT => PeerMessage::Wait(Wait::decode(reader)?),
+            FLUSH => PeerMessage::Flush(Flush::decode(reader)?),
             _ => return Err(Malformed("peer message of an unknown type")),
         };
         Ok((sender, message))
@@ -328,7 +345,7 @@ impl<'a> AcceptMessage<'a> {
 
     fn take(mut reader: Reader<'a>) -> Result<AcceptMessage<'a>, Malformed> {
         let is_delta = reader.u8()? == ACCEPT_DELTA;
-        let sender = Sender { epoch: reader.u32()?, incarnation: reader.u32()? };
+        let sender = take_sender(&mut reader)?;
         let (slot, key) = (reader.u16()?, reader.bytes()?);
         let (ballot, base, entry) = (reader.ballot()?, reader.ballot()?, reader.bytes()?);
         if slot >= SLOTS || ballot.is_zero() {
@@ -345,9 +362,17 @@ pub(crate) fn asked_for(bytes: &[u8]) -> Option<(u16, &[u8])> {
     if !matches!(reader.u8().ok()?, PREPARE | ACCEPT | ACCEPT_DELTA | RESTAMP | QUERY) {
         return None;
     }
-    reader.take(4 + 4).ok()?;
+    reader.take(SENDER_BYTES).ok()?;
     let slot = reader.u16().ok().filter(|slot| *slot < SLOTS)?;
     Some((slot, reader.bytes().ok()?))
+}
+
+fn take_sender(reader: &mut Reader<'_>) -> Result<Sender, Malformed> {
+    let sender = Sender { epoch: reader.u32()?, incarnation: reader.u32()?, flush: reader.u32()? };
+    if sender.flush > FLUSH_EPOCH_MAX {
+        return Err(reader.malformed());
+    }
+    Ok(sender)
 }
 
 fn put_id(out: &mut Vec<u8>, id: CommandId) {
@@ -490,7 +515,7 @@ mod tests {
 
     #[test]
     fn an_accept_read_in_short_says_the_same() {
-        let sender = Sender { epoch: 7, incarnation: 9 };
+        let sender = Sender { epoch: 7, incarnation: 9, flush: 3 };
         let (ballot, base) = (Ballot::new(5, 2, 9), Ballot::new(4, 2, 9));
         let entry = Held::Here(Bytes::from(&b"entry"[..]));
         let message = Message::Accept { ballot, base, entry };

@@ -73,7 +73,18 @@ fn batch(base: &Record, bytes_max: usize, random: &mut Random, rng: &mut Rng) ->
     }
     let changes = state.value.as_mut().and_then(Value::changes);
     let State { value, expires_at_ms, requests, ties, .. } = state;
-    (Record { version: base.version + 1, value, expires_at_ms, applied, requests, ties }, changes)
+    (
+        Record {
+            version: base.version + 1,
+            epoch: base.epoch,
+            value,
+            expires_at_ms,
+            applied,
+            requests,
+            ties,
+        },
+        changes,
+    )
 }
 
 #[test]
@@ -82,7 +93,8 @@ fn what_random_batches_change_is_what_their_deltas_mean() {
     let (mut deltas, mut wholes, mut given_up, mut changed) = ([0; 5], 0, 0, 0);
     for round in 0..30_000 {
         let kind = Type::ALL[1 + round % 4];
-        let first = Record { version: 1, value: Some(object(kind, &mut random)), ..Record::default() };
+        let value = Some(object(kind, &mut random));
+        let first = Record { version: 1, epoch: [0, 1, 300][round % 3], value, ..Record::default() };
         let mut chain = vec![(BASE, encoded(&first))];
         let mut last = first;
         for _ in 0..4 {
@@ -112,6 +124,8 @@ fn what_random_batches_change_is_what_their_deltas_mean() {
             assert_eq!((&folded, encoded(&folded)), (&next, encoded(&next)));
             assert_eq!(fresh_digest(&folded), delta.digest);
             assert!(delta.means(&next) && delta.means(&folded));
+            let other = Record { epoch: next.epoch + 1, ..next.clone() };
+            assert!(!delta.means(&other) && !delta.agrees(&Delta { epoch: other.epoch, ..delta.clone() }));
             changed += usize::from(!delta.changes.is_empty() && !delta.means(&last));
             deltas[round % 4] += 1;
             chain.push((Ballot { round: base.round + 1, ..base }, bytes));
@@ -176,6 +190,7 @@ fn delta_of(kind: Type, changes: &[u8]) -> Delta {
     Delta {
         base: BASE,
         version: 1025,
+        epoch: 0,
         kind,
         expires_at_ms: 99,
         applied: Default::default(),
@@ -266,6 +281,23 @@ fn another_object_at_the_key_has_no_changes() {
             execute(&command, &mut state, &mut Context { now_wall_ms: 1, limits: &limits, rng: &mut rng });
         }
         assert_eq!(state.value.as_mut().and_then(Value::changes), None, "{lines:?}");
+    }
+}
+
+/// A base of another flush epoch is none: of an older one it is a tombstone, which nothing changes.
+#[test]
+fn a_delta_is_of_the_flush_epoch_of_its_base() {
+    for (base, of) in [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (128, 128), (128, 127)] {
+        let whole = Record { epoch: base, ..base_of_lists() };
+        let delta = Delta { epoch: of, ..delta_of(Type::List, b"\x08\x01x") };
+        let bytes = encoded_delta(&delta);
+        assert_eq!((Delta::check(&bytes), Delta::decode(&bytes)), (Ok(()), Ok(delta.clone())));
+        assert_eq!(bytes[0] == 16, of > 0, "docs/formats/record.md says how it stands in front");
+        assert!(Record::is_delta(&bytes) && Delta::base_of(&bytes) == Some(BASE));
+        assert_eq!(Record::entries(&bytes), Ok(300));
+        let applied = delta.apply(&mut whole.clone());
+        assert_eq!(applied, if base == of { Ok(()) } else { Err(Damage::Base) }, "{of} on {base}");
+        (0..bytes.len()).for_each(|cut| assert!(Delta::check(&bytes[..cut]).is_err(), "cut at {cut}"));
     }
 }
 

@@ -7,15 +7,15 @@ use shard::Config;
 
 use super::keyspace::cluster::{Cluster, ACCEPT, MS};
 
-const ACCEPT_DELTA: u8 = 34;
-const NEED_BASE: u8 = 7;
+pub const ACCEPT_DELTA: u8 = 34;
+pub const NEED_BASE: u8 = 7;
 
 /// Three hosts with objects of this many bytes and more as deltas.
-fn cluster(seed: u64, bytes_min: usize) -> Cluster {
+pub fn cluster(seed: u64, bytes_min: usize) -> Cluster {
     Cluster::with(3, seed, move |config: &mut Config| config.delta_object_bytes_min = bytes_min)
 }
 
-fn count(cluster: &Cluster, kind: u8) -> u64 {
+pub fn count(cluster: &Cluster, kind: u8) -> u64 {
     cluster.types.get(&kind).copied().unwrap_or(0)
 }
 
@@ -38,12 +38,12 @@ fn ask(cluster: &mut Cluster, host: usize, args: &[Vec<u8>]) -> Reply {
     cluster.ask(host, &args)
 }
 
-fn line(cluster: &mut Cluster, host: usize, line: &str) -> Reply {
+pub fn line(cluster: &mut Cluster, host: usize, line: &str) -> Reply {
     let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
     cluster.ask(host, &args)
 }
 
-fn metric(cluster: &Cluster, of: impl Fn(&shard::metrics::Metrics) -> u64) -> u64 {
+pub fn metric(cluster: &Cluster, of: impl Fn(&shard::metrics::Metrics) -> u64) -> u64 {
     cluster.hosts.iter().map(|host| of(host.shard.metrics())).sum()
 }
 
@@ -83,7 +83,7 @@ fn a_change_of_an_object_of_a_megabyte_is_written_and_sent_in_512_bytes() {
 }
 
 /// What hosts say of all objects, asked at each.
-fn contents(cluster: &mut Cluster) -> Vec<Reply> {
+pub fn contents(cluster: &mut Cluster) -> Vec<Reply> {
     let lines = ["HGETALL h", "LRANGE l 0 -1", "SMEMBERS s", "ZRANGE z 0 -1 WITHSCORES", "PTTL l"];
     let mut all = Vec::new();
     for text in lines {
@@ -96,7 +96,7 @@ fn contents(cluster: &mut Cluster) -> Vec<Reply> {
     all
 }
 
-fn some_changes(cluster: &mut Cluster, host: usize, round: usize) {
+pub fn some_changes(cluster: &mut Cluster, host: usize, round: usize) {
     for text in [
         format!("HSET h f{} v{round}", round % 7),
         format!("HDEL h f{}", (round + 3) % 7),
@@ -115,7 +115,7 @@ fn some_changes(cluster: &mut Cluster, host: usize, round: usize) {
     }
 }
 
-fn all_large(cluster: &mut Cluster, entries: usize) {
+pub fn all_large(cluster: &mut Cluster, entries: usize) {
     for (name, key) in MAKERS {
         let args = large(name, key, entries);
         assert!(!ask(cluster, 0, &args).is_error());

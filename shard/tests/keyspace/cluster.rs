@@ -27,6 +27,7 @@ pub const RANGE_PREPARE: u8 = 29;
 pub const RANGE_PROMISE: u8 = 30;
 pub const RANGE_REFUSED: u8 = 31;
 pub const WAIT: u8 = 32;
+pub const FLUSH: u8 = 35;
 
 pub struct Host {
     pub disk: SimDisk,

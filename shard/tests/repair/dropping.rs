@@ -296,7 +296,7 @@ fn ask_host(cluster: &mut Cluster, (from, to): (usize, usize), asked: RepairAske
         true
     });
     let shard = &cluster.hosts[from].shard;
-    let sender = Sender { epoch: shard.epoch(), incarnation: shard.incarnation() };
+    let sender = Sender { epoch: shard.epoch(), incarnation: shard.incarnation(), flush: 0 };
     let mut bytes = Vec::new();
     PeerMessage::RepairAsk(RepairAsk { id: 1 << 40, asked }).encode(sender, &mut bytes);
     cluster.with_turn(to, |shard, turn| shard.on_message(turn, from as u8, &bytes));

@@ -6,7 +6,7 @@ use paxos::{Ballot, Member};
 use reactor::clock::{Nanos, MICROSECOND, MILLISECOND};
 use shard::command::Command;
 use shard::reply::Reply;
-use shard::{RequestId, Scope};
+use shard::RequestId;
 use synod_bench::history::{self, OperationId};
 
 use super::core::Input;
@@ -24,6 +24,9 @@ use crate::workload::{holds_object, Ask, Form, Kind, Told};
 
 /// Of the questions of clients that ask about the keyspace, one in so many does.
 const SURVEY_ONE_IN: u64 = 6;
+
+/// Of the questions of clients where there are flushes, one in so many is one.
+const FLUSH_ONE_IN: u64 = 16;
 
 /// Of the questions of clients that ask about many keys at once, one in so many does.
 const GROUP_ONE_IN: u64 = 4;
@@ -78,8 +81,6 @@ pub(super) struct Outstanding {
     pub asker: Asker,
     pub deadline: Nanos,
     pub command: Command,
-    /// The slots of a command about the keyspace; None: all.
-    pub scope: Scope,
     /// It reached the host.
     pub arrived: bool,
     /// The newest that was chosen of its key when it was asked.
@@ -106,6 +107,9 @@ impl World {
         }
         if self.plan.classes.has(Class::Surveys) && self.work.below(SURVEY_ONE_IN) == 0 {
             return self.issue_survey(client, at);
+        }
+        if self.plan.classes.has(Class::Flushes) && self.work.below(FLUSH_ONE_IN) == 0 {
+            return self.issue_flush(client, at);
         }
         let left = u64::from(self.clients[client as usize].left);
         if self.plan.classes.has(Class::ManyKeys) && left > 1 && self.work.below(GROUP_ONE_IN) == 0 {
@@ -167,7 +171,6 @@ impl World {
             asker: Asker::Client { client, ask: Box::new(ask), operation, again: again.is_some() },
             deadline,
             command,
-            scope: None,
             arrived: false,
             chosen,
         });
@@ -200,7 +203,6 @@ impl World {
         outstanding.arrived = true;
         let (at, slice) = (outstanding.at, outstanding.slice);
         let (command, deadline) = (outstanding.command.clone(), outstanding.deadline);
-        let scope = outstanding.scope.clone();
         if !self.core(at).is_up() {
             let gone = self.outstanding.remove(&request);
             if let Some(Asker::Joint(number)) = gone.as_ref().map(|one| &one.asker) {
@@ -214,7 +216,7 @@ impl World {
             self.label("a command went to another core");
         }
         let owner = Place { core: slice, ..at };
-        self.arrive(owner, Input::Request { id: request, command, deadline, scope });
+        self.arrive(owner, Input::Request { id: request, command, deadline });
     }
 
     /// A host replies. What the reply claims is checked as it leaves.
@@ -258,7 +260,10 @@ impl World {
             // Its values come again.
             (_, Kind::Counter) => Ok(()),
             (history::Reply::Value(value), _) => self.ledger.shown(key, value, chosen),
-            (history::Reply::Nil, Kind::Appended) => self.ledger.shown(key, b"", chosen),
+            // Where there are flushes, any may be empty.
+            (history::Reply::Nil, Kind::Appended) if !self.plan.classes.is_drawn(Class::Flushes) => {
+                self.ledger.shown(key, b"", chosen)
+            }
             _ => Ok(()),
         }
     }

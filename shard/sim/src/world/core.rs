@@ -7,8 +7,9 @@ use paxos::{AcceptorState, Ballot, Member};
 use reactor::clock::Nanos;
 use reactor::sim::{Faults, SimDisk};
 use shard::command::Command;
+use shard::record::Record;
 use shard::wire::{PeerMessage, RepairAnswer, RepairSaid, Sender};
-use shard::{Config, Effects, Request, RequestId, Scope, Shard, Turn};
+use shard::{Config, Effects, Request, RequestId, Shard, Turn};
 
 use super::host::HostClock;
 use super::jobs::{Stint, Waits};
@@ -28,7 +29,7 @@ const ANSWERS: [u8; 2] = [25, 28];
 #[derive(Clone, Debug)]
 pub(super) enum Input {
     Message { from: Member, bytes: std::rc::Rc<[u8]> },
-    Request { id: RequestId, command: Command, deadline: Nanos, scope: Scope },
+    Request { id: RequestId, command: Command, deadline: Nanos },
     Signal { peer: Member, up: bool },
     Routes(Vec<Member>),
     Socket(Socket),
@@ -157,9 +158,9 @@ impl Core {
         for input in self.inbox.drain(..) {
             match input {
                 Input::Message { from, bytes } => shard.on_message(&mut turn, from, &bytes),
-                Input::Request { id, command, deadline, scope } => {
+                Input::Request { id, command, deadline } => {
                     let deadline = clock.local(deadline);
-                    shard.submit(&mut turn, Request { id, command, deadline, scope });
+                    shard.submit(&mut turn, Request { id, command, deadline, scope: None });
                 }
                 Input::Signal { peer, up } => shard.on_peer(&mut turn, peer, up),
                 Input::Routes(routes) => shard.set_routes(routes),
@@ -232,6 +233,7 @@ pub(super) fn store_options(core: u16, plan: &Plan) -> bitcask::Options {
     store.segment_bytes = plan.segment_bytes;
     store.cache_bytes = plan.cache_bytes;
     store.put_aside = true;
+    store.era_of = Record::epoch_of;
     store
 }
 
@@ -329,6 +331,7 @@ impl World {
             self.look_at_durable(place)?;
         }
         if started {
+            self.note_flush_epoch(place);
             self.ledger.forget(place.host, place.core);
             self.tell(|| format!("{place} serves"));
         }
@@ -341,6 +344,7 @@ impl World {
     /// What is answered at once leaves under an epoch that is durable. What waited for something, the log or the disk, was asked before the epoch
     /// was heard of: whoever takes a new one on has nothing of that count (docs/design/batched-confirm.md, section 7).
     fn check_epoch(&self, place: Place, bytes: &[u8]) -> Checked {
+        self.check_flush_epoch(place, bytes)?;
         if !bytes.first().is_some_and(|kind| ANSWERS.contains(kind)) {
             return Ok(());
         }
@@ -359,6 +363,30 @@ impl World {
             return Err(Violation::new(invariant::DURABLE_FIRST, detail));
         }
         Ok(())
+    }
+
+    /// Whatever is said is said in a flush epoch that is durable.
+    fn check_flush_epoch(&self, place: Place, bytes: &[u8]) -> Checked {
+        let durable = self.core(place).shard().map_or(u32::MAX, Shard::durable_flush_epoch);
+        let Ok((Sender { flush, .. }, message)) = PeerMessage::decode(bytes) else { return Ok(()) };
+        if flush > durable {
+            let detail =
+                format!("{place} speaks in flush epoch {flush}, and {durable} is durable: {message:?}");
+            return Err(Violation::new(invariant::DURABLE_FIRST, detail));
+        }
+        Ok(())
+    }
+
+    /// A core that starts may have slept through flushes.
+    fn note_flush_epoch(&mut self, place: Place) {
+        let newest = self.ledger.flush_epoch(place.core);
+        let Some(shard) = self.core(place).shard().filter(|_| newest > 0) else { return };
+        let label = match shard.flush_epoch() {
+            epoch if shard.is_learner() && epoch < newest => "a learner started behind a flush",
+            epoch if epoch < newest => "a core started behind a flush",
+            _ => "a core started in a flush epoch",
+        };
+        self.label(label);
     }
 
     fn look_at_durable(&mut self, place: Place) -> Checked {

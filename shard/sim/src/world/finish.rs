@@ -13,6 +13,8 @@ use super::host::Death;
 use super::jobs::Jobs;
 use super::joints::Joints;
 use super::{Event, Phase, Place, World};
+use crate::class::Class;
+use crate::flushes;
 use crate::ledger::show;
 use crate::limits::{
     ENDED_MS, LAST_PASSES_MAX, LAST_READ_DEADLINE, LAST_WAITS_MAX, LEVEL_MAX, LEVEL_POLL, QUIET, SETTLE,
@@ -180,7 +182,6 @@ impl World {
                     asker: Asker::LastRead { key: key.clone(), operation },
                     deadline: at + LAST_READ_DEADLINE,
                     command,
-                    scope: None,
                     arrived: false,
                     chosen: self.ledger.newest_chosen(&key),
                 });
@@ -256,6 +257,9 @@ impl World {
             found = self.check_equal();
         }
         if found.is_ok() {
+            found = self.check_flush_epochs();
+        }
+        if found.is_ok() {
             found = self.check_bytes();
         }
         let Phase::Levelling { since } = self.phase else { return found };
@@ -295,6 +299,22 @@ impl World {
         Ok(())
     }
 
+    /// All cores of a slice come to the same flush epoch.
+    fn check_flush_epochs(&self) -> Checked {
+        let left = self.hosts_left();
+        for core in 0..self.plan.cores {
+            let epoch = |host: &Member| {
+                self.core(Place { host: *host, core }).shard().map(|shard| shard.flush_epoch())
+            };
+            let epochs: Vec<Option<u32>> = left.iter().map(epoch).collect();
+            if epochs.windows(2).any(|pair| pair[0] != pair[1]) {
+                let detail = format!("core {core} of hosts {left:?} is in flush epochs {epochs:?}");
+                return Err(Violation::new(invariant::CONVERGES, detail));
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing may be under way any more.
     fn check_idle(&self) -> Checked {
         for core in self.hosts.iter().filter(|host| !host.lost).flat_map(|host| &host.cores) {
@@ -325,16 +345,23 @@ impl World {
             let detail = format!("hosts disagree on key {}: {replies:?}", show(key));
             return Err(Violation::new(invariant::CONVERGES, detail));
         }
-        let text = |key: &[u8]| self.ledger.chosen_text(key).to_vec();
+        let has_flushes = self.plan.classes.is_drawn(Class::Flushes);
+        let text = |key: &[u8]| match self.last_reads.get(key).and_then(|replies| replies.first()) {
+            // What is chosen is of no account where a flush came after it.
+            Some(history::Reply::Value(value)) if has_flushes => value.clone(),
+            _ if has_flushes => Vec::new(),
+            _ => self.ledger.chosen_text(key).to_vec(),
+        };
         self.joints.as_ref().map_or(Ok(()), |joints| joints.judge(text))?;
         self.judge_history()
     }
 
     fn judge_history(&mut self) -> Checked {
+        let has_flushes = self.plan.classes.is_drawn(Class::Flushes);
         let (mut appended, mut others) = (BTreeMap::<&[u8], Vec<_>>::new(), History::new());
         for operation in &self.history.operations {
             match self.workload.kind_of(&operation.key) {
-                Kind::Appended => appended.entry(&operation.key).or_default().push(operation),
+                Kind::Appended if !has_flushes => appended.entry(&operation.key).or_default().push(operation),
                 Kind::Expiring => {
                     let failed = operation.outcome == history::Outcome::Failed;
                     if !operation.command.is_read() && !failed {
@@ -357,6 +384,8 @@ impl World {
             order::check(key, &operations, self.ledger.chosen_text(key))?;
         }
         order::check_swaps(&self.swaps)?;
+        let is_sharp = |key: &[u8]| matches!(self.workload.kind_of(key), Kind::Register | Kind::Versioned);
+        flushes::check(&self.flushes, &self.history.operations, is_sharp)?;
         let summary = check::check(&others);
         if !summary.undecided.is_empty() {
             *self.labels.entry("a key was undecided").or_default() += 1;
@@ -392,6 +421,12 @@ impl World {
                 ("a claim was met", m.claims_met),
                 ("a claim was given up", m.claims_given_up),
                 ("a decision was finished by a sweep", m.decisions_swept),
+                ("flushes came to their end", m.flushes),
+                ("flush epochs began", m.flush_epochs),
+                ("flush epochs began at learners", m.flush_epochs_learned),
+                ("attempts began anew by a flush", m.flush_voided),
+                ("messages waited for a flush epoch", m.flush_held),
+                ("commands were found before a flush", m.flush_doubts),
                 ("a tombstone was dropped", m.tombstones_dropped),
                 ("records taken over in the order of a log", m.tail_records),
                 ("disk reads", m.disk_reads),

@@ -314,7 +314,6 @@ impl World {
             asker: Asker::Job(ask),
             deadline: self.now + if last { LAST_READ_DEADLINE } else { DEADLINE_MAX },
             command,
-            scope: None,
             arrived: false,
             chosen: self.ledger.newest_chosen(key),
         });

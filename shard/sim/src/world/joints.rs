@@ -252,7 +252,6 @@ impl World {
             asker: Asker::Joint(number),
             deadline: now + DEADLINE_MAX,
             command,
-            scope: None,
             arrived: false,
             chosen: self.ledger.newest_chosen(&names[0]),
         });

@@ -30,6 +30,7 @@ use shard::RequestId;
 use synod_bench::history::{self, History};
 
 use crate::class::Class;
+use crate::flushes::Flush;
 use crate::ledger::Ledger;
 use crate::limits::GROUPED_PLACES;
 use crate::order::Swap;
@@ -150,6 +151,7 @@ pub struct World {
     groups: Groups,
     jobs: Option<Jobs>,
     joints: Option<Joints>,
+    flushes: Vec<Flush>,
     last_request: u64,
     workload: Workload,
     history: History,
@@ -181,6 +183,7 @@ impl World {
             long: plan.classes.is_drawn(Class::Deltas),
             transactions: plan.classes.is_drawn(Class::Transactions),
             numbers: plan.classes.is_drawn(Class::Numbers),
+            flushes: plan.classes.is_drawn(Class::Flushes),
         };
         let workload = Workload::new(work.fork(), plan.keys, grouped, plan.reads, extras);
         let mut ledger = Ledger::new(members, plan.cores);
@@ -189,7 +192,8 @@ impl World {
             plan.classes.has(Class::Jobs).then(|| Jobs::new(Stream::Jobs.rng(plan.seed).fork(), &plan));
         jobs.iter().flat_map(Jobs::keys).for_each(|key| ledger.watch(key, false));
         let joints = plan.classes.has(Class::Joint).then(|| Joints::new(Stream::Joint.rng(plan.seed).fork()));
-        joints.iter().flat_map(Joints::keys).for_each(|key| ledger.watch(key, true));
+        let grows = !extras.flushes;
+        joints.iter().flat_map(Joints::keys).for_each(|key| ledger.watch(key, grows));
         let count = usize::from(plan.hosts);
         let mut disks = Stream::Disk.rng(plan.seed);
         World {
@@ -211,6 +215,7 @@ impl World {
             groups: Groups::default(),
             jobs,
             joints,
+            flushes: Vec::new(),
             last_request: 0,
             workload,
             history: History::new(),

@@ -81,8 +81,9 @@ impl World {
         }
     }
 
-    /// All records of a core, as its log has them.
+    /// All records of a core, as its log has them. What is from before a flush is a tombstone.
     fn records(&self, place: Place) -> Result<BTreeMap<Vec<u8>, Held>, Violation> {
+        let epoch = self.core(place).shard().map_or(0, |shard| shard.flush_epoch());
         let mut disk = self.core(place).disk.after_kill(self.plan.seed);
         let mut store = Bitcask::open(store_options(place.core, &self.plan), &mut disk);
         let fails = |why: String| {
@@ -95,7 +96,9 @@ impl World {
             for (fingerprint, _) in store.slot_entries(slot, Fingerprint::MIN, SLOT_RECORDS_MAX) {
                 let found = read(&mut store, &mut disk, slot, fingerprint).map_err(fails)?;
                 let bytes = whole(&found).map_err(fails)?;
-                records.insert(found.key.to_vec(), (found.stamp, found.kind, bytes));
+                let older = Record::decode(&bytes).is_ok_and(|record| record.epoch < epoch);
+                let kind = if older { Kind::Tombstone } else { found.kind };
+                records.insert(found.key.to_vec(), (found.stamp, kind, bytes));
             }
         }
         Ok(records)

@@ -14,6 +14,7 @@ use synod_bench::history::{self, Operation, OperationId};
 
 use super::clients::{Asker, Outstanding};
 use super::{Event, Phase, Place, World};
+use crate::flushes::Flush;
 use crate::limits::{DEADLINE_MAX, LAST_READ_DEADLINE, PIPELINE_MAX, QUIET, SCAN_COUNT_MAX, SETTLE};
 use crate::survey::{judge, page, presence, Presence, Query, Scan};
 use crate::violation::Checked;
@@ -37,7 +38,7 @@ impl World {
             Some(scan) => scan.slice,
             None => self.work.below(u64::from(self.plan.cores)) as u16,
         };
-        let query = scan.map_or_else(|| self.draw_query(client, slice), Query::Scan);
+        let query = scan.map_or_else(|| self.draw_query(slice), Query::Scan);
         let deadline = self.now + self.work.between(30 * MILLISECOND, DEADLINE_MAX);
         let request = self.open_survey(query, at, slice, Some(client), deadline);
         self.clients[client as usize].waits_for.insert(request);
@@ -55,16 +56,16 @@ impl World {
         client: Option<u32>,
         deadline: Nanos,
     ) -> RequestId {
-        let (words, scope) = (query.words(), query.scope());
+        let words = query.words();
         let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         let command = Command::parse(&args, &Limits::default()).expect("a query has its words");
         let asked = Box::new(Asked { query, since: self.now });
         let asker = Asker::Survey { client, asked };
         let (arrived, chosen) = (false, Ballot::ZERO);
-        self.open_request(Outstanding { at, slice, asker, deadline, command, scope, arrived, chosen })
+        self.open_request(Outstanding { at, slice, asker, deadline, command, arrived, chosen })
     }
 
-    fn draw_query(&mut self, client: u32, slice: u16) -> Query {
+    fn draw_query(&mut self, slice: u16) -> Query {
         let keys = self.keys_of(slice);
         let any = |world: &mut World| keys.get(world.work.below(keys.len().max(1) as u64) as usize).cloned();
         match self.work.below(12) {
@@ -74,7 +75,7 @@ impl World {
             5 => Query::Random,
             6 => Query::CountInSlot(any(self).map_or(0, |key| slot(&key))),
             7 => Query::KeysInSlot(any(self).map_or(0, |key| slot(&key)), 1 + self.work.below(2)),
-            8 => self.draw_flush(client, &keys),
+            8 => Query::Size,
             _ => {
                 let count = self.work.between(1, SCAN_COUNT_MAX);
                 Query::Scan(Scan { slice, since: self.now, cursor: 0, count, keys: Vec::new() })
@@ -82,18 +83,22 @@ impl World {
         }
     }
 
-    /// FLUSHALL, of the slots of keys that bear it: to each of them a deletion.
-    fn draw_flush(&mut self, client: u32, keys: &[Vec<u8>]) -> Query {
-        let flushed: Vec<Vec<u8>> = self.workload.may_be_flushed(keys).into_iter().cloned().collect();
-        if flushed.is_empty() {
-            return Query::Size;
-        }
+    /// A client has all keys of a slice emptied: each of them, to the history.
+    pub(super) fn issue_flush(&mut self, client: u32, at: Place) {
+        self.clients[client as usize].left -= 1;
+        let slice = self.work.below(u64::from(self.plan.cores)) as u16;
         let thread = client * PIPELINE_MAX as u32;
-        let delete = |key: Vec<u8>| {
-            let operation = self.history.call(thread, &key, history::Command::Del, self.now);
-            (key, operation)
-        };
-        Query::Flush(flushed.into_iter().map(delete).collect())
+        let keys = self.keys_of(slice);
+        let clear = |key: &Vec<u8>| self.history.call(thread, key, history::Command::Clear, self.now);
+        let operations: Vec<OperationId> = keys.iter().map(clear).collect();
+        let deadline = self.now + self.work.between(30 * MILLISECOND, DEADLINE_MAX);
+        self.flushes.push(Flush { slice, operations: operations.clone() });
+        let request = self.open_survey(Query::Flush(operations), at, slice, Some(client), deadline);
+        self.clients[client as usize].waits_for.insert(request);
+        let arrival = self.client_delay();
+        self.schedule(self.now + arrival, Event::Ask { request });
+        let patience = self.work.between(self.plan.patience, 4 * self.plan.patience);
+        self.schedule(self.now + patience, Event::GiveUp { client, request });
     }
 
     /// All keys of a slice that there ever were.
@@ -101,11 +106,10 @@ impl World {
         self.ledger.watched().into_iter().filter(|key| self.ledger.slice_of(key) == slice).collect()
     }
 
-    /// What clients know of a key since then. `without`: an operation that is not counted.
-    fn presence_of(&self, key: &[u8], since: Nanos, without: Option<OperationId>) -> Presence {
-        let all = self.history.operations.iter().enumerate();
-        let of_key = all.filter(|(index, one)| one.key == key && Some(OperationId(*index)) != without);
-        let operations: Vec<&Operation> = of_key.map(|(_, one)| one).collect();
+    /// What clients know of a key since then.
+    fn presence_of(&self, key: &[u8], since: Nanos) -> Presence {
+        let operations: Vec<&Operation> =
+            self.history.operations.iter().filter(|one| one.key == key).collect();
         presence(&operations, self.workload.kind_of(key) == Kind::Expiring, since, self.now)
     }
 
@@ -125,7 +129,7 @@ impl World {
             self.label("a survey was answered");
             let since = if let Query::Scan(scan) = &asked.query { scan.since } else { asked.since };
             let of = |key: Vec<u8>| {
-                let presence = self.presence_of(&key, since, None);
+                let presence = self.presence_of(&key, since);
                 (key, presence)
             };
             let keys: BTreeMap<Vec<u8>, Presence> = self.keys_of(slice).into_iter().map(of).collect();
@@ -136,7 +140,7 @@ impl World {
         }
         match asked.query {
             Query::Scan(scan) => self.go_on_scanning(client, scan, reply),
-            Query::Flush(keys) if !reply.is_error() => self.note_flushed(keys, asked.since),
+            Query::Flush(operations) => self.note_flushed(&operations, reply),
             _ => {}
         }
         let delay = self.client_delay();
@@ -154,15 +158,23 @@ impl World {
         self.clients[client as usize].scan = Some(scan);
     }
 
-    /// What was there from before the sweep to its end, but for the sweep, was deleted by it. Of what was not there for certain, or
-    /// was deleted by others meanwhile, it says nothing.
-    fn note_flushed(&mut self, keys: Vec<(Vec<u8>, OperationId)>, since: Nanos) {
-        self.label("keys were flushed");
-        for (key, operation) in keys {
-            match self.presence_of(&key, since, Some(operation)) {
-                Presence::There => self.history.replied(operation, self.now, history::Reply::Int(1), None),
-                Presence::Absent => self.history.failed(operation),
-                Presence::Either => {}
+    /// A flush was answered.
+    fn note_flushed(&mut self, operations: &[OperationId], reply: &Reply) {
+        match reply {
+            Reply::Error(text) if text.starts_with("UNCERTAIN") => {
+                self.label("a flush is uncertain");
+                self.workload.note_unsure_flush();
+            }
+            Reply::Error(_) => {
+                self.label("a flush was refused");
+                operations.iter().for_each(|operation| self.history.failed(*operation));
+            }
+            _ => {
+                self.label("keys were flushed");
+                let ok = |operation: &OperationId| {
+                    self.history.replied(*operation, self.now, history::Reply::Ok, None);
+                };
+                operations.iter().for_each(ok);
             }
         }
     }
