@@ -80,7 +80,11 @@ pub fn spread(
         Keyspace::Size => Join::Sum,
         Keyspace::Keys(_) => Join::Concat,
         Keyspace::Random => Join::AnyFrom((turn % places.len().max(1) as u64) as usize),
-        Keyspace::Flush => Join::AllOk,
+        Keyspace::Flush => {
+            // All keys of a slice at one moment: there is no flush of some of its slots.
+            let part = |(slice, _)| SlicePart { slice, command: command.clone(), scope: None };
+            return Ok((places.into_iter().map(part).collect(), Join::AllOk));
+        }
         Keyspace::CountInSlot(slot) | Keyspace::KeysInSlot { slot, .. } => {
             let slice = map.slice(*slot);
             return Ok((vec![SlicePart { slice, command, scope: None }], Join::One));

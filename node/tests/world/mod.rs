@@ -9,6 +9,7 @@ mod cores;
 mod counters;
 mod disk;
 mod files;
+mod flushes;
 pub mod host;
 mod kills;
 mod limits;

@@ -15,8 +15,12 @@ use crate::violation::{invariant, Checked, Violation};
 pub struct Flush {
     /// The slice.
     pub slice: u16,
+    /// When it was asked for.
+    pub call: u64,
     /// What it is to each key, in the history.
     pub operations: Vec<OperationId>,
+    /// What became of it is known.
+    pub is_settled: bool,
 }
 
 /// When a flush, or an operation, was asked for and answered.
@@ -128,12 +132,12 @@ mod tests {
                 let reply = if *there { Reply::Value(key.as_bytes().to_vec()) } else { Reply::Nil };
                 history.replied(read, *returned, reply, None);
             }
-            let flushes = [Flush { slice: 0, operations }];
+            let flushes = [Flush { slice: 0, call: 10, operations, is_settled: true }];
             assert_eq!(check(&flushes, &history.operations, |_| true).is_ok(), may_be, "{reads:?}");
             // Another one may have been first.
             let mut two = flushes.to_vec();
             let other = history.call(3, b"a", Command::Clear, 3);
-            two.push(Flush { slice: 0, operations: vec![other] });
+            two.push(Flush { slice: 0, call: 3, operations: vec![other], is_settled: false });
             assert!(check(&two, &history.operations, |_| true).is_ok(), "{reads:?}");
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reactor::clock::Nanos;
 use shard::reply::Reply;
 use shard::slot::slot;
-use synod_bench::history::{self, Command, Operation, OperationId, Outcome};
+use synod_bench::history::{self, Command, Operation, Outcome};
 
 use crate::ledger::show;
 use crate::violation::{invariant, Checked, Violation};
@@ -29,8 +29,8 @@ pub enum Query {
     CountInSlot(u16),
     /// CLUSTER GETKEYSINSLOT, of so many keys at most.
     KeysInSlot(u16, u64),
-    /// FLUSHALL: what it is to each key of the slice, by the places in the history.
-    Flush(Vec<OperationId>),
+    /// FLUSHALL: which of the flushes of the run.
+    Flush(usize),
 }
 
 /// A walk through a slice, page by page.

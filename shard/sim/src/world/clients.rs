@@ -321,6 +321,7 @@ impl World {
     fn learn(&mut self, ask: &Ask, told: &Told) {
         if let Some((key, appended)) = self.workload.learn(ask, told) {
             self.ledger.watch(&key, appended);
+            self.note_new_key(&key);
         }
     }
 

@@ -37,6 +37,14 @@ impl World {
             let detail = format!("had the power of {place} failed now, it could not start again: {why}");
             Violation::new(invariant::SURVIVES, detail)
         })?;
+        let spoken = self.core(place).shard().map_or(0, |shard| shard.flush_epoch());
+        if back.flush_epoch() < spoken {
+            let detail = format!(
+                "{place} is in flush epoch {spoken}; after a power failure in {}",
+                back.flush_epoch()
+            );
+            return Err(Violation::new(invariant::SURVIVES, detail));
+        }
         self.ledger.survives(place.host, place.core, |key| inspect(&back, key))
     }
 }

@@ -20,6 +20,9 @@ use crate::survey::{judge, page, presence, Presence, Query, Scan};
 use crate::violation::Checked;
 use crate::workload::Kind;
 
+/// The client in whose name flushes empty keys that came after they were asked for.
+const LATE_FLUSHES: u32 = 4000;
+
 /// A command about the keyspace that a client asked.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -92,8 +95,9 @@ impl World {
         let clear = |key: &Vec<u8>| self.history.call(thread, key, history::Command::Clear, self.now);
         let operations: Vec<OperationId> = keys.iter().map(clear).collect();
         let deadline = self.now + self.work.between(30 * MILLISECOND, DEADLINE_MAX);
-        self.flushes.push(Flush { slice, operations: operations.clone() });
-        let request = self.open_survey(Query::Flush(operations), at, slice, Some(client), deadline);
+        let query = Query::Flush(self.flushes.len());
+        self.flushes.push(Flush { slice, call: self.now, operations, is_settled: false });
+        let request = self.open_survey(query, at, slice, Some(client), deadline);
         self.clients[client as usize].waits_for.insert(request);
         let arrival = self.client_delay();
         self.schedule(self.now + arrival, Event::Ask { request });
@@ -140,7 +144,7 @@ impl World {
         }
         match asked.query {
             Query::Scan(scan) => self.go_on_scanning(client, scan, reply),
-            Query::Flush(operations) => self.note_flushed(&operations, reply),
+            Query::Flush(flush) => self.note_flushed(flush, reply),
             _ => {}
         }
         let delay = self.client_delay();
@@ -158,8 +162,19 @@ impl World {
         self.clients[client as usize].scan = Some(scan);
     }
 
+    /// A key comes to be: flushes that were asked for and may come yet empty it, too.
+    pub(super) fn note_new_key(&mut self, key: &[u8]) {
+        let slice = self.ledger.slice_of(key);
+        for flush in self.flushes.iter_mut().filter(|flush| flush.slice == slice && !flush.is_settled) {
+            flush.operations.push(self.history.call(LATE_FLUSHES, key, history::Command::Clear, flush.call));
+        }
+    }
+
     /// A flush was answered.
-    fn note_flushed(&mut self, operations: &[OperationId], reply: &Reply) {
+    fn note_flushed(&mut self, flush: usize, reply: &Reply) {
+        let operations = self.flushes[flush].operations.clone();
+        self.flushes[flush].is_settled =
+            !matches!(reply, Reply::Error(text) if text.starts_with("UNCERTAIN"));
         match reply {
             Reply::Error(text) if text.starts_with("UNCERTAIN") => {
                 self.label("a flush is uncertain");
@@ -171,6 +186,11 @@ impl World {
             }
             _ => {
                 self.label("keys were flushed");
+                let slice = usize::from(self.flushes[flush].slice);
+                let cores = self.hosts.iter().filter_map(|host| host.cores[slice].shard());
+                if cores.into_iter().any(|shard| shard.is_full()) {
+                    self.label("keys were flushed while a disk was full");
+                }
                 let ok = |operation: &OperationId| {
                     self.history.replied(*operation, self.now, history::Reply::Ok, None);
                 };
