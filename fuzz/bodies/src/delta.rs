@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(entries, Ok(if pops { delta.entries } else { 0 }), "and what there is to pop");
     assert!(Record::decode(data).is_err() && Record::check(data).is_err(), "it is no whole record");
     for value in record::values() {
-        let mut folded = Record { value: Some(value), ..Record::default() };
+        let mut folded = Record { epoch: delta.epoch, value: Some(value), ..Record::default() };
         if meter::bounded(allowed, || delta.apply(&mut folded)).is_ok() {
             let mut bytes = Vec::new();
             folded.encode(&mut bytes);
@@ -35,10 +35,16 @@ pub fn run(data: &[u8]) {
 
 /// A delta with this type and these changes, for the objects of the records.
 fn sample(kind: Type, changes: &[u8]) -> Vec<u8> {
+    sample_in(0, kind, changes)
+}
+
+/// As [`sample`], of a flush epoch.
+fn sample_in(epoch: u32, kind: Type, changes: &[u8]) -> Vec<u8> {
     let Record { version, expires_at_ms, applied, requests, .. } = record::sample();
     let base = Reader::new(&[7; 16], "ballot").ballot().expect("sixteen bytes are a ballot");
     let (digest, entries, changes) = (0x0123_4567, 4, changes.to_vec());
-    let delta = Delta { base, version, kind, expires_at_ms, applied, requests, digest, entries, changes };
+    let delta =
+        Delta { base, version, epoch, kind, expires_at_ms, applied, requests, digest, entries, changes };
     let mut bytes = Vec::new();
     assert!(delta.encode(&mut bytes), "it is short");
     bytes
@@ -63,5 +69,6 @@ pub fn seeds() -> Vec<Vec<u8>> {
         sample(Type::Set, b"\x03\x01z\x04\x01a"),
         sample(Type::SortedSet, sorted),
         sample(Type::Hash, b""),
+        sample_in(300, Type::Hash, hash),
     ]
 }

@@ -45,6 +45,7 @@ pub fn sample() -> Record {
     applied.settle(1 << 16, 1, 5);
     Record {
         version: 1025,
+        epoch: 0,
         value: Some(Value::Str(b"value".to_vec())),
         expires_at_ms: 99,
         applied,
@@ -77,14 +78,19 @@ pub fn values() -> Vec<Value> {
     vec![Value::Str(vec![]), Value::Hash(hash), Value::List(list), Value::Set(set), Value::SortedSet(sorted)]
 }
 
-/// Values of all types, a tombstone, and an entry with ids.
+/// Values of all types, a tombstone, entries with ids, of before a flush and of after some.
 pub fn seeds() -> Vec<Vec<u8>> {
     let of = |value| Record { value: Some(value), expires_at_ms: 7, ..Record::default() };
-    let records: Vec<Record> =
-        [Record::default(), sample(), tied(None), tied(Some(Value::Str(b"v".to_vec())))]
-            .into_iter()
-            .chain(values().into_iter().map(of))
-            .collect();
+    let records: Vec<Record> = [
+        Record::default(),
+        sample(),
+        Record { epoch: 300, ..sample() },
+        tied(None),
+        tied(Some(Value::Str(b"v".to_vec()))),
+    ]
+    .into_iter()
+    .chain(values().into_iter().map(of))
+    .collect();
     let encode = |record: &Record| {
         let mut out = Vec::new();
         record.encode(&mut out);

@@ -105,8 +105,8 @@ impl Core {
         let from = 1 + input.byte() % 2;
         let mut bytes = input.chunk().to_vec();
         if expected {
-            if let Some(head) = bytes.get_mut(1..9) {
-                head.copy_from_slice(&[1, 0, 0, 0, 1, 0, 0, 0]);
+            if let Some(head) = bytes.get_mut(1..13) {
+                head.copy_from_slice(&[1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
             }
         }
         self.with_turn(|shard, turn| shard.on_message(turn, from, &bytes));
