@@ -166,6 +166,12 @@ const JOINT_ONE_IN: u64 = 5;
 /// One in so many seeds has flushes.
 const FLUSHES_ONE_IN: u64 = 3;
 
+/// Of the questions of clients where there are flushes, one in so many is one;
+const FLUSH_ONE_IN: u64 = 16;
+
+/// and one in so many where they crowd few keys.
+const CROWDED_FLUSH_ONE_IN: u64 = 6;
+
 /// In half of what is left messages overtake each other by far, with so many operations.
 const SHUFFLED_OPERATIONS: u32 = 2_000;
 
@@ -215,6 +221,8 @@ pub struct Plan {
     pub operations: u32,
     /// Most commands only read.
     pub reads: bool,
+    /// Of the questions where there are flushes, one in so many is one.
+    pub flush_one_in: u64,
     /// Places for keys; each is taken by one key after the other.
     pub keys: usize,
     /// How hosts reach each other.
@@ -274,8 +282,7 @@ impl Plan {
         let mut plan = Plan::draw_narrow(seed);
         plan.broaden(&mut Stream::Breadth.rng(seed));
         plan.widen(&mut Stream::Width.rng(seed));
-        let flushes = Stream::Flush.rng(seed).below(FLUSHES_ONE_IN) == 0;
-        plan.classes.draw(Class::Flushes, flushes);
+        let flushes = plan.draw_flushes(&mut Stream::Flush.rng(seed));
         // A survey would see the queues, and a flush empty them.
         let jobs = Stream::Jobs.rng(seed).below(JOBS_ONE_IN) == 0
             && !flushes
@@ -346,6 +353,23 @@ impl Plan {
         self.classes.draw(Class::Transactions, transactions);
         let numbers = rng.below(NUMBERS_ONE_IN) == 0;
         self.classes.draw(Class::Numbers, numbers);
+    }
+
+    /// Draws flushes. In half of the seeds that have some they are many, of one or two keys, and messages are lost: what is wrong with a host that has
+    /// not heard of one shows only where the key is read before it is written again.
+    fn draw_flushes(&mut self, rng: &mut Rng) -> bool {
+        let flushes = rng.below(FLUSHES_ONE_IN) == 0;
+        self.classes.draw(Class::Flushes, flushes);
+        if flushes && rng.coin() {
+            self.flush_one_in = CROWDED_FLUSH_ONE_IN;
+            self.keys = rng.between(1, 2) as usize;
+            let loss = OWN_LOSS_MIN + rng.below(200_000) as u32;
+            if self.has_faults() {
+                self.weather.loss = self.weather.loss.max(loss);
+                self.classes.draw(Class::Loss, true);
+            }
+        }
+        flushes
     }
 
     /// Has each host take itself for preferred. What it reads is at hand, and it misses some of what the others write: else reads that are
@@ -447,6 +471,7 @@ impl Plan {
             clients,
             operations: 150 / clients,
             reads: false,
+            flush_one_in: FLUSH_ONE_IN,
             keys: rng.between(2, 8) as usize,
             transport,
             weather: Weather::draw(rng),

@@ -25,9 +25,6 @@ use crate::workload::{holds_object, Ask, Form, Kind, Told};
 /// Of the questions of clients that ask about the keyspace, one in so many does.
 const SURVEY_ONE_IN: u64 = 6;
 
-/// Of the questions of clients where there are flushes, one in so many is one.
-const FLUSH_ONE_IN: u64 = 16;
-
 /// Of the questions of clients that ask about many keys at once, one in so many does.
 const GROUP_ONE_IN: u64 = 4;
 
@@ -108,7 +105,7 @@ impl World {
         if self.plan.classes.has(Class::Surveys) && self.work.below(SURVEY_ONE_IN) == 0 {
             return self.issue_survey(client, at);
         }
-        if self.plan.classes.has(Class::Flushes) && self.work.below(FLUSH_ONE_IN) == 0 {
+        if self.plan.classes.has(Class::Flushes) && self.work.below(self.plan.flush_one_in) == 0 {
             return self.issue_flush(client, at);
         }
         let left = u64::from(self.clients[client as usize].left);
