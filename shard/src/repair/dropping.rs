@@ -221,7 +221,7 @@ impl<D: Disk> Shard<D> {
         while batch.reading < DROP_READS_MAX {
             let Some((fingerprint, ballot)) = batch.queue.pop_front() else { break };
             self.metrics.disk_reads += 1;
-            match self.store.read_fingerprint(turn.disk, batch.slot, fingerprint) {
+            match self.store.read_newest_fingerprint(turn.disk, (batch.slot, fingerprint)) {
                 Read::Pending(ticket) => {
                     batch.reading += 1;
                     let read = DroppingRead { batch: batch.id, fingerprint, ballot };
