@@ -22,6 +22,8 @@ use crate::wire::{Flush, FlushSaid, PeerMessage, Sender};
 pub(super) struct Asker {
     request: RequestId,
     deadline: Nanos,
+    /// A flush that was begun for it has left, and may happen whatever becomes of the next.
+    may_happen: bool,
 }
 
 /// A flush that goes on.
@@ -56,9 +58,10 @@ impl Job {
         }
     }
 
-    /// Whether somebody may have taken the epoch.
-    fn may_happen(&self) -> bool {
-        matches!(self.stage, Stage::Raising(_))
+    /// From now on somebody may take the epoch.
+    fn raise(&mut self, epoch: u32) {
+        (self.stage, self.heard) = (Stage::Raising(epoch), MemberSet::EMPTY);
+        self.askers.iter_mut().for_each(|asker| asker.may_happen = true);
     }
 }
 
@@ -86,7 +89,7 @@ impl<D: Disk> Shard<D> {
             self.metrics.refused += 1;
             return turn.effects.replies.push((request, error::BUSY));
         }
-        self.flushing.waiting.push(Asker { request, deadline });
+        self.flushing.waiting.push(Asker { request, deadline, may_happen: false });
         self.start_flush(turn);
     }
 
@@ -97,13 +100,14 @@ impl<D: Disk> Shard<D> {
         }
         let question = self.flush_question();
         let own = self.flushing.epoch;
-        let stage = if planted(531) { Stage::Raising(own + 1) } else { Stage::Asking(own) };
         let mut heard = MemberSet::EMPTY;
-        if stage == Stage::Asking(own) {
-            heard.insert(self.config.me);
-        }
+        heard.insert(self.config.me);
         let askers = std::mem::take(&mut self.flushing.waiting);
-        let job = Job { askers, question, stage, heard, since: turn.clock.now, resends: 0 };
+        let stage = Stage::Asking(own);
+        let mut job = Job { askers, question, stage, heard, since: turn.clock.now, resends: 0 };
+        if planted(531) {
+            job.raise(own + 1);
+        }
         self.flushing.job = Some(job);
         self.ask_of_flush(turn);
         self.go_on_flushing(turn);
@@ -168,10 +172,10 @@ impl<D: Disk> Shard<D> {
             }
             let epoch = newest.max(own) + 1;
             if epoch > FLUSH_EPOCH_MAX {
-                return self.end_flush(turn, &error::FLUSHES_USED_UP);
+                return self.end_flush(turn, &error::UNCERTAIN, &error::FLUSHES_USED_UP);
             }
-            (job.stage, job.heard, job.question) = (Stage::Raising(epoch), MemberSet::EMPTY, question);
-            (job.since, job.resends) = (turn.clock.now, 0);
+            job.raise(epoch);
+            (job.question, job.since, job.resends) = (question, turn.clock.now, 0);
             self.ask_of_flush(turn);
         }
         let Some(job) = &mut self.flushing.job else { return };
@@ -185,16 +189,22 @@ impl<D: Disk> Shard<D> {
         }
         if job.heard.count() >= majority {
             self.metrics.flushes += 1;
-            self.end_flush(turn, &Reply::OK);
+            self.end_flush(turn, &Reply::OK, &Reply::OK);
         }
     }
 
-    fn end_flush(&mut self, turn: &mut Turn<'_, D>, reply: &Reply) {
+    /// Ends the flush that goes on. `begun`: the answer for whom one may happen or has happened, `not` for the others.
+    fn end_flush(&mut self, turn: &mut Turn<'_, D>, begun: &Reply, not: &Reply) {
         let Some(job) = self.flushing.job.take() else { return };
-        turn.effects.replies.extend(job.askers.iter().map(|asker| (asker.request, reply.clone())));
+        self.answer_askers(turn, &job.askers, begun, not);
     }
 
-    /// The config epoch is another one: what was answered counts no more.
+    fn answer_askers(&self, turn: &mut Turn<'_, D>, askers: &[Asker], begun: &Reply, not: &Reply) {
+        let reply = |asker: &Asker| if asker.may_happen { begun } else { not }.clone();
+        turn.effects.replies.extend(askers.iter().map(|asker| (asker.request, reply(asker))));
+    }
+
+    /// The config epoch is another one: what was answered counts no more. What has left may happen nevertheless.
     pub(crate) fn void_flush(&mut self) {
         if let Some(job) = self.flushing.job.take() {
             self.flushing.waiting.extend(job.askers);
@@ -208,17 +218,12 @@ impl<D: Disk> Shard<D> {
         }
         let now = turn.clock.now;
         let late = |asker: &mut Asker| asker.deadline <= now;
-        let waiting: Vec<Asker> = self.flushing.waiting.extract_if(.., late).collect();
-        waiting.into_iter().for_each(|asker| self.answer_late_flush(turn, asker, false));
+        let mut askers: Vec<Asker> = self.flushing.waiting.extract_if(.., late).collect();
         if let Some(job) = &mut self.flushing.job {
-            let may_happen = job.may_happen();
-            let askers: Vec<Asker> = job.askers.extract_if(.., late).collect();
-            let is_over = job.askers.is_empty();
-            askers.into_iter().for_each(|asker| self.answer_late_flush(turn, asker, may_happen));
-            if is_over {
-                self.flushing.job = None;
-            }
+            askers.extend(job.askers.extract_if(.., late));
         }
+        self.flushing.job.take_if(|job| job.askers.is_empty());
+        askers.into_iter().for_each(|asker| self.answer_late_flush(turn, asker));
         self.start_flush(turn);
         if let Some(job) = self.flushing.job.as_mut().filter(|job| job.due() <= now) {
             (job.since, job.resends) = (now, job.resends + 1);
@@ -228,25 +233,24 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    fn answer_late_flush(&mut self, turn: &mut Turn<'_, D>, asker: Asker, may_happen: bool) {
+    fn answer_late_flush(&mut self, turn: &mut Turn<'_, D>, asker: Asker) {
         self.metrics.expired_deadlines += 1;
         let (up, members) = (self.hosts_up(), self.members.count());
-        let reply = match may_happen {
+        let reply = match asker.may_happen {
             true => error::UNCERTAIN,
             false if up < self.members.majority() => error::no_quorum(up, members, false),
             false => error::TIMED_OUT,
         };
-        self.metrics.uncertain += u64::from(may_happen);
+        self.metrics.uncertain += u64::from(asker.may_happen);
         turn.effects.replies.push((asker.request, reply));
     }
 
     /// The core failed: who waits is told.
     pub(crate) fn fail_flushes(&mut self, turn: &mut Turn<'_, D>, fault: &Fault) {
-        let may_happen = self.flushing.job.as_ref().is_some_and(Job::may_happen);
-        self.end_flush(turn, &error::failed(fault, may_happen));
-        let waiting = std::mem::take(&mut self.flushing.waiting);
-        let failed = error::failed(fault, false);
-        turn.effects.replies.extend(waiting.iter().map(|asker| (asker.request, failed.clone())));
+        let (begun, not) = (error::failed(fault, true), error::failed(fault, false));
+        let mut askers = std::mem::take(&mut self.flushing.waiting);
+        askers.extend(self.flushing.job.take().into_iter().flat_map(|job| job.askers));
+        self.answer_askers(turn, &askers, &begun, &not);
         (self.flushing.held, self.flushing.held_bytes, self.flushing.saving) = Default::default();
     }
 }

@@ -1,5 +1,6 @@
 //! Hosts that are away, answers that are lost, what is under way, and what comes again.
 
+use reactor::sim::Fault;
 use shard::command::{Command, Limits, Numbered, Queue};
 use shard::reply::Reply;
 
@@ -213,4 +214,51 @@ fn a_learner_hears_of_it_and_counts_for_nothing() {
     is_empty(&mut cluster, 2);
     cluster.restart_after(2, |_| {});
     is_empty(&mut cluster, 2);
+}
+
+/// A flush that has left, and whose answers the config epoch voids, may have happened: whoever asked for it is not told that nothing was
+/// written.
+#[test]
+fn one_begun_before_a_config_epoch_is_uncertain() {
+    let mut cluster = Cluster::new(3, 1_400);
+    fill(&mut cluster, 0, 20);
+    cluster.lose_data(2, true);
+    let mut told = 0;
+    // The answer to the first question comes from 1, and of flushes nothing else comes.
+    cluster.loss = Box::new(move |from, to, bytes| {
+        told += usize::from(bytes[0] == FLUSH && from == 1 && to == 0);
+        from == 1 && to == 0 && (bytes[0] != FLUSH || told > 1) || from == 2 && to == 0 && bytes[0] == FLUSH
+    });
+    let id = cluster.submit(0, &[b"FLUSHALL"], None, 3_000);
+    cluster.pass(100);
+    assert_eq!(epochs(&cluster)[..2], [0, 1], "it is begun, and 0 does not know");
+    let before = cluster.hosts[0].shard.epoch();
+    cluster.repair = true;
+    let reply = cluster.wait(id);
+    assert!(cluster.hosts[0].shard.epoch() > before, "the host that lost its data is a voter again");
+    cluster.heal();
+    assert_eq!((uncertain(&reply), cluster.ask(0, &[b"DBSIZE"])), (true, Reply::Int(0)), "{reply:?}");
+}
+
+/// The same where the core fails instead.
+#[test]
+fn one_begun_before_the_core_fails_is_uncertain() {
+    for begun in [false, true] {
+        let mut cluster = Cluster::new(3, 1_401);
+        let mut told = 0;
+        cluster.loss = Box::new(move |from, to, bytes| {
+            let answers = bytes[0] == FLUSH && to == 0;
+            told += usize::from(answers && from == 1);
+            answers && !(begun && from == 1 && told == 1)
+        });
+        let id = cluster.submit(0, &[b"FLUSHALL"], None, 60_000);
+        cluster.pass(5);
+        for nth in 1..=4 {
+            cluster.hosts[0].disk.fail_nth(nth, Fault::Io);
+        }
+        cluster.submit(0, &[b"SET", b"a", b"b"], None, 60_000);
+        cluster.run_while(|cluster| cluster.hosts[0].shard.fault().is_none());
+        let reply = cluster.wait(id);
+        assert_eq!(uncertain(&reply), begun, "{reply:?}");
+    }
 }
