@@ -17,6 +17,7 @@ use crate::held::{is_large, Bytes, Held};
 use crate::joint;
 use crate::limits::{BATCH_COMMANDS_MAX, ORIGIN_IDS_MAX, SCRATCH_BYTES_MAX};
 use crate::record::{Applied, Known, Record};
+use crate::repair::Why;
 use crate::reply::Reply;
 use crate::state::State;
 use crate::turn::Turn;
@@ -223,6 +224,13 @@ impl<D: Disk> Shard<D> {
         let older = self.is_held_flushed(entry);
         let record = older.then(|| entry.record_in(self.flushing.epoch())?.ok()).flatten()?;
         Some(self.hold_entry(&record))
+    }
+
+    /// The tombstone that takes the place of a flushed value, if repair wants that of the entity.
+    pub(crate) fn emptied_entry(&mut self, id: EntityId, held: &Held) -> Option<Held> {
+        let wanted = self.peek(id).settle.is_some_and(|settle| settle.why == Why::Flushed);
+        let wanted = wanted && self.is_flushed_value(held);
+        wanted.then(|| self.flushed_entry(held)).flatten()
     }
 
     fn hold_entry(&mut self, record: &Record) -> Held {

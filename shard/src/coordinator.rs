@@ -25,6 +25,7 @@ use crate::limits::{
     BACKOFF_NS, BACKOFF_NS_MAX, BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, CLAIM_ROOM, CONFLICTS_MAX,
     READ_PATIENCE_NS_MIN, READ_SETTLE_NS, RESEND_NS, RESEND_NS_MAX, ROUND_NS_MAX,
 };
+use crate::repair::Why;
 use crate::reply::Reply;
 use crate::turn::Turn;
 
@@ -88,8 +89,8 @@ impl<D: Disk> Shard<D> {
             return self.wake_by_deadline(id, at);
         }
         let collisions = entity.collisions;
-        let restamp = entity.settle.is_some_and(|settle| settle.restamp);
-        if self.is_all_reads(id) && collisions < CONFLICTS_MAX && !restamp {
+        let reads = entity.settle.is_none_or(|settle| settle.why == Why::Unproven);
+        if self.is_all_reads(id) && collisions < CONFLICTS_MAX && reads {
             self.start_read(turn, id);
         } else if !self.has_place(id) {
             self.put_off(turn, id);
@@ -211,7 +212,7 @@ impl<D: Disk> Shard<D> {
         let fresh = accepted.round > fast_above && accepted.succ() >= bound;
         let calm = fresh && entity.collisions < CONFLICTS_MAX && entity.instance.can_fast(node, incarnation);
         // What waits for a claim has to hear of its end, which others may have chosen.
-        let wary = self.may_meet_claim(id);
+        let wary = self.may_meet_claim(id) || self.empties_from_afar(id);
         if calm && !wary {
             return self.start_from_own(turn, id, accepted.succ(), None);
         }
@@ -235,6 +236,14 @@ impl<D: Disk> Shard<D> {
             && !entity.batch.iter().all(joint::passes)
     }
 
+    /// Whether a flushed value is to give way that is not here.
+    fn empties_from_afar(&self, id: EntityId) -> bool {
+        let entity = self.peek(id);
+        let own = entity.instance.entry();
+        entity.settle.is_some_and(|settle| settle.why == Why::Flushed)
+            && !own.is_some_and(|held| self.is_flushed_value(held))
+    }
+
     /// Runs the batch on the own record, because phase 1 is done for the ballot, and proposes what comes of it. `granted`: it is the one that
     /// was promised for the slot.
     fn start_from_own(
@@ -246,7 +255,12 @@ impl<D: Disk> Shard<D> {
     ) {
         let base = self.entity(id).warm();
         let is_absent = base.is_none();
-        match self.run_batch(turn, id, base, ballot) {
+        let emptied = base.as_ref().and_then(|(_, held)| self.emptied_entry(id, held));
+        let ran = match self.run_batch(turn, id, base, ballot) {
+            Ran::Unchanged => emptied.map_or(Ran::Unchanged, Ran::Changed),
+            ran => ran,
+        };
+        match ran {
             Ran::Unchanged if planted(111) => self.finish_batch(turn, id),
             Ran::Unchanged => self.start_read(turn, id),
             Ran::Unreadable => self.finish_batch(turn, id),
@@ -330,8 +344,12 @@ impl<D: Disk> Shard<D> {
         if entity.batch.is_empty() && entity.settle.is_none() {
             return self.end_attempt(turn, id);
         }
-        let settle = entity.settle.is_some();
+        let why = entity.settle.map(|settle| settle.why);
         let own = !entity.instance.state().accepted.is_zero();
+        let settle = match why {
+            Some(Why::Flushed) => base.as_ref().is_some_and(|(_, held)| self.is_flushed_value(held)),
+            why => why.is_some(),
+        };
         match self.run_batch(turn, id, base.clone(), ballot) {
             // The majority of promises was asked after these commands arrived: it is an agreed read as well.
             Ran::Unchanged if settled && !settle => self.finish_batch(turn, id),

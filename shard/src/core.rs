@@ -204,6 +204,8 @@ pub(crate) enum Loading {
     Serving(crate::repair::ServingRead),
     /// A tombstone that may go.
     Dropping(crate::repair::DroppingRead),
+    /// A record of this slot that may be a flushed value.
+    Emptying(u16),
     /// A record of this slot that ends at some time.
     Expiring(u16),
 }

@@ -131,6 +131,11 @@ impl Held {
         }
     }
 
+    /// Whether it is a tombstone, as far as that is in memory; a delta is none.
+    pub(crate) fn is_tombstone(&self) -> bool {
+        matches!(self, Held::Here(bytes) if Record::is_tombstone(bytes) == Ok(true))
+    }
+
     /// Whether what it means is not in memory.
     pub(crate) fn is_cold(&self) -> bool {
         matches!(self, Held::Cold | Held::Delta(_))

@@ -431,6 +431,21 @@ pub const REPAIR_SETTLES_MAX: usize = 256;
 /// How long one entity is tried to be settled before repair looks at it anew.
 pub const REPAIR_SETTLE_NS: u64 = 2_000 * MS;
 
+/// How long tombstones cannot be dropped before flushed values give way to some: longer than a host takes to start again.
+pub const EMPTY_AFTER_NS: u64 = REPAIR_LOOK_NS_MAX;
+
+/// How long after a sweep that found none of them the next one begins.
+pub const EMPTY_REST_NS: u64 = 60_000 * MS;
+
+/// Bytes on disk of a record for which a tombstone is worth its own bytes, which are half of this.
+pub const EMPTY_BYTES_MIN: u32 = 128;
+
+/// Reads from disk under way for them.
+pub const EMPTY_READS_MAX: usize = 16;
+
+/// Entities being settled above which it waits: the other half is for those who lack something.
+pub const EMPTY_SETTLES_MAX: usize = REPAIR_SETTLES_MAX / 2;
+
 /// How much time's worth of its rate repair may take at once.
 pub const REPAIR_BURST_NS: u64 = 20 * MS;
 

@@ -107,6 +107,8 @@ pub struct Metrics {
     pub flush_held: u64,
     /// and commands that were found in an older one, and whose outcome is uncertain.
     pub flush_doubts: u64,
+    /// Flushed values that a sweep found, and had give way to tombstones.
+    pub flush_emptied: u64,
     /// Keys that a sweep of this core found to have ended, and had looked at.
     pub swept_keys: u64,
     /// Values read from disk.

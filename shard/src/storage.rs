@@ -218,6 +218,7 @@ impl<D: Disk> Shard<D> {
             Loading::Survey(read) => self.on_survey_read(turn, read, result),
             Loading::Serving(read) => self.on_serving_read(turn, read, result),
             Loading::Dropping(read) => self.on_dropping_read(turn, read, result),
+            Loading::Emptying(slot) => self.on_emptying_read(turn, slot, result),
             Loading::Expiring(slot) => self.on_expiring_read(turn, slot, result),
         }
     }

@@ -8,7 +8,8 @@
 //! Parts: `epoch` (what stands in front of an entry, and what becomes of it; pure), `job` (flushes of this core's clients), and here the epoch of
 //! the core: heard of, made durable, begun.
 //!
-//! Left out: giving the space back. Sweeps for tombstones ([`crate::repair`]) take what is of older epochs for tombstones.
+//! Left out: giving the space back. Sweeps for tombstones ([`crate::repair`]) take what is of older epochs for tombstones, and where those
+//! cannot be dropped have them take the place of the values.
 //!
 //! Invariants: no entry here is of a newer epoch than the core's. An epoch is begun when it is durable, and not before; with it all that is
 //! under way begins anew. What a learner says, and what it has, counts for no flush.
@@ -94,6 +95,11 @@ impl<D: Disk> Shard<D> {
     /// As [`Shard::is_flushed`], for one that may be decoded.
     pub(crate) fn is_held_flushed(&self, entry: &Held) -> bool {
         entry.is_older(self.flushing.epoch)
+    }
+
+    /// Whether an entry is a tombstone by its epoch alone, so that it takes the place of a value.
+    pub(crate) fn is_flushed_value(&self, entry: &Held) -> bool {
+        self.is_held_flushed(entry) && !entry.is_tombstone()
     }
 
     /// Whether an entry is a tombstone here: by what it says, or by its epoch.
@@ -198,6 +204,7 @@ impl<D: Disk> Shard<D> {
         self.store.set_era(epoch);
         self.metrics.flush_epochs += 1;
         self.metrics.flush_epochs_learned += u64::from(self.config.learner);
+        self.repair.note_flush(turn.clock.now);
         if !planted(534) {
             self.begin_anew(turn);
         }

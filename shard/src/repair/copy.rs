@@ -16,10 +16,20 @@ use crate::wire::Copied;
 /// An entity that repair wants settled, beside the commands that it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Settle {
-    /// What is found is to be accepted at a fresh ballot even if it is known to be chosen: something here is in its way.
-    pub restamp: bool,
+    pub why: Why,
     /// When that is given up.
     pub until: Nanos,
+}
+
+/// What an entity is settled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Nobody can prove that its record is chosen.
+    Unproven,
+    /// What is found is to be accepted at a fresh ballot even if it is known to be chosen: something here is in its way.
+    InTheWay,
+    /// Its value is of an older flush epoch: a tombstone takes its place. What is found to be of this one stays as it is.
+    Flushed,
 }
 
 impl<D: Disk> Shard<D> {
@@ -49,7 +59,7 @@ impl<D: Disk> Shard<D> {
         let bytes = Held::Here(Bytes::from(entry.to_vec()));
         self.step(turn, id, |instance, floor, out| instance.take_over(ballot, bytes, floor, out));
         if self.peek(id).instance.state().accepted < ballot {
-            self.settle_entity(turn, id, true);
+            self.settle_entity(turn, id, Why::InTheWay);
         } else if before < ballot {
             self.repair.copied += 1;
             self.repair.copied_bytes += (key.len() + entry.len()) as u64;
@@ -58,7 +68,7 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Has an entity settled that nothing else is under way for. One that has something under way is left to that.
-    pub(super) fn settle_entity(&mut self, turn: &mut Turn<'_, D>, id: EntityId, restamp: bool) {
+    pub(super) fn settle_entity(&mut self, turn: &mut Turn<'_, D>, id: EntityId, why: Why) {
         let learner = self.config.learner;
         let entity = self.entity(id);
         if entity.stage != Stage::Idle || entity.settle.is_some() || learner {
@@ -68,7 +78,7 @@ impl<D: Disk> Shard<D> {
             return;
         }
         let until = turn.clock.now + REPAIR_SETTLE_NS;
-        self.entity(id).settle = Some(Settle { restamp, until });
+        self.entity(id).settle = Some(Settle { why, until });
         self.repair.settling += 1;
         self.repair.settled += 1;
         self.start_batch(turn, id);
@@ -76,9 +86,9 @@ impl<D: Disk> Shard<D> {
     }
 
     /// As [`Shard::settle_entity`], for a key.
-    pub(super) fn settle_key(&mut self, turn: &mut Turn<'_, D>, slot: u16, key: &[u8]) {
+    pub(super) fn settle_key(&mut self, turn: &mut Turn<'_, D>, slot: u16, key: &[u8], why: Why) {
         if let Some(id) = self.open(slot, key) {
-            self.settle_entity(turn, id, false);
+            self.settle_entity(turn, id, why);
         }
     }
 

@@ -89,11 +89,16 @@ impl Dropping {
     pub fn due(&self) -> Nanos {
         self.at
     }
+
+    /// Whether the last sweep found tombstones, and could drop none of them.
+    pub fn is_idle(&self) -> bool {
+        self.idle_sweeps > 0
+    }
 }
 
 impl<D: Disk> Shard<D> {
     /// Whether this core may ask others to drop something.
-    fn may_drop(&self) -> bool {
+    pub(super) fn may_drop(&self) -> bool {
         matches!(self.repair.coming, Coming::Voter) && self.all_others_up() && self.agrees_at_all()
     }
 

@@ -5,11 +5,13 @@
 //!
 //! Parts: `look` (comparing sums), `pull` (lists and copies of the slots that differ), `merge` (what of them is to be fetched;
 //! pure), `tail` (copies in the order of the peers' logs), `serve` (questions of peers), `away` (their tails of this core's log), `copy` (copies in, entities settled), `pace` (how fast; pure), `load` (what clients leave of that; pure), `rejoin` (a learner
-//! becomes a voter), `dropping` (tombstones that nobody needs go).
+//! becomes a voter), `dropping` (tombstones that nobody needs go), `emptying` (tombstones in the
+//! place of flushed values, where they cannot go).
 
 mod away;
 mod copy;
 mod dropping;
+mod emptying;
 mod load;
 mod look;
 mod merge;
@@ -27,6 +29,7 @@ use reactor::Disk;
 
 use self::away::Away;
 use self::dropping::Dropping;
+use self::emptying::Emptying;
 use self::load::Load;
 use self::look::Look;
 use self::pull::Job;
@@ -37,7 +40,7 @@ use crate::core::{Shard, Status};
 use crate::turn::Turn;
 use crate::wire::{Counted, PeerMessage, RepairAnswer, RepairAsk, RepairAsked, RepairSaid, Sender};
 
-pub(crate) use self::copy::Settle;
+pub(crate) use self::copy::{Settle, Why};
 pub(crate) use self::dropping::DroppingRead;
 pub use self::load::Burden;
 pub(crate) use self::pace::Pace;
@@ -94,6 +97,7 @@ pub(crate) struct Repair {
     /// The pass under way has found something to take over, or could not tell.
     pass_lacks: bool,
     dropping: Dropping,
+    emptying: Emptying,
     seen: Seen,
     pass: Pass,
     tails: Option<Tails>,
@@ -149,6 +153,7 @@ impl Repair {
             lacking: true,
             pass_lacks: true,
             dropping: Dropping::default(),
+            emptying: Emptying::default(),
             seen: Seen::default(),
             pass: Pass::default(),
             tails: None,
@@ -167,6 +172,11 @@ impl Repair {
         self.load.note_command();
     }
 
+    /// A flush epoch began.
+    pub fn note_flush(&mut self, now: Nanos) {
+        self.emptying.begin(now);
+    }
+
     /// A majority answered a question of this core after so long.
     pub fn note_round(&mut self, now: Nanos, took: Nanos) {
         self.load.note_round(now, took);
@@ -176,9 +186,14 @@ impl Repair {
     pub fn deadline(&self) -> Option<Nanos> {
         let jobs = self.jobs.values().map(Job::due).min();
         let look = self.look.due().filter(|_| self.coming.looks());
-        let dropping = matches!(self.coming, Coming::Voter).then(|| self.dropping.due());
+        let voter = matches!(self.coming, Coming::Voter);
+        let dropping = voter.then(|| self.dropping.due());
+        let emptying = self.emptying.due().filter(|_| voter);
         let tails = self.tails.as_ref().and_then(Tails::due);
-        [look, jobs, tails, self.paced_until, self.coming.due(), dropping].into_iter().flatten().min()
+        [look, jobs, tails, self.paced_until, self.coming.due(), dropping, emptying]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Slots, records and bytes still to be taken over.
@@ -341,6 +356,7 @@ impl<D: Disk> Shard<D> {
         self.pull(turn);
         if matches!(self.repair.coming, Coming::Voter) && !self.config.learner {
             self.drop_timers(turn);
+            self.empty_timers(turn);
         }
     }
 

@@ -8,6 +8,7 @@ use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
 
+use super::copy::Why;
 use crate::core::{ballot_of, stamp_of, Loading, Shard};
 use crate::held::Bytes;
 use crate::limits::{REPAIR_FETCH_BYTES, REPAIR_READS_BUSY_MAX, REPAIR_READS_MAX, REPAIR_SERVES_MAX};
@@ -187,7 +188,7 @@ impl<D: Disk> Shard<D> {
             .collect();
         self.say_repair(turn, to, question, RepairSaid::Copies { taken, records });
         for key in unproven {
-            self.settle_key(turn, slot, &key);
+            self.settle_key(turn, slot, &key, Why::Unproven);
         }
     }
 
