@@ -49,6 +49,10 @@ impl<D: Disk> Shard<D> {
         if before > ballot {
             return true;
         }
+        if before < ballot && self.is_flushed_value(entry) && !self.config.learner {
+            self.settle_entity(turn, id, Why::Flushed);
+            return true;
+        }
         let (kind, _) = kind_of(entry);
         match self.store.admits(slot, key, kind, entry.len()) {
             Ok(()) => {}

@@ -43,7 +43,7 @@ pub(super) struct Serving {
     reading: usize,
     found: Vec<(Bytes, Stamp, Bytes)>,
     /// Keys to be settled.
-    unproven: Vec<Bytes>,
+    unproven: Vec<(Bytes, Why)>,
 }
 
 /// About how many bytes a copy of an entry takes: it is whole, whatever lies in the log.
@@ -168,7 +168,12 @@ impl<D: Disk> Shard<D> {
 
     fn take_found(&mut self, serving: &mut Serving, reading: Reading, found: Found) {
         if !reading.send {
-            serving.unproven.push(found.key);
+            serving.unproven.push((found.key, Why::Unproven));
+            return;
+        }
+        // Whoever has no room for a value would ask for it forever. A learner cannot have the tombstone chosen that takes its place.
+        if self.is_flushed_value(&found.body) && !self.learners[usize::from(serving.to)] {
+            serving.unproven.push((found.key, Why::Flushed));
             return;
         }
         // A successor that came since is left to the next look.
@@ -187,8 +192,8 @@ impl<D: Disk> Shard<D> {
             .map(|(key, stamp, body)| Copied { key, ballot: ballot_of(*stamp), entry: body })
             .collect();
         self.say_repair(turn, to, question, RepairSaid::Copies { taken, records });
-        for key in unproven {
-            self.settle_key(turn, slot, &key, Why::Unproven);
+        for (key, why) in unproven {
+            self.settle_key(turn, slot, &key, why);
         }
     }
 

@@ -262,3 +262,99 @@ fn one_begun_before_the_core_fails_is_uncertain() {
         assert_eq!(uncertain(&reply), begun, "{reply:?}");
     }
 }
+
+/// What the engines do beside: segments are merged and made.
+fn upkeep(cluster: &mut Cluster, hosts: &[usize], rounds: usize) {
+    for _ in 0..rounds {
+        for host in hosts {
+            for _ in 0..20 {
+                cluster.with_turn(*host, |shard, turn| {
+                    if shard.background_wanted() {
+                        shard.background(turn, 1 << 20);
+                        shard.end_turn(turn);
+                    }
+                });
+            }
+        }
+        cluster.pass(100);
+    }
+}
+
+fn live_bytes(cluster: &Cluster) -> Vec<u64> {
+    cluster.hosts.iter().map(|host| host.shard.store_stats().live_bytes).collect()
+}
+
+fn records(cluster: &Cluster) -> Vec<u64> {
+    cluster.hosts.iter().map(|host| host.shard.store_stats().entries).collect()
+}
+
+/// While a host is away nothing is dropped: what was flushed gives its space back nevertheless, and its tombstones go later.
+#[test]
+fn the_space_comes_back_while_a_host_is_away() {
+    let mut cluster = Cluster::new(3, 1_500);
+    cluster.spread();
+    cluster.repair = true;
+    let names = super::names(200);
+    let value = vec![b'v'; 20_000];
+    let set = |key: &Vec<u8>| vec![b"SET".to_vec(), key.clone(), value.clone()];
+    for (nth, key) in names.iter().enumerate() {
+        if nth == 20 {
+            cluster.cut_off(2);
+            cluster.routes = vec![0, 1];
+            (0..2).for_each(|host| cluster.hosts[host].shard.set_routes(vec![0, 1]));
+        }
+        let command = set(key);
+        let args: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+        assert_eq!(cluster.ask(nth % 2, &args), Reply::OK);
+    }
+    assert_eq!(cluster.ask(0, &[b"FLUSHALL"]), Reply::OK);
+    assert_eq!(cluster.ask(1, &[b"SET", b"key0", &value]), Reply::OK);
+    assert!(live_bytes(&cluster)[..2].iter().all(|bytes| *bytes > 3_000_000), "{:?}", live_bytes(&cluster));
+    let from = cluster.now;
+    while live_bytes(&cluster)[..2].iter().any(|bytes| *bytes > 100_000) {
+        assert!(cluster.now - from < 60_000 * MS, "{:?} after a minute", live_bytes(&cluster));
+        upkeep(&mut cluster, &[0, 1], 1);
+    }
+    assert_eq!(records(&cluster), [200, 200, 20], "tombstones, but for one");
+    for host in 0..2 {
+        assert_eq!(cluster.ask(host, &[b"GET", b"key0"]), Reply::Bulk(value.clone()));
+        assert_eq!(cluster.ask(host, &[b"DBSIZE"]), Reply::Int(1));
+    }
+    let emptied: u64 = cluster.hosts.iter().map(|host| host.shard.metrics().flush_emptied).sum();
+    assert!((199..400).contains(&emptied), "each once, but for what was in the way: {emptied}");
+    cluster.heal();
+    cluster.spread();
+    let from = cluster.now;
+    while records(&cluster) != [1; 3] {
+        assert!(cluster.now - from < 60_000 * MS, "{:?} after a minute", records(&cluster));
+        cluster.pass(100);
+    }
+    assert_eq!(cluster.ask(2, &[b"GET", b"key0"]), Reply::Bulk(value));
+}
+
+/// A host whose disk is full lacks values that the others have. Then all is flushed: it copies none of them, and keeps none from being dropped.
+#[test]
+fn a_full_host_that_lacks_flushed_values_keeps_nothing_from_going() {
+    let mut cluster = Cluster::new(3, 1_600);
+    cluster.spread();
+    cluster.repair = true;
+    cluster.hosts[2].disk.set_capacity(8 << 20);
+    let names = super::names(450);
+    let value = vec![b'v'; 20_000];
+    for key in &names {
+        assert_eq!(cluster.ask(0, &[b"SET", key, &value]), Reply::OK);
+    }
+    upkeep(&mut cluster, &[0, 1, 2], 20);
+    let full = &cluster.hosts[2].shard;
+    assert!(full.is_full() && full.store_stats().entries < 400, "{:?}", records(&cluster));
+    let before = cluster.hosts[2].shard.repair_progress().copied;
+    assert_eq!(cluster.ask(0, &[b"FLUSHALL"]), Reply::OK);
+    let from = cluster.now;
+    while records(&cluster) != [0; 3] || cluster.hosts[2].shard.is_full() {
+        assert!(cluster.now - from < 120_000 * MS, "{:?} after two minutes", records(&cluster));
+        upkeep(&mut cluster, &[0, 1, 2], 1);
+    }
+    let copied = cluster.hosts[2].shard.repair_progress().copied - before;
+    assert!(copied <= 450, "{copied} copies of 450 keys");
+    assert_eq!(cluster.ask(2, &[b"SET", b"key1", &value]), Reply::OK);
+}
