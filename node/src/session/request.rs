@@ -1,7 +1,7 @@
 //! One request: may it run, who answers it, and where is it sent.
 
 use shard::command::table::{Level, Row};
-use shard::command::{Command, Joint, KeyCommand, Numbered, Split, NOT_TO_BE_NUMBERED};
+use shard::command::{Command, Joint, KeyCommand, Keyspace, Numbered, Split, NOT_TO_BE_NUMBERED};
 use shard::reply::Reply;
 use shard::slot::slot;
 
@@ -39,8 +39,9 @@ impl Session {
             Ok(row) if server.holds(row, row.name == "exec" && self.transactions.writes(), now) => {
                 return Some(Held::Pause);
             }
-            // Its claims go ahead of what waits for a key, so that must not be what this client asked before.
-            Ok(row) if self.is_joint(row) && !self.order.is_empty() => return Some(Held::Answers),
+            // Claims of a joint command go ahead of what waits for a key, so that must not be what this client asked before; nor is a flush to
+            // come before what is under way, which it makes uncertain.
+            Ok(row) if self.is_barrier(row) && !self.order.is_empty() => return Some(Held::Answers),
             Ok(row) => Ok(row),
             Err(_) if is_http(args) => {
                 let peer = self.client.peer;
@@ -89,10 +90,11 @@ impl Session {
         None
     }
 
-    /// Whether a request is, or may be, one on several keys as one step.
-    fn is_joint(&self, row: &'static Row) -> bool {
+    /// Whether a request waits for the answers of those before it: one that is, or may be, on several keys as one step, and a flush.
+    fn is_barrier(&self, row: &'static Row) -> bool {
         let is_queued = self.transactions.is_open();
-        row.is_joint && !is_queued || row.name == "exec" && self.transactions.are_joint()
+        let is_joint = row.is_joint || matches!(row.name, "flushall" | "flushdb");
+        is_joint && !is_queued || row.name == "exec" && self.transactions.are_joint()
     }
 
     /// Whether the reply to the next request is dropped.
@@ -207,8 +209,11 @@ impl Session {
             Command::Many(split) => self.many_keys(seq, split, asking, server, actions),
             Command::Joint(joint) => self.several_keys(seq, joint, asking, server, actions),
             Command::Keyspace(command) => {
+                // What comes behind a flush is after it.
+                let flushes = command == Keyspace::Flush;
                 gather::spread(command, &server.map, self.client.port, seq).map(|(parts, join)| {
                     self.run_parts(seq, parts, join, actions);
+                    self.held = self.held.or(flushes.then_some(Held::Until(seq)));
                 })
             }
         };

@@ -258,3 +258,36 @@ fn random_bytes_leave_a_session_sound() {
         assert_eq!(session(&mut world).waiting(), 0, "seed {seed}: everything was answered");
     }
 }
+
+/// A flush is a barrier in a pipeline: it waits for the answers of what came before, and what comes behind waits for its own, of all parts.
+#[test]
+fn a_flush_is_a_barrier() {
+    for flush in ["FLUSHALL", "FLUSHDB ASYNC"] {
+        let mut world = World::new(&Options { slices: 2, ..Options::default() });
+        world.connect(0, Port::Plain, "127.0.0.1:50000");
+        let input = format!("SET k before\r\n{flush}\r\nSET k after\r\nGET k\r\n");
+        let mut waiting = feed(&mut world, input.as_bytes());
+        let mut asked = Vec::new();
+        while !waiting.is_empty() {
+            let now: Vec<String> = waiting
+                .iter()
+                .map(|action| match action {
+                    Action::Run { command: Command::Key(command), .. } => format!("{:?}", command.op),
+                    Action::Run { command, .. } => format!("{command:?}"),
+                    other => panic!("not a command on keys: {other:?}"),
+                })
+                .map(|text| text.split(['(', ' ']).next().unwrap_or_default().to_owned())
+                .collect();
+            asked.push(now);
+            let mut next = Vec::new();
+            for action in &waiting {
+                assert_eq!(next, [], "nothing more is asked before the last answer");
+                reply(&mut world, ticket(action), Reply::OK);
+                next = feed(&mut world, b"");
+            }
+            waiting = next;
+        }
+        assert_eq!(asked, [vec!["Set"], vec!["Keyspace", "Keyspace"], vec!["Set", "Get"]], "{flush}");
+        assert_eq!(output(&mut world), "+OK +OK +OK +OK ");
+    }
+}

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::client::{Client, Value};
+use super::client::{request, Client, Value};
 use super::host::Cluster;
 
 const WRITERS: usize = 4;
@@ -45,7 +45,7 @@ fn a_flush_comes_between_what_was_before_and_what_comes_after() {
     let mut cluster = Cluster::start(3, 2, "");
     let before = cluster.hosts[2].own_key("before-");
     assert_eq!(cluster.hosts[2].client().call(&["SET", &before, "value"]), Value::ok());
-    let addresses: Vec<String> = (0..2).map(|place| cluster.hosts[place].core(0)).collect();
+    let addresses: Vec<String> = (0..2).map(|place| cluster.hosts[place].plain.clone()).collect();
     cluster.hosts[2].kill();
     let stop = AtomicBool::new(false);
     let mut flusher = cluster.hosts[0].client();
@@ -94,5 +94,33 @@ fn a_flush_comes_between_what_was_before_and_what_comes_after() {
     assert_eq!(cluster.hosts[0].client().call(&["FLUSHALL"]), Value::ok());
     for host in &cluster.hosts {
         assert_eq!(host.client().call(&["DBSIZE"]), Value::Int(0));
+    }
+}
+
+/// In a pipeline of one connection all is as if each command waited for the one before it.
+#[test]
+fn a_pipeline_goes_through_a_flush_in_its_order() {
+    let cluster = Cluster::start(3, 2, "");
+    let mut client = cluster.hosts[0].client();
+    let keys: Vec<String> = (0..20).map(|number| format!("key:{number}")).collect();
+    let (again, gone) = keys.split_at(keys.len() / 2);
+    let set = |key: &String, value: &str| vec!["SET".to_owned(), key.clone(), value.to_owned()];
+    let get = |key: &String| vec!["GET".to_owned(), key.clone()];
+    for turn in 0..20 {
+        let (before, after) = (format!("before:{turn}"), format!("after:{turn}"));
+        let mut asked: Vec<(Vec<String>, Value)> = Vec::new();
+        asked.extend(keys.iter().map(|key| (set(key, &before), Value::ok())));
+        asked.push((vec!["FLUSHALL".to_owned()], Value::ok()));
+        asked.extend(again.iter().map(|key| (set(key, &after), Value::ok())));
+        asked.extend(again.iter().map(|key| (get(key), Value::bulk(&after))));
+        asked.extend(gone.iter().map(|key| (get(key), Value::Nil)));
+        let bytes = asked.iter().flat_map(|(words, _)| {
+            request(&words.iter().map(|word| word.as_bytes()).collect::<Vec<&[u8]>>())
+        });
+        client.send(&bytes.collect::<Vec<u8>>()).expect("sent");
+        for (words, want) in &asked {
+            assert_eq!(client.reply().expect("a reply"), *want, "{words:?} of turn {turn}");
+        }
+        assert_eq!(client.call(&["DBSIZE"]), Value::Int(again.len() as i64));
     }
 }
