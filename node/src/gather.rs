@@ -2,7 +2,7 @@
 //!
 //! The parts of a spread command run apart, on their own cores; none waits for another, and others may come
 //! in between. So a spread command is not atomic, and where a part fails the whole answers with the first
-//! error, though other parts may have been applied.
+//! error, though other parts may have been applied. A flush says so: how many of its parts are emptied.
 //!
 //! Keys are spread by `shard` ([`shard::command::Split`]); this file spreads commands on the keyspace over
 //! slices, with the cursor of SCAN telling the slice.
@@ -24,6 +24,8 @@ pub enum Join {
     Sum,
     /// OK if all say so.
     AllOk,
+    /// OK if all say so; where some say so and others do not, what was emptied.
+    Flush,
     /// Lists, one behind the other.
     Concat,
     /// Texts, one behind the other.
@@ -83,7 +85,7 @@ pub fn spread(
         Keyspace::Flush => {
             // All keys of a slice at one moment: there is no flush of some of its slots.
             let part = |(slice, _)| SlicePart { slice, command: command.clone(), scope: None };
-            return Ok((places.into_iter().map(part).collect(), Join::AllOk));
+            return Ok((places.into_iter().map(part).collect(), Join::Flush));
         }
         Keyspace::CountInSlot(slot) | Keyspace::KeysInSlot { slot, .. } => {
             let slice = map.slice(*slot);
@@ -164,6 +166,9 @@ fn join(how: Join, replies: Vec<Reply>) -> Reply {
     if let Join::Keys(gather) = how {
         return gather.join(replies);
     }
+    if how == Join::Flush {
+        return flushed(&replies);
+    }
     if let Some(error) = replies.iter().find(|reply| reply.is_error()) {
         return error.clone();
     }
@@ -171,7 +176,7 @@ fn join(how: Join, replies: Vec<Reply>) -> Reply {
         Join::Keys(gather) => gather.join(replies),
         Join::One => replies.into_iter().next().unwrap_or(Reply::Nil),
         Join::Sum => Reply::Int(sum(&replies)),
-        Join::AllOk => Reply::OK,
+        Join::AllOk | Join::Flush => Reply::OK,
         Join::Killed if sum(&replies) > 0 => Reply::OK,
         Join::Killed => Reply::error("ERR No such client"),
         Join::Concat => Reply::Array(replies.into_iter().flat_map(items).collect()),
@@ -185,6 +190,24 @@ fn join(how: Join, replies: Vec<Reply>) -> Reply {
             replies.into_iter().next().map_or_else(end_of_scan, |page| turn(page, slice, next))
         }
     }
+}
+
+/// What the slices say to a flush. One of them may say that nothing was written where another was emptied, or may have been.
+fn flushed(replies: &[Reply]) -> Reply {
+    let emptied = replies.iter().filter(|reply| !reply.is_error()).count();
+    let mut errors = replies.iter().filter_map(|reply| match reply {
+        Reply::Error(text) => Some(text),
+        _ => None,
+    });
+    let Some(first) = errors.next() else { return Reply::OK };
+    let is_uncertain = |text: &str| text.starts_with("UNCERTAIN");
+    if emptied > 0 {
+        let parts = replies.len();
+        let text = format!("UNCERTAIN {emptied} of {parts} parts are emptied, run it again: {first}");
+        return Reply::Error(text.into());
+    }
+    let uncertain = errors.find(|text| is_uncertain(text)).filter(|_| !is_uncertain(first));
+    Reply::Error(uncertain.unwrap_or(first).clone())
 }
 
 fn sum(replies: &[Reply]) -> i64 {
@@ -228,5 +251,40 @@ fn turn(page: Reply, slice: u16, next: Option<u16>) -> Reply {
             Reply::Array(fields)
         }
         _ => Reply::error("ERR the cursor of this slice does not fit: scan by a core port"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_tells_what_was_emptied() {
+        let (ok, no) = (Reply::OK, Reply::error("ERR timeout: nothing was written"));
+        let unsure = Reply::error("UNCERTAIN write may or may not be applied");
+        let mixed = |text: &'static str| Reply::error(text);
+        let table = [
+            (vec![&ok], ok.clone()),
+            (vec![&no], no.clone()),
+            (vec![&unsure], unsure.clone()),
+            (vec![&ok, &ok], ok.clone()),
+            (vec![&no, &no], no.clone()),
+            (vec![&no, &unsure], unsure.clone()),
+            (vec![&unsure, &no], unsure.clone()),
+            (
+                vec![&ok, &no, &ok],
+                mixed("UNCERTAIN 2 of 3 parts are emptied, run it again: ERR timeout: nothing was written"),
+            ),
+            (
+                vec![&unsure, &ok],
+                mixed(
+                    "UNCERTAIN 1 of 2 parts are emptied, run it again: UNCERTAIN write may or may not be applied",
+                ),
+            ),
+        ];
+        for (replies, want) in table {
+            let replies: Vec<Reply> = replies.into_iter().cloned().collect();
+            assert_eq!(join(Join::Flush, replies), want);
+        }
     }
 }
