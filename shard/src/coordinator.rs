@@ -581,7 +581,7 @@ impl<D: Disk> Shard<D> {
 
     /// Wakes the entity at a time, or at the earliest deadline of its batch if that is sooner. One in the queue is
     /// noticed with the next repetition: looking through the queue at each attempt would cost more than that is worth.
-    fn wake_by_deadline(&mut self, id: EntityId, at: Nanos) {
+    pub(crate) fn wake_by_deadline(&mut self, id: EntityId, at: Nanos) {
         let entity = self.peek(id);
         let settle = entity.settle.map(|settle| settle.until);
         let deadline = entity.batch.iter().map(|queued| queued.deadline).chain(settle).min();

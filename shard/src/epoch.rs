@@ -124,6 +124,19 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// As [`Shard::void_answers`], where nobody stands in the way: a flush is no reason to wait long, or to believe in a rival.
+    pub(crate) fn ask_anew(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let before = self.peek(id).collisions;
+        self.void_answers(turn, id);
+        let entity = self.entity(id);
+        if entity.stage == Stage::Backoff {
+            // Nor to forget that there was an attempt: a ballot that was promised for the slot is used once.
+            entity.collisions = before.max(1);
+            let at = turn.clock.now + 1 + self.rng.below(BACKOFF_NS);
+            self.wake_by_deadline(id, at);
+        }
+    }
+
     /// Records up to this one are durable.
     pub(crate) fn on_epoch_persisted(&mut self, lsn: bitcask::Lsn) {
         if self.epoch_saving.is_some_and(|own| own <= lsn) {

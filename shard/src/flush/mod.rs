@@ -212,12 +212,13 @@ impl<D: Disk> Shard<D> {
     }
 
     fn begin_anew(&mut self, turn: &mut Turn<'_, D>) {
-        self.ask_confirms_anew(turn);
         let asks = |stage| matches!(stage, Stage::Proposing | Stage::Reading);
         let asking = self.entities.iter().filter(|(_, entity)| asks(entity.stage)).map(|(id, _)| id);
         let asking: Vec<EntityId> = asking.collect();
         self.metrics.flush_voided += asking.len() as u64;
-        asking.into_iter().for_each(|id| self.void_answers(turn, id));
+        asking.into_iter().for_each(|id| self.ask_anew(turn, id));
+        // After those: what they begin is of this epoch.
+        self.ask_confirms_anew(turn);
         self.survey_anew(turn);
     }
 }

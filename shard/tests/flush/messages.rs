@@ -94,3 +94,9 @@ fn messages_wait_until_the_epoch_is_durable() {
     assert_eq!(cluster.ask(1, &[b"SET", b"k", b"v"]), Reply::OK);
     assert_eq!(epochs(&cluster), [5; 3], "all have heard");
 }
+
+/// A voter says that an epoch is to be durable.
+pub fn raise(incarnation: u32, epoch: u32) -> Vec<u8> {
+    let said = FlushSaid::Raise(epoch);
+    bytes_of(Sender { epoch: 1, incarnation, flush: 0 }, &PeerMessage::Flush(Flush { id: 1, said }))
+}

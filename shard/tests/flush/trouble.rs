@@ -5,7 +5,8 @@ use shard::command::{Command, Limits, Numbered, Queue};
 use shard::reply::Reply;
 
 use super::{bulk, epochs, fill, is_empty, uncertain};
-use crate::keyspace::cluster::{Cluster, ACCEPT, FLUSH, MS};
+use crate::abreast;
+use crate::keyspace::cluster::{Cluster, ACCEPT, FLUSH, MS, PREPARE};
 
 #[test]
 fn a_host_that_was_away_hears_of_it_from_the_first_who_speaks_to_it() {
@@ -261,6 +262,46 @@ fn one_begun_before_the_core_fails_is_uncertain() {
         let reply = cluster.wait(id);
         assert_eq!(uncertain(&reply), begun, "{reply:?}");
     }
+}
+
+/// What a flush finds under way begins anew, and has met no rival: it waits no longer after the tenth than after the first.
+#[test]
+fn a_flush_is_no_rival() {
+    for seed in 0..20 {
+        let mut cluster = Cluster::new(3, 1_420 + seed);
+        fill(&mut cluster, 1, 20);
+        // Its questions find nobody.
+        cluster.loss = Box::new(|from, _, bytes| (from, bytes[0]) == (0, PREPARE));
+        let id = cluster.submit(0, &[b"SET", b"key1", b"new"], None, 20_000);
+        for epoch in 1..=10 {
+            if epoch == 10 {
+                cluster.loss = Box::new(|_, _, _| false);
+            }
+            cluster.submit(1, &[b"FLUSHALL"], None, 20_000);
+            cluster.run_while(|cluster| epochs(cluster) != [epoch; 3]);
+        }
+        let from = cluster.now;
+        assert_eq!(cluster.wait(id), Reply::OK);
+        let took = cluster.now - from;
+        assert!(took < 5 * MS, "seed {seed}: {took} ns after the last");
+    }
+}
+
+/// Reads that wait for a Confirm when an epoch begins are asked once more, not twice.
+#[test]
+fn reads_begin_anew_once() {
+    let mut cluster = abreast::cluster(3, 1_450);
+    let keys = abreast::keys_of(&cluster, 0, 50);
+    abreast::write(&mut cluster, 0, &keys, b"value");
+    cluster.pass(50);
+    let ids: Vec<u64> = keys.iter().map(|key| cluster.submit(0, &[b"GET", key], None, 20_000)).collect();
+    let metrics = |cluster: &Cluster| cluster.hosts[0].shard.metrics().clone();
+    let raise = super::messages::raise(cluster.hosts[1].shard.incarnation(), 1);
+    cluster.with_turn(0, |shard, turn| shard.on_message(turn, 1, &raise));
+    for id in ids {
+        assert_eq!(cluster.wait(id), Reply::Nil);
+    }
+    assert_eq!(metrics(&cluster).flush_voided, 0);
 }
 
 /// What the engines do beside: segments are merged and made.
