@@ -15,16 +15,12 @@ use crate::entity::{Queued, Waiter};
 use crate::error;
 use crate::held::{is_large, Bytes, Held};
 use crate::joint;
-use crate::limits::{BATCH_COMMANDS_MAX, ORIGIN_IDS_MAX, SCRATCH_BYTES_MAX};
+use crate::limits::{ORIGIN_IDS_MAX, SCRATCH_BYTES_MAX, VERSION_BITS};
 use crate::record::{Applied, Known, Record};
 use crate::repair::Why;
 use crate::reply::Reply;
 use crate::state::State;
 use crate::turn::Turn;
-
-/// Versions of one entry share its round; a batch has fewer commands than these bits count.
-const VERSION_BITS: u32 = 10;
-const _: () = assert!(BATCH_COMMANDS_MAX <= 1 << VERSION_BITS);
 
 /// What running a batch on a state came to.
 pub(crate) enum Ran {

@@ -98,6 +98,11 @@ pub const EPOCH_MAX: u32 = (1 << (32 - STARTS_BITS)) - 1;
 /// The highest flush epoch: at a flush a second they last for 68 years, and they fit into the engine's eras.
 pub const FLUSH_EPOCH_MAX: u32 = 1 << 31;
 
+/// How far above the own one a flush epoch of a peer may be: as many flushes as a host can miss in twelve days of one a second. One that is
+/// further ahead is of no honest history, or the host has to begin anew as a learner, which takes any.
+pub const FLUSH_JUMP_MAX: u32 = 1 << 20;
+const _: () = assert!(FLUSH_JUMP_MAX < FLUSH_EPOCH_MAX);
+
 /// Clients of a core that wait for a flush; beyond it they are refused.
 pub const FLUSHES_WAITING_MAX: usize = 1024;
 
@@ -113,6 +118,13 @@ pub const ROUND_JUMP_MAX: u64 = 1 << 40;
 
 /// The highest round at all: 2^47 proposals are nine years at half a million a second; the directory packs rounds into 48 bits.
 pub const ROUND_MAX: u64 = 1 << 47;
+
+/// Versions of one entry share its round; a batch has fewer commands than these bits count.
+pub const VERSION_BITS: u32 = 10;
+const _: () = assert!(BATCH_COMMANDS_MAX <= 1 << VERSION_BITS);
+
+/// Above all versions: they begin at their entry's round, and one that has none of its own, as what a flush has emptied, goes up by one.
+pub const VERSION_MAX: u64 = ROUND_MAX << (VERSION_BITS + 1);
 
 /// First repetition of a question that was not answered, at the earliest. Three times a slow sync.
 pub const RESEND_NS: u64 = 40 * MS;

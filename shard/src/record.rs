@@ -20,7 +20,7 @@ use reactor::mutants::planted;
 pub use self::delta::{Damage, Delta};
 use crate::flush::epoch;
 use crate::joint::Ties;
-use crate::limits::{BATCH_COMMANDS_MAX, ORIGINS_MAX, RESULT_BYTES_MAX};
+use crate::limits::{BATCH_COMMANDS_MAX, ORIGINS_MAX, RESULT_BYTES_MAX, VERSION_MAX};
 use crate::object::{Hash, List, Set, SortedSet};
 use crate::requests::Requests;
 use crate::state::{State, Type, Value};
@@ -387,7 +387,7 @@ impl<'a> Head<'a> {
         if reader.u8()? != 1 {
             return Err(Malformed("record: several bodies, which this version does not read"));
         }
-        let version = reader.u64()?;
+        let version = check_version(reader.u64()?)?;
         if !reader.bytes()?.is_empty() {
             return Err(Malformed("record: a body of another key, which this version does not read"));
         }
@@ -462,6 +462,12 @@ impl Applied {
         }
         Ok(())
     }
+}
+
+/// A version that a history can come to.
+fn check_version(version: u64) -> Result<u64, Malformed> {
+    let valid = version < VERSION_MAX;
+    valid.then_some(version).ok_or(Malformed("record: its version is above all that there are"))
 }
 
 /// Whether requests follow the origins.

@@ -65,8 +65,7 @@ impl Record {
         }
         if self.value.take().is_some() {
             // Above that of the value, and below that of whatever is written later.
-            self.version =
-                self.version.checked_add(1).expect("versions derive from rounds, whose jumps are capped");
+            self.version += 1;
         }
         (self.epoch, self.expires_at_ms, self.ties) = (epoch, 0, None);
         if !planted(532) {
@@ -81,6 +80,7 @@ impl Record {
 mod tests {
     use super::*;
     use crate::joint::{Claim, JointId, Ties};
+    use crate::limits::VERSION_MAX;
     use crate::record::{CommandId, Known};
     use crate::requests::Remembered;
     use crate::state::Value;
@@ -112,6 +112,17 @@ mod tests {
         assert_eq!(older.requests.find(b"client", 4), Remembered::Done(Some((*b"").into())));
         // A tombstone stays as it is, however many epochs follow.
         assert_eq!(older.clone().in_epoch(9), Record { epoch: 9, ..older });
+    }
+
+    #[test]
+    fn versions_leave_room_for_one_more() {
+        for (version, valid) in [(VERSION_MAX - 1, true), (VERSION_MAX, false), (u64::MAX, false)] {
+            let mut bytes = Vec::new();
+            Record { version, ..record() }.encode(&mut bytes);
+            assert_eq!(Record::check(&bytes).is_ok(), valid, "{version}");
+            let read = Record::decode_in(&bytes, 4).map(|record| record.version);
+            assert_eq!(read.ok(), valid.then(|| version + 1), "{version}");
+        }
     }
 
     #[test]

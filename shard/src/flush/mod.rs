@@ -27,7 +27,7 @@ use self::job::{Asker, Job};
 use crate::core::{meta, EntityId, Shard};
 use crate::entity::Stage;
 use crate::held::Held;
-use crate::limits::{FLUSH_EPOCH_MAX, FLUSH_HELD_BYTES_MAX};
+use crate::limits::{FLUSH_EPOCH_MAX, FLUSH_HELD_BYTES_MAX, FLUSH_JUMP_MAX};
 use crate::record::Record;
 use crate::turn::Turn;
 use crate::wire::{FlushSaid, PeerMessage, Sender};
@@ -135,6 +135,10 @@ impl<D: Disk> Shard<D> {
         };
         if envelope.max(wanted) <= self.flushing.epoch {
             return true;
+        }
+        if envelope.max(wanted) - self.flushing.epoch > FLUSH_JUMP_MAX && !self.config.learner {
+            self.metrics.messages_refused += 1;
+            return false;
         }
         if !self.save_flush_epoch(turn, envelope.max(wanted)) {
             // Without room for it the core stays where it is, and is no use to those who went on.

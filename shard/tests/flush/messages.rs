@@ -1,7 +1,7 @@
 //! The messages of flushes as bytes, and what is refused.
 
 use paxos::{Ballot, Message};
-use shard::limits::FLUSH_EPOCH_MAX;
+use shard::limits::{FLUSH_EPOCH_MAX, FLUSH_JUMP_MAX};
 use shard::record::Record;
 use shard::reply::Reply;
 use shard::slot::slot;
@@ -99,4 +99,28 @@ fn messages_wait_until_the_epoch_is_durable() {
 pub fn raise(incarnation: u32, epoch: u32) -> Vec<u8> {
     let said = FlushSaid::Raise(epoch);
     bytes_of(Sender { epoch: 1, incarnation, flush: 0 }, &PeerMessage::Flush(Flush { id: 1, said }))
+}
+
+/// An epoch that is too far ahead is of no honest history; a learner, which begins anew, takes it.
+#[test]
+fn an_epoch_far_ahead_is_refused() {
+    let table =
+        [(FLUSH_JUMP_MAX, false, true), (FLUSH_JUMP_MAX + 1, false, false), (FLUSH_EPOCH_MAX, true, true)];
+    for (flush, learner, taken) in table {
+        for raises in [false, true] {
+            let mut cluster = Cluster::new(3, 1_402);
+            if learner {
+                cluster.lose_data(0, true);
+            }
+            let incarnation = cluster.hosts[1].shard.incarnation();
+            let (of, said) = if raises { (0, FlushSaid::Raise(flush)) } else { (flush, FlushSaid::Ask) };
+            let sender = Sender { epoch: cluster.hosts[0].shard.epoch(), incarnation, flush: of };
+            let bytes = bytes_of(sender, &PeerMessage::Flush(Flush { id: 1, said }));
+            cluster.with_turn(0, |shard, turn| shard.on_message(turn, 1, &bytes));
+            cluster.pass(20);
+            // A learner takes no part in flushes, and hears of their epochs by what else is said.
+            let want = if taken && !(learner && raises) { flush } else { 0 };
+            assert_eq!(cluster.hosts[0].shard.flush_epoch(), want, "{flush}, {learner}, {raises}");
+        }
+    }
 }
