@@ -64,6 +64,7 @@ impl<D: Disk> Shard<D> {
         self.peers_up[usize::from(member)] = up && !self.learners[usize::from(member)];
         self.note_away(member, up);
         if !up {
+            self.drop_held(member);
             self.void_comparison();
             self.take_back_forwards(turn, Some(member));
             self.give_up_former(turn, |travelling, _| travelling.at == Some(member));

@@ -167,6 +167,12 @@ impl<D: Disk> Shard<D> {
         self.flushing.held.push_back((from, bytes.into()));
     }
 
+    /// The link to a member is down: what waits of it is as good as lost with the link, lest it come after what that end has done here.
+    pub(crate) fn drop_held(&mut self, from: Member) {
+        self.flushing.held.retain(|(of, _)| *of != from);
+        self.flushing.held_bytes = self.flushing.held.iter().map(|(_, bytes)| bytes.len()).sum();
+    }
+
     /// Has a newer epoch made durable. False: the log does not take it now.
     fn save_flush_epoch(&mut self, turn: &mut Turn<'_, D>, epoch: u32) -> bool {
         assert!(epoch > self.flushing.epoch && epoch <= FLUSH_EPOCH_MAX, "flush epochs grow, to their bound");

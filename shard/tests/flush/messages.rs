@@ -124,3 +124,24 @@ fn an_epoch_far_ahead_is_refused() {
         }
     }
 }
+
+/// What waits for an epoch is lost with the link that it came by: its end has been acted upon, and nothing of it is to come after that.
+#[test]
+fn what_waits_goes_with_its_link() {
+    for down in [None, Some(1), Some(2)] {
+        let mut cluster = Cluster::new(3, 1_403);
+        for from in [1, 2] {
+            let incarnation = cluster.hosts[from].shard.incarnation();
+            let sender = Sender { epoch: 1, incarnation, flush: 2 };
+            let bytes = bytes_of(sender, &PeerMessage::Flush(Flush { id: 1, said: FlushSaid::Ask }));
+            cluster.with_turn(0, |shard, turn| shard.on_message(turn, from as u8, &bytes));
+        }
+        if let Some(peer) = down {
+            cluster.link(0, peer, false);
+            cluster.link(0, peer, true);
+        }
+        cluster.pass(20);
+        let answers = cluster.types.get(&FLUSH).copied().unwrap_or(0);
+        assert_eq!((epochs(&cluster)[0], answers), (2, 2 - down.iter().count() as u64), "{down:?}");
+    }
+}
