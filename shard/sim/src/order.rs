@@ -77,17 +77,33 @@ pub struct Swap {
     pub expected: u64,
     /// The version that it got.
     pub version: u64,
+    /// When it was asked for.
+    pub call: u64,
+    /// When it was answered.
+    pub returned: u64,
 }
 
-/// A SETV that succeeded replaced the very version that it named: none that succeeded lies between the two, or has the same.
-pub fn check_swaps(swaps: &[Swap]) -> Checked {
+/// A SETV that succeeded replaced the very version that it named: none that succeeded lies between the two, or has the same. But one that
+/// named no version may come after others where a flush, of the history, emptied the key between them.
+pub fn check_swaps(swaps: &[Swap], history: &[Operation]) -> Checked {
+    let clears = history.iter().filter(|one| one.command == Command::Clear && one.outcome != Outcome::Failed);
+    let mut cleared: BTreeMap<&[u8], Vec<&Operation>> = BTreeMap::new();
+    clears.for_each(|clear| cleared.entry(&clear.key).or_default().push(clear));
+    let is_emptied = |first: &Swap, second: &Swap| {
+        let clears = cleared.get(&*first.key).map_or(&[][..], Vec::as_slice);
+        let between = |clear: &&Operation| {
+            clear.call <= second.returned && clear.returned().is_none_or(|at| at >= first.call)
+        };
+        second.expected == 0 && clears.iter().any(between)
+    };
     let mut by_key: BTreeMap<&[u8], Vec<&Swap>> = BTreeMap::new();
     for swap in swaps {
         by_key.entry(&swap.key).or_default().push(swap);
     }
     for (key, mut swaps) in by_key {
         swaps.sort_by_key(|swap| swap.version);
-        let passed = swaps.windows(2).find(|pair| pair[1].expected < pair[0].version);
+        let passed =
+            swaps.windows(2).find(|pair| pair[1].expected < pair[0].version && !is_emptied(pair[0], pair[1]));
         if let Some(pair) = passed {
             let detail = format!("key {}: of two SETVs one did not see the other: {pair:?}", show(key));
             return Err(Violation::new(invariant::LINEARIZABLE, detail));

@@ -58,15 +58,50 @@ fn appended_keys_are_judged_by_the_chosen_text() {
 
 #[test]
 fn swaps_replace_what_they_name() {
-    let swap = |expected, version| Swap { key: b"v".to_vec(), expected, version };
-    let table = [
-        (vec![swap(0, 5), swap(5, 9), swap(9, 12)], true),
+    // Each at its own time: the first from 10 to 12, the second from 20 to 22.
+    type Versions = (u64, u64);
+    type Clear = (u64, Outcome);
+    type Line<'a> = (&'a [Versions], &'a [Clear], bool);
+    let ok = |at| told(at, Reply::Ok);
+    let table: [Line; 13] = [
+        (&[(0, 5), (5, 9), (9, 12)], &[], true),
         // A SETV whose outcome is unknown made 7.
-        (vec![swap(0, 5), swap(7, 9)], true),
-        (vec![swap(0, 5), swap(0, 9)], false),
-        (vec![swap(5, 9), swap(5, 12)], false),
+        (&[(0, 5), (7, 9)], &[], true),
+        (&[(0, 5), (0, 9)], &[], false),
+        (&[(5, 9), (5, 12)], &[], false),
+        // A flush lies between them, or may.
+        (&[(0, 5), (0, 9)], &[(14, ok(16))], true),
+        (&[(0, 5), (0, 9)], &[(22, ok(30))], true),
+        (&[(0, 5), (0, 9)], &[(1, ok(10))], true),
+        (&[(0, 5), (0, 9)], &[(1, Outcome::Unknown)], true),
+        // None can.
+        (&[(0, 5), (0, 9)], &[(1, ok(9)), (23, ok(30))], false),
+        (&[(0, 5), (0, 9)], &[(14, Outcome::Failed)], false),
+        (&[(0, 5), (0, 9), (0, 12)], &[(14, ok(16))], false),
+        // What was emptied has no version that could be named.
+        (&[(5, 9), (5, 12)], &[(14, ok(16))], false),
+        (&[(5, 9), (7, 12)], &[(14, ok(16))], false),
     ];
-    for (swaps, possible) in table {
-        assert_eq!(check_swaps(&swaps).is_ok(), possible, "{swaps:?}");
+    for (index, (versions, clears, possible)) in table.into_iter().enumerate() {
+        let swaps: Vec<Swap> = (1..)
+            .zip(versions)
+            .map(|(place, (expected, version))| Swap {
+                key: b"a".to_vec(),
+                expected: *expected,
+                version: *version,
+                call: 10 * place,
+                returned: 10 * place + 2,
+            })
+            .collect();
+        let clear = |(call, outcome): &Clear| operation(*call, Command::Clear, outcome.clone());
+        let mut history: Vec<Operation> = clears.iter().map(clear).collect();
+        assert_eq!(check_swaps(&swaps, &history).is_ok(), possible, "row {index}");
+        // A flush of another slice is none of this key.
+        history.iter_mut().for_each(|one| one.key = b"b".to_vec());
+        assert_eq!(
+            check_swaps(&swaps, &history).is_ok(),
+            possible && clears.is_empty(),
+            "row {index}, another"
+        );
     }
 }

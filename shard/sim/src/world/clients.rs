@@ -290,7 +290,8 @@ impl World {
                 }
                 self.history.replied(operation, self.now, reply.clone(), *version);
                 if let (Form::Versioned(Some(expected)), Some(version)) = (ask.form, *version) {
-                    self.swaps.push(Swap { key: ask.key.clone(), expected, version });
+                    let (key, call) = (ask.key.clone(), self.history.operations[operation.0].call);
+                    self.swaps.push(Swap { key, expected, version, call, returned: self.now });
                 }
                 "replied"
             }

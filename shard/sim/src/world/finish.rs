@@ -383,10 +383,7 @@ impl World {
         for (key, operations) in appended {
             order::check(key, &operations, self.ledger.chosen_text(key))?;
         }
-        if !has_flushes {
-            // A key that was emptied has the version of one that was never there.
-            order::check_swaps(&self.swaps)?;
-        }
+        order::check_swaps(&self.swaps, &self.history.operations)?;
         let is_sharp = |key: &[u8]| matches!(self.workload.kind_of(key), Kind::Register | Kind::Versioned);
         flushes::check(&self.flushes, &self.history.operations, is_sharp)?;
         let summary = check::check(&others);
