@@ -102,6 +102,11 @@ impl<D: Disk> Shard<D> {
         self.is_held_flushed(entry) && !entry.is_tombstone()
     }
 
+    /// As [`Shard::is_flushed_value`], for encoded bytes; of a chain, those that it begins with.
+    pub(crate) fn is_flushed_whole(&self, entry: &[u8]) -> bool {
+        self.is_flushed(entry) && Record::is_tombstone(entry) == Ok(false)
+    }
+
     /// Whether an entry is a tombstone here: by what it says, or by its epoch.
     pub(crate) fn is_dead(&self, entry: &[u8]) -> bool {
         self.is_flushed(entry) || Record::is_tombstone(entry) == Ok(true)

@@ -49,7 +49,7 @@ impl<D: Disk> Shard<D> {
         if before > ballot {
             return true;
         }
-        if before < ballot && self.is_flushed_value(entry) && !self.config.learner {
+        if before < ballot && self.is_flushed_whole(entry) && !self.config.learner {
             self.settle_entity(turn, id, Why::Flushed);
             return true;
         }

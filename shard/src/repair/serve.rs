@@ -172,7 +172,7 @@ impl<D: Disk> Shard<D> {
             return;
         }
         // Whoever has no room for a value would ask for it forever. A learner cannot have the tombstone chosen that takes its place.
-        if self.is_flushed_value(&found.body) && !self.learners[usize::from(serving.to)] {
+        if self.is_flushed_whole(&found.body) && !self.learners[usize::from(serving.to)] {
             serving.unproven.push((found.key, Why::Flushed));
             return;
         }

@@ -95,7 +95,7 @@ fn a_delta_on_a_base_of_before_is_not_taken() {
         let ballot = above(&cluster, 1);
         let delta = Delta {
             base,
-            version: 1 << 60,
+            version: 1 << 40,
             epoch,
             kind: Type::Hash,
             expires_at_ms: 0,
@@ -133,7 +133,7 @@ fn an_envelope_with_a_delta_is_an_envelope() {
         let mut cluster = chained(1_520);
         let base = cluster.hosts[1].shard.inspect(b"h").accepted;
         let ballot = above(&cluster, 1);
-        let record = Record { version: 1 << 60, epoch: entry, value: Some(hash()), ..Record::default() };
+        let record = Record { version: 1 << 40, epoch: entry, value: Some(hash()), ..Record::default() };
         let mut bytes = Vec::new();
         assert!(Delta::new(base, &record, Vec::new()).expect("it is an object").encode(&mut bytes));
         let message = Message::Accept { ballot, base: Ballot::ZERO, entry: Held::Delta(bytes.into()) };
