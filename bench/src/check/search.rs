@@ -7,12 +7,16 @@
 //! where that is impossible fall out. None left: not linearizable. The set is the memo; its size depends on
 //! how many operations are open at once, not on the length.
 //!
-//! Three rules keep it small, and each leaves the verdict as it is. A read takes effect as soon as the state
+//! Some rules keep it small, and each leaves the verdict as it is. A read takes effect as soon as the state
 //! fits its reply: moving it there changes nothing. Of equal unknown operations the one called first takes
-//! effect first. An unknown SET or GETSET whose value nobody saw is dropped, where every other command of the
-//! key would have shown it or overwritten it.
+//! effect first. An unknown operation that changes nothing never takes effect, for it need not. Of two
+//! configurations that differ in unknown operations alone the one that has used up fewer is kept: whatever
+//! the other explains, it explains as well. An unknown SET or GETSET whose value nobody saw is dropped, where
+//! every other command of the key would have shown it or overwritten it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+
+use ahash::AHashMap;
 
 use super::model::{agrees, apply, State};
 use super::{Evidence, Indexed, Verdict};
@@ -20,10 +24,46 @@ use crate::history::{Command, Operation, Outcome, Reply};
 use crate::limits::{CONFIGURATIONS_MAX, OPEN_OPERATIONS_MAX};
 
 /// A way to explain what was seen: the state, and which open operations have taken effect (by their places).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 struct Configuration {
     state: State,
     done: u128,
+}
+
+/// Configurations, without those that others stand for: for each state and set of known operations the least sets of unknown ones.
+struct Least {
+    unknown: u128,
+    sets: AHashMap<(State, u128), Vec<u128>>,
+    len: usize,
+}
+
+impl Least {
+    /// None yet. `unknown`: the places of operations that may have happened or not.
+    fn new(unknown: u128) -> Least {
+        Least { unknown, sets: AHashMap::new(), len: 0 }
+    }
+
+    /// Takes one in, unless there is one that stands for it; says whether it did.
+    fn insert(&mut self, configuration: &Configuration) -> bool {
+        let unknown = configuration.done & self.unknown;
+        let sets =
+            self.sets.entry((configuration.state.clone(), configuration.done & !self.unknown)).or_default();
+        if sets.iter().any(|set| set & !unknown == 0) {
+            return false;
+        }
+        let before = sets.len();
+        sets.retain(|set| unknown & !set != 0);
+        sets.push(unknown);
+        self.len = self.len + sets.len() - before;
+        true
+    }
+
+    fn into_configurations(self) -> Vec<Configuration> {
+        let all = self.sets.into_iter().flat_map(|((state, known), sets)| {
+            sets.into_iter().map(move |unknown| Configuration { state: state.clone(), done: known | unknown })
+        });
+        all.collect()
+    }
 }
 
 /// A call or a return, of the operation at this place of the list.
@@ -106,32 +146,29 @@ impl Search<'_> {
         let place =
             self.open.iter().position(|&open| open == Some(at)).expect("a return comes after its call");
         let bit = 1u128 << place;
-        let mut seen: HashSet<Configuration> = HashSet::new();
-        let mut results: HashSet<Configuration> = HashSet::new();
-        let mut kept = Vec::new();
+        let unknown = self.unknown();
+        let (mut seen, mut results) = (Least::new(unknown), Least::new(unknown));
         let mut stack = std::mem::take(&mut self.configurations);
         while let Some(mut configuration) = stack.pop() {
             self.absorb_reads(&mut configuration);
             if configuration.done & bit != 0 {
                 configuration.done &= !bit;
-                if results.insert(configuration.clone()) {
-                    kept.push(configuration);
-                }
+                results.insert(&configuration);
                 continue;
             }
-            if !seen.insert(configuration.clone()) {
+            if !seen.insert(&configuration) {
                 continue;
             }
-            if seen.len() + results.len() > CONFIGURATIONS_MAX {
+            if seen.len + results.len > CONFIGURATIONS_MAX {
                 return Err(Verdict::Undecided("too many ways to explain it"));
             }
             self.expand(&configuration, &mut stack);
         }
-        if kept.is_empty() {
+        if results.len == 0 {
             return Err(Verdict::Violation(self.evidence(at)));
         }
         self.open[place] = None;
-        self.configurations = kept;
+        self.configurations = results.into_configurations();
         Ok(())
     }
 
@@ -139,6 +176,12 @@ impl Search<'_> {
         let place =
             |(place, open): (usize, &Option<usize>)| Some((place, self.operations[(*open)?].operation));
         self.open.iter().enumerate().filter_map(place)
+    }
+
+    /// The places of operations that may have happened or not.
+    fn unknown(&self) -> u128 {
+        let unknown = self.open_operations().filter(|(_, operation)| operation.reply().is_none());
+        unknown.fold(0, |places, (place, _)| places | 1 << place)
     }
 
     /// Puts into effect every open read that the state fits.
@@ -170,7 +213,11 @@ impl Search<'_> {
                 continue;
             }
             let (state, model) = apply(&configuration.state, &operation.command);
-            if operation.reply().is_none_or(|reply| agrees(&operation.command, &model, reply)) {
+            let takes_effect = match operation.reply() {
+                Some(reply) => agrees(&operation.command, &model, reply),
+                None => state != configuration.state,
+            };
+            if takes_effect {
                 stack.push(Configuration { state, done: configuration.done | (1 << place) });
             }
         }

@@ -169,8 +169,10 @@ const FLUSHES_ONE_IN: u64 = 3;
 /// Of the questions of clients where there are flushes, one in so many is one;
 const FLUSH_ONE_IN: u64 = 16;
 
-/// and one in so many where they crowd few keys.
+/// and one in so many where they crowd few keys, with so many operations together: each flush that may have happened is one more order for the checker
+/// to try.
 const CROWDED_FLUSH_ONE_IN: u64 = 6;
+const CROWDED_FLUSH_OPERATIONS: u32 = 160;
 
 /// In half of what is left messages overtake each other by far, with so many operations.
 const SHUFFLED_OPERATIONS: u32 = 2_000;
@@ -363,6 +365,7 @@ impl Plan {
         if flushes && rng.coin() {
             self.flush_one_in = CROWDED_FLUSH_ONE_IN;
             self.keys = rng.between(1, 2) as usize;
+            self.operations = self.operations.min(CROWDED_FLUSH_OPERATIONS / self.clients);
             let loss = OWN_LOSS_MIN + rng.below(200_000) as u32;
             if self.has_faults() {
                 self.weather.loss = self.weather.loss.max(loss);
