@@ -295,7 +295,7 @@ fn reads_begin_anew_once() {
     abreast::write(&mut cluster, 0, &keys, b"value");
     cluster.pass(50);
     let ids: Vec<u64> = keys.iter().map(|key| cluster.submit(0, &[b"GET", key], None, 20_000)).collect();
-    let metrics = |cluster: &Cluster| cluster.hosts[0].shard.metrics().clone();
+    let metrics = |cluster: &Cluster| *cluster.hosts[0].shard.metrics();
     let raise = super::messages::raise(cluster.hosts[1].shard.incarnation(), 1);
     cluster.with_turn(0, |shard, turn| shard.on_message(turn, 1, &raise));
     for id in ids {
