@@ -133,7 +133,10 @@ fn checked_first(ours: &Told, theirs: &Told) -> bool {
     let empty = match theirs {
         Told::Nil | Told::NilList | Told::Int(0) => true,
         Told::List(items) => items.is_empty(),
-        Told::Error(text) => text.starts_with("WRONGTYPE") || text == "ERR no such key",
+        Told::Error(text) => {
+            text.starts_with("WRONGTYPE")
+                || matches!(&**text, "ERR no such key" | "ERR The specified keys must contain string values")
+        }
         Told::Line(_) | Told::Int(_) | Told::Bulk(_) => false,
     };
     matches!(ours, Told::Error(text) if text.starts_with("ERR ")) && empty
@@ -344,6 +347,20 @@ impl Maker {
             1 => format!("{}", self.rng.below(7) as f64 / 2.0),
             _ => self.rng.below(100).to_string(),
         }
+    }
+
+    /// What SORT takes for a number, and now and then does not.
+    fn weight(&mut self) -> String {
+        match self.rng.below(40) {
+            0 => self.pick(&["x", "1 ", "nan"]).into(),
+            1..=9 => self.pick(&["", " 4", "+5", "05", "5", "-0", "0", "1e3", ".5", "inf", "-inf"]).into(),
+            _ => format!("{}", (self.rng.below(40) as f64 - 20.0) / 2.0),
+        }
+    }
+
+    /// Longer than a word of bits, of few letters.
+    fn text(&mut self) -> String {
+        (0..self.rng.below(150)).map(|_| self.pick(&["a", "b", "c", "d"])).collect()
     }
 
     fn integer(&mut self) -> String {
@@ -671,12 +688,18 @@ impl Maker {
             "ZDIFFSTORE",
             "ZINTERCARD",
             "ZRANGESTORE",
+            "SORT",
+            "SORT",
+            "SORT_RO",
+            "LCS",
         ]);
         let kind = match name {
             "LMOVE" | "RPOPLPUSH" => "list",
+            "SORT" | "SORT_RO" => self.pick(&["list", "set", "zset", "numbers", "numbers", "numbers"]),
+            "LCS" => "string",
             name if name.starts_with('S') => "set",
             name if name.starts_with('Z') => self.pick(&["zset", "zset", "zset", "set"]),
-            _ => self.pick(&["string", "hash", "list", "set", "zset"]),
+            _ => self.pick(&["string", "hash", "list", "set", "zset", "numbers"]),
         };
         if matches!(name, "fill" | "look") {
             return self.filled_or_seen(kind, name == "fill");
@@ -700,6 +723,20 @@ impl Maker {
                 );
             }
             "SMOVE" => words.extend([self.key(kind), self.key(kind), self.name()]),
+            "SORT" | "SORT_RO" => {
+                words.push(self.key(kind));
+                order = self.sort(&mut words, name == "SORT");
+            }
+            "LCS" => {
+                words.extend([self.key(kind), self.key(kind)]);
+                for option in ["LEN", "IDX", "IDX", "WITHMATCHLEN", "BAD"] {
+                    let one_in = if option == "BAD" { 30 } else { 3 };
+                    words.extend((self.rng.below(one_in) == 0).then(|| option.to_string()));
+                }
+                if self.rng.below(3) == 0 {
+                    words.extend(["MINMATCHLEN".into(), self.integer()]);
+                }
+            }
             "SINTERCARD" | "ZINTERCARD" => {
                 self.add_counted(&mut words, kind);
                 if self.rng.coin() {
@@ -735,6 +772,39 @@ impl Maker {
         (bytes(words), order)
     }
 
+    /// Adds options of SORT; says how replies are compared. Which pages of a set there are, and in which order, is not said where none is asked for.
+    fn sort(&mut self, words: &mut Vec<String>, may_store: bool) -> Order {
+        let (mut stays, mut is_limited, mut is_stored) = (false, false, false);
+        for option in ["ASC", "DESC", "ALPHA", "BY", "LIMIT", "STORE", "BAD"] {
+            let one_in = if option == "BAD" { 60 } else { 3 };
+            if self.rng.below(one_in) > 0 || option == "STORE" && !may_store {
+                continue;
+            }
+            words.push(option.to_string());
+            match option {
+                "BY" => {
+                    stays = true;
+                    words.push("nothing".into());
+                }
+                "LIMIT" => {
+                    is_limited = true;
+                    words.extend([self.integer(), self.integer()]);
+                }
+                "STORE" => {
+                    is_stored = true;
+                    let kind = self.pick(&["list", "numbers"]);
+                    words.push(self.key(kind));
+                }
+                _ => {}
+            }
+        }
+        match (stays && !is_stored, is_limited) {
+            (false, _) => Order::Same,
+            (true, false) => Order::Any,
+            (true, true) => Order::Chance,
+        }
+    }
+
     /// Adds some keys behind their number, which is a wrong one now and then.
     fn add_counted(&mut self, words: &mut Vec<String>, kind: &str) -> usize {
         let keys = self.some(|maker| maker.key(kind));
@@ -759,7 +829,15 @@ impl Maker {
                 let words = ["0", "-1", "WITHSCORES"].map(String::from);
                 (["ZRANGE".into(), key].into_iter().chain(words).collect(), Order::Same)
             }
-            (_, true) => (vec!["SET".into(), key, self.value()], Order::Same),
+            ("numbers", true) => {
+                let numbers = self.some(Maker::weight);
+                (["RPUSH".into(), key].into_iter().chain(numbers).collect(), Order::Same)
+            }
+            ("numbers", false) => (vec!["LRANGE".into(), key, "0".into(), "-1".into()], Order::Same),
+            (_, true) => {
+                let value = if self.rng.coin() { self.value() } else { self.text() };
+                (vec!["SET".into(), key, value], Order::Same)
+            }
             (_, false) => (vec!["GET".into(), key], Order::Same),
         };
         (bytes(words), order)

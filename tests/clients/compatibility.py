@@ -130,6 +130,22 @@ zinterstore d 2 a b
 zunionstore d 2 a b
 zdiffstore d 2 a b
 zrangestore d a 0 -1
+rpush a 3 1 2 ; sort a
+rpush a 3 1 2 ; sort a desc limit 0 2
+rpush a 3 1 2 ; sort a by weight_*
+rpush a 3 1 2 ; sort a get #
+rpush a 3 1 2 ; sort a get weight_* by
+rpush a 3 x 2 ; sort a
+set a 1 ; sort a
+sort a store b
+sort: rpush {a} 3 1 2 ; sort {a} store {a}b ; lrange {a}b 0 -1
+rpush a 3 1 2 ; sort_ro a by weight_*
+rpush a 3 1 2 ; sort_ro a store b
+command|getkeys sort a by store limit store 1 store b
+lcs a b
+set {a} ohmytext ; set {a}b mynewtext ; lcs {a} {a}b
+set {a} ohmytext ; set {a}b mynewtext ; lcs {a} {a}b idx withmatchlen minmatchlen 4
+rpush {a} 1 ; lcs {a} {a}b
 set a 1 ; rename a b
 set a 1 ; renamenx a b
 set a 1 ; copy a b
@@ -154,6 +170,9 @@ DIFFERS = [
     ("hgetall", "in the order of the fields' bytes", "hset a z 1 y 2 x 3 ; hgetall a"),
     ("hkeys", "in the order of the fields' bytes", "hset a z 1 y 2 x 3 ; hkeys a"),
     ("hvals", "in the order of the fields' bytes", "hset a z 1 y 2 x 3 ; hvals a"),
+    ("sort", "elements that are hexadecimal numbers are none", "rpush a 0x10 ; sort a"),
+    ("sort_ro", "elements that are hexadecimal numbers are none", "rpush a 0x10 ; sort_ro a"),
+    ("lcs", "the bound on its work does not go by proto-max-bulk-len: it is that of Redis' default", "setrange {a} 11585 x ; setrange {a}b 11585 x ; lcs {a} {a}b len"),
     ("object|encoding", "of the value alone: a short string after APPEND is as one that was set", "set a x ; append a y ; object|encoding a"),
     ("smembers", "in the order of the members' bytes", "sadd a p o n m l k j i h g f e d c b a ; smembers a"),  # a table of Redis' has an order by chance
 ]

@@ -160,7 +160,7 @@ def transactions(cluster):
 def in_one_step(client, tag):
     """Commands on several keys."""
     k = lambda name: f"{{{tag}}}{name}"
-    client.delete(*[k(name) for name in ("a", "b", "c", "l", "m", "s", "t", "u", "y", "z", "x")])
+    client.delete(*[k(name) for name in ("a", "b", "c", "l", "m", "n", "o", "s", "t", "u", "y", "z", "x")])
     assert client.msetnx({k("a"): "1", k("b"): "2"}) and not client.msetnx({k("b"): "3", k("c"): "3"})
     assert client.rename(k("b"), k("c")) and client.get(k("c")) == "2" and not client.renamenx(k("a"), k("c"))
     assert client.copy(k("c"), k("b")) and client.get(k("b")) == "2"
@@ -178,6 +178,11 @@ def in_one_step(client, tag):
     assert client.zunionstore(k("x"), {k("y"): 2, k("z"): 1}) == 3 and client.zscore(k("x"), "b") == 7.0
     assert client.zinter([k("y"), k("z")]) == ["b"] and client.zdiff([k("y"), k("z")]) == ["a"]
     assert client.zrangestore(k("x"), k("z"), 0, 0) == 1 and client.zrange(k("x"), 0, -1) == ["b"]
+    client.rpush(k("n"), 10, 9, 8)
+    assert client.sort(k("n")) == ["8", "9", "10"] and client.sort(k("n"), alpha=True, start=0, num=1) == ["10"]
+    assert client.sort(k("n"), desc=True, store=k("o")) == 3 and client.lrange(k("o"), 0, -1) == ["10", "9", "8"]
+    client.mset({k("a"): "ohmytext", k("b"): "mynewtext"})
+    assert client.lcs(k("a"), k("b")) == "mytext" and client.lcs(k("a"), k("b"), len=True) == 6
 
 
 def several_keys(cluster):

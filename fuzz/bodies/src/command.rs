@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use reactor::rng::Rng;
-use shard::command::{execute, Command, Context, Limits, Op};
+use shard::command::{execute, Command, Context, Joint, Limits, Op};
+use shard::joint::{Snapshot, Write};
 use shard::reply::Reply;
 use shard::state::{State, Type, Value};
 use synod_bench::check::model;
@@ -18,6 +19,10 @@ pub fn run(data: &[u8]) {
     for line in data.split(|byte| *byte == b'\n') {
         let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
         let Ok(command) = Command::parse(&words, &limits) else { continue };
+        if let Command::Joint(joint) = &command {
+            run_joint(joint, &mut store, &limits);
+            continue;
+        }
         let mut wire = Vec::new();
         command.encode(&mut wire);
         assert_eq!(Command::decode(&wire).as_ref(), Ok(&command), "it travels unchanged");
@@ -48,6 +53,28 @@ fn one(command: &Command, store: &mut BTreeMap<Vec<u8>, State>, limits: &Limits)
     reply.encode(&mut encoded);
     assert!(Reply::decode(&encoded).is_ok(), "a reply travels");
     state.changed = false;
+}
+
+/// Its steps travel, not the command.
+fn run_joint(joint: &Joint, store: &mut BTreeMap<Vec<u8>, State>, limits: &Limits) {
+    let mut found = |key: &[u8]| {
+        let state = store.entry(key.to_vec()).or_default();
+        Snapshot { version: state.version, is: Write::of(state) }
+    };
+    let found: Vec<Snapshot> = joint.keys.iter().map(|key| found(key)).collect();
+    let ran = joint.run(&found, &mut Context { now_wall_ms: NOW_MS, limits, rng: &mut Rng::new(1) });
+    assert!(!joint.is_read() || ran.writes.iter().all(Option::is_none), "a read leaves the values");
+    for ((key, found), write) in joint.keys.iter().zip(found).zip(ran.writes) {
+        let Some(write) = write else { continue };
+        let state = State { changed: false, ..write.state(found.version + 1) };
+        let length = state.value.as_ref().map_or(0, Value::bytes);
+        let longest = store.values().filter_map(|state| state.value.as_ref()).map(Value::bytes).max();
+        assert!(length <= limits.value_bytes_max.max(longest.unwrap_or(0)), "a value has a bound");
+        store.insert(key.to_vec(), state);
+    }
+    let mut encoded = Vec::new();
+    ran.reply.encode(&mut encoded);
+    assert!(Reply::decode(&encoded).is_ok(), "a reply travels");
 }
 
 fn bytes_of(state: &State) -> Option<&[u8]> {
@@ -106,6 +133,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "SADD s a b c\nSPOP s 1\nSREM s a\nSMISMEMBER s a b\nSRANDMEMBER s -2\nSMEMBERS s\nSSCAN s 0 COUNT 5",
         "ZADD z 1 a 2 b\nZADD z XX GT CH 3 a\nZINCRBY z inf a\nZRANGE z (1 +inf BYSCORE LIMIT 0 5 WITHSCORES\nZPOPMIN z 1\nZRANK z a WITHSCORE\nZREMRANGEBYRANK z 0 -1",
         "ZADD y 0 a 0 b\nZRANGE y - (b BYLEX REV\nZREMRANGEBYLEX y [a +\nZRANGEBYLEX y - +\nZLEXCOUNT y [a [b\nZSCAN y 0\nGET y\nMGET y k",
+        "RPUSH l 3 1 2 x\nSORT l ALPHA DESC LIMIT 1 2\nSORT l BY nosort STORE m\nSORT_RO m LIMIT 0 -1\nSORT l GET #\nSORT l BY w*",
+        "SET s ohmytext\nSET t mynewtext\nLCS s t\nLCS s t LEN\nLCS s t IDX MINMATCHLEN 2 WITHMATCHLEN",
         "SCAN 0 MATCH * COUNT 5 TYPE string\nKEYS h[^a-c]?*\\*\nDBSIZE\nRANDOMKEY\nFLUSHALL ASYNC",
     ];
     lines.iter().map(|line| line.as_bytes().to_vec()).collect()

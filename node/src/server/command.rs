@@ -74,15 +74,29 @@ fn key_specs(row: &Row) -> Vec<Reply> {
     let (kind, spec) = if row.keys.counted > 0 { ("keynum", counted) } else { ("range", range) };
     let find =
         Reply::Map(vec![(Reply::bulk("type"), Reply::bulk(kind)), (Reply::bulk("spec"), Reply::Map(spec))]);
-    vec![Reply::Map(vec![
-        (Reply::bulk("flags"), key_flags(row)),
-        (Reply::bulk("begin_search"), begin),
-        (Reply::bulk("find_keys"), find),
-    ])]
+    let spec = |flags: Reply, begin: Reply, find: Reply| {
+        Reply::Map(vec![
+            (Reply::bulk("flags"), flags),
+            (Reply::bulk("begin_search"), begin),
+            (Reply::bulk("find_keys"), find),
+        ])
+    };
+    if !row.keys.stored {
+        return vec![spec(key_flags(row), begin, find)];
+    }
+    // Behind an option, which may be anywhere: COMMAND GETKEYS knows.
+    let unknown = || {
+        let nothing = Reply::Map(Vec::new());
+        Reply::Map(vec![(Reply::bulk("type"), Reply::bulk("unknown")), (Reply::bulk("spec"), nothing)])
+    };
+    vec![spec(flags(&["RO", "access"]), begin, find), spec(flags(&["OW", "update"]), unknown(), unknown())]
 }
 
 fn key_flags(row: &Row) -> Reply {
-    let flags: &[&str] = if row.is_write() { &["RW", "access", "update"] } else { &["RO", "access"] };
+    flags(if row.is_write() { &["RW", "access", "update"] } else { &["RO", "access"] })
+}
+
+fn flags(flags: &[&'static str]) -> Reply {
     Reply::Set(flags.iter().map(|flag| Reply::Simple((*flag).into())).collect())
 }
 

@@ -41,7 +41,7 @@ impl Session {
             }
             // Claims of a joint command go ahead of what waits for a key, so that must not be what this client asked before; nor is a flush to
             // come before what is under way, which it makes uncertain.
-            Ok(row) if self.is_barrier(row) && !self.order.is_empty() => return Some(Held::Answers),
+            Ok(row) if self.is_barrier(row, args) && !self.order.is_empty() => return Some(Held::Answers),
             Ok(row) => Ok(row),
             Err(_) if is_http(args) => {
                 let peer = self.client.peer;
@@ -91,9 +91,9 @@ impl Session {
     }
 
     /// Whether a request waits for the answers of those before it: one that is, or may be, on several keys as one step, and a flush.
-    fn is_barrier(&self, row: &'static Row) -> bool {
+    fn is_barrier(&self, row: &'static Row, args: &[&[u8]]) -> bool {
         let is_queued = self.transactions.is_open();
-        let is_joint = row.is_joint || matches!(row.name, "flushall" | "flushdb");
+        let is_joint = row.is_joint_with(args) || matches!(row.name, "flushall" | "flushdb");
         is_joint && !is_queued || row.name == "exec" && self.transactions.are_joint()
     }
 

@@ -142,7 +142,11 @@ fn members_of(how: How, sets: &[Set], limit: usize) -> Vec<&[u8]> {
 }
 
 /// Puts a result to a key, whatever was there; one without entries takes the key with it. Answers how many entries it has.
-fn store(state: &mut State, entries: usize, keep: impl FnOnce(&mut State) -> Result<(), Reply>) -> Reply {
+pub(super) fn store(
+    state: &mut State,
+    entries: usize,
+    keep: impl FnOnce(&mut State) -> Result<(), Reply>,
+) -> Reply {
     let before = state.clone();
     state.delete();
     match keep(state) {

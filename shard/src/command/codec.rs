@@ -155,6 +155,7 @@ pub(super) fn on_key(key: &[u8], op: &Op, to: &mut Arguments<'_>) {
         Op::OnSet(op) => op.spell(key, to),
         Op::OnSortedSet(op) => op.spell(key, to),
         Op::Version => to.text("OBJECT").text("VERSION").bytes(key),
+        Op::Sort(sort) => sort.spell(key, to),
         Op::Transaction(transaction) => {
             transaction.spell(key, to);
             to

@@ -1,6 +1,6 @@
 //! The exact texts of Redis 7.4, which clients compare with, and the few of our own.
 
-use super::limits::{Limits, ERROR_ARGUMENT_BYTES_MAX, OBJECT_ENTRIES_MAX};
+use super::limits::{Limits, ERROR_ARGUMENT_BYTES_MAX, LCS_CELLS_MAX, OBJECT_ENTRIES_MAX};
 use crate::limits::JOINT_KEYS_MAX;
 use crate::reply::Reply;
 
@@ -174,6 +174,23 @@ pub const TRANSACTION_READ_LEFT_OUT: Reply = Reply::error(
 /// A command on more keys than one step can have.
 pub fn too_many_keys(keys: usize) -> Reply {
     Reply::Error(format!("ERR {keys} keys in one step, the limit is {JOINT_KEYS_MAX}").into())
+}
+/// SORT by a pattern of keys, which may be of any slot.
+pub const SORT_BY_OTHER_KEYS: Reply = Reply::error("ERR BY option of SORT denied in Cluster mode.");
+/// SORT that is to answer what other keys hold.
+pub const SORT_GET_OTHER_KEYS: Reply = Reply::error("ERR GET option of SORT denied in Cluster mode.");
+/// SORT by numbers of what spells none.
+pub const NOT_TO_BE_SORTED: Reply = Reply::error("ERR One or more scores can't be converted into double");
+/// LCS of something else than strings.
+pub const LCS_NOT_STRINGS: Reply = Reply::error("ERR The specified keys must contain string values");
+/// LCS with both LEN and IDX.
+pub const LCS_LEN_AND_IDX: Reply =
+    Reply::error("ERR If you want both the length and indexes, please just use IDX.");
+/// LCS of strings that are too long together.
+pub fn lcs_too_long() -> Reply {
+    let text = "ERR Insufficient memory, transient memory for LCS exceeds its bound: the lengths of both values, each plus one, \
+         multiplied are more than";
+    Reply::Error(format!("{text} {LCS_CELLS_MAX}").into())
 }
 /// COPY to another database.
 pub const DB_INDEX: Reply = Reply::error("ERR DB index is out of range");

@@ -4,8 +4,10 @@
 use std::mem;
 
 use super::algebra::{self, SetAlgebra, SortedSetAlgebra};
+use super::lcs::{self, Lcs};
 use super::list::End;
 use super::parse::{is, Args};
+use super::sort::{self, Sort};
 use super::sorted_set::Range;
 use super::transaction::Replies;
 use super::{errors, strings, Command, Context, Gather, Given, ListOp, Numbered, Op, SetOp, Split};
@@ -43,6 +45,10 @@ pub(super) enum Work {
     OnSortedSets(SortedSetAlgebra),
     /// ZRANGESTORE.
     StoreRange { from: usize, to: usize, range: Range },
+    /// SORT with STORE.
+    StoreSorted { from: usize, to: usize, sort: Sort },
+    /// LCS.
+    Lcs(Lcs),
     /// What was queued between MULTI and EXEC.
     Exec { versions: Vec<(usize, u64)>, steps: Vec<Step> },
 }
@@ -91,6 +97,12 @@ impl States<'_> {
         let place = self.places.map_or(place, |places| places[place]);
         &mut self.all[place]
     }
+
+    /// That at a place, to be looked at beside others.
+    pub fn look(&self, place: usize) -> &State {
+        let place = self.places.map_or(place, |places| places[place]);
+        &self.all[place]
+    }
 }
 
 impl Joint {
@@ -124,13 +136,15 @@ impl Work {
         match self {
             Work::OnSets(work) => work.is_read(),
             Work::OnSortedSets(work) => work.is_read(),
+            Work::Lcs(_) => true,
             Work::Exec { steps, .. } => steps.iter().all(Step::is_read),
             Work::Rename { .. }
             | Work::Copy { .. }
             | Work::MoveMember { .. }
             | Work::MoveElement { .. }
             | Work::SetAllIfAbsent(_)
-            | Work::StoreRange { .. } => false,
+            | Work::StoreRange { .. }
+            | Work::StoreSorted { .. } => false,
         }
     }
 
@@ -144,7 +158,9 @@ impl Work {
             | Work::Copy { .. }
             | Work::MoveElement { .. }
             | Work::OnSets(_)
-            | Work::OnSortedSets(_) => 0,
+            | Work::OnSortedSets(_)
+            | Work::StoreSorted { .. }
+            | Work::Lcs(_) => 0,
         }
     }
 
@@ -176,6 +192,8 @@ impl Work {
             Work::StoreRange { from, to, range } => {
                 algebra::store_range(states, (*from, *to), range, context)
             }
+            Work::StoreSorted { from, to, sort } => sort::store(states, (*from, *to), sort, context),
+            Work::Lcs(work) => lcs::run(work, states).unwrap_or_else(|error| error),
             Work::Exec { versions, steps } => exec(states, versions, steps, context),
         }
     }

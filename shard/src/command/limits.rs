@@ -28,6 +28,10 @@ pub const RANDOM_REPLY_BYTES_MAX: usize = VALUE_BYTES_MAX;
 /// Bytes of a reply that several objects make: below what a client may leave unread.
 pub const JOINT_REPLY_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
 
+/// Cells of LCS' table: the length of the one string plus one, times that of the other plus one. As many as Redis has in the 512 MB of its default
+/// `proto-max-bulk-len`, at four bytes each; here one takes a bit, and all of them some milliseconds of a core.
+pub const LCS_CELLS_MAX: usize = 1 << 27;
+
 /// Commands of one transaction: each is run on the core before anything else is.
 pub const TRANSACTION_OPS_MAX: usize = 4096;
 
@@ -43,7 +47,8 @@ pub const ARGUMENTS_MAX: usize = 1024 * 1024;
 /// 292 million.
 pub const RELATIVE_MS_MAX: i64 = i64::MAX - (1 << 48);
 
-/// Deepest nesting of a decoded reply. The deepest one that a shard makes has two levels (SCAN); the bound keeps hostile
+/// Deepest nesting of a decoded reply. The deepest one that a shard makes has five levels (LCS with IDX in a
+/// transaction: replies, fields, matches, ranges, places); the bound keeps hostile
 /// bytes from exhausting the stack.
 pub const REPLY_DEPTH_MAX: usize = 8;
 
@@ -56,7 +61,7 @@ const _: () = assert!(
     "all of an object fits one message, as a reply too: one byte more for each field and value, two for each pair"
 );
 const _: () = assert!(KEY_BYTES_MAX < VALUE_BYTES_MAX, "a key is no longer than a value");
-const _: () = assert!(RELATIVE_MS_MAX > 0 && REPLY_DEPTH_MAX >= 2, "room for what Redis clients send");
+const _: () = assert!(RELATIVE_MS_MAX > 0 && REPLY_DEPTH_MAX >= 5, "room for what Redis clients send");
 
 impl Limits {
     /// What a command that comes from another host is parsed with: the message bounds it, and its first host has

@@ -16,8 +16,10 @@
 //!   choose by the core's own generator; different ones come in the order of the bytes.
 //! * Arguments are checked before the key is looked at, where some commands of Redis look first.
 //! * A score of -0 is 0. Pages of HSCAN, SSCAN and ZSCAN have cursors of 48 bits.
+//! * SORT and SORT_RO are those of a cluster: BY with a pattern of keys, and GET, are refused. ALPHA compares bytes, whatever the locale. LCS has
+//!   Redis' default bound on its work, whatever the longest value is.
 //! * Commands on several objects (SINTER, LMOVE, RENAME, ZUNIONSTORE, MSETNX and their like), and transactions on several keys, want keys of one
-//!   slot, on the plain port too. SORT is absent.
+//!   slot, on the plain port too.
 //! * Pops of several keys (BLPOP, LMPOP, BZPOPMIN ...) try them one after the other; each try is atomic, all of them together are not
 //!   (docs/design/blocking-pops.md). A transaction does not take them.
 //! * The arguments of a transaction (MULTI, EXEC) are checked when they are queued, where Redis checks them at EXEC
@@ -43,6 +45,7 @@ mod hash;
 mod joint;
 mod keys;
 mod keyspace;
+mod lcs;
 pub mod limits;
 mod list;
 mod numbers;
@@ -60,6 +63,7 @@ mod rows_set;
 mod rows_sorted_set;
 mod scan;
 mod set;
+mod sort;
 mod sorted_set;
 mod span;
 mod split;
@@ -84,6 +88,7 @@ pub use once::{Numbered, Once};
 pub use pops::Pop;
 pub use scan::Scan;
 pub use set::SetOp;
+pub use sort::Sort;
 pub use sorted_set::{Add, Range, SortedSetOp};
 pub use span::{LexEnd, ScoreEnd, Span};
 pub use split::{Gather, Split};
@@ -172,6 +177,8 @@ pub enum Op {
     ReferenceCount,
     /// OBJECT VERSION: what SETV and WATCH go by.
     Version,
+    /// SORT without STORE, SORT_RO: of a list, a set or a sorted set.
+    Sort(Sort),
     /// What was queued between MULTI and EXEC.
     Transaction(Box<Transaction>),
     /// REQID: another operation, unless it was done before.
@@ -311,6 +318,7 @@ impl Op {
             | Op::IdleTime
             | Op::ReferenceCount
             | Op::Version
+            | Op::Sort(_)
             | Op::Transaction(_)
             | Op::Joint(_)
             | Op::Once(_) => None,
@@ -353,7 +361,8 @@ impl Op {
             | Op::Frequency
             | Op::IdleTime
             | Op::ReferenceCount
-            | Op::Version => true,
+            | Op::Version
+            | Op::Sort(_) => true,
             Op::GetDelete
             | Op::GetExpire(_)
             | Op::Set(_)
@@ -430,6 +439,7 @@ fn run(op: &Op, state: &mut State, context: &mut Context<'_>) -> Reply {
         Op::IdleTime => keys::of_present(state, Reply::Int(0)),
         Op::ReferenceCount => keys::of_present(state, Reply::Int(1)),
         Op::Version => strings::version_of(state),
+        Op::Sort(sort) => sort::run(sort, state),
         Op::Transaction(transaction) => transaction::run(transaction, state, context),
         Op::Once(once) => once::run(once, state, context),
         Op::Joint(step) => step.run(state, now_ms),

@@ -54,6 +54,26 @@ pub fn score(bytes: &[u8]) -> Option<Score> {
     Score::new(std::str::from_utf8(bytes).ok()?.parse().ok()?)
 }
 
+/// What SORT compares by, as C's strtod reads it: up to a zero byte, behind blanks, nothing being 0; but for hexadecimal floats. None: it is no
+/// number, or too large for a double, or so close to 0 that it is told from it by few digits or none.
+pub fn weight(bytes: &[u8]) -> Option<Score> {
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Score::new(0.0);
+    }
+    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).count();
+    let score = score(&text[blanks..])?;
+    let mantissa = text.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    let (mut is_digits, mut is_zero) = (false, true);
+    for digit in mantissa.filter(|byte| byte.is_ascii_digit()) {
+        is_digits = true;
+        is_zero &= *digit == b'0';
+    }
+    let size = score.value().abs();
+    let is_out_of_range = is_digits && (size.is_infinite() || !is_zero && size < f64::MIN_POSITIVE);
+    (!is_out_of_range).then_some(score)
+}
+
 /// A float as INCRBYFLOAT takes it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Float {
@@ -213,6 +233,36 @@ mod tests {
         for (a, b, want) in table {
             let sum = Float::parse(a.as_bytes()).zip(Float::parse(b.as_bytes())).and_then(|(a, b)| a.add(b));
             assert_eq!(sum.map(Float::format).as_deref(), Some(want), "{a} + {b}");
+        }
+    }
+
+    /// The replies of a redis-server to SORT.
+    #[test]
+    fn weights_are_read_as_in_redis() {
+        let good: [(&[u8], f64); 15] = [
+            (b"", 0.0),
+            (b"\x00x", 0.0),
+            (b"7\x00x", 7.0),
+            (b" 12", 12.0),
+            (b"\t\n\x0b\x0c\r-1", -1.0),
+            (b"+1", 1.0),
+            (b"01", 1.0),
+            (b"-0", 0.0),
+            (b"5.", 5.0),
+            (b".5", 0.5),
+            (b"1e5", 1e5),
+            (b"0e-400", 0.0),
+            (b"0e400", 0.0),
+            (b"INF", f64::INFINITY),
+            (b"-infinity", f64::NEG_INFINITY),
+        ];
+        for (text, want) in good {
+            assert_eq!(weight(text).map(Score::value), Some(want), "{}", text.escape_ascii());
+        }
+        let bad =
+            ["a", "1 ", " ", "nan", "1e400", "-1e400", "1e-400", "1e-308", ".", "-", "e5", "infinit", "1x"];
+        for text in bad {
+            assert_eq!(weight(text.as_bytes()), None, "{text}");
         }
     }
 

@@ -1,14 +1,14 @@
 //! Rows of the table: commands on keys and on the keyspace.
 
 use super::table::{row, Keys, Row};
-use super::{expiry, keys, keyspace, parse};
+use super::{expiry, keys, keyspace, parse, sort};
 
-pub(super) const ONE: Keys = Keys { first: 1, last: 1, step: 1, counted: 0 };
-const SUB: Keys = Keys { first: 2, last: 2, step: 1, counted: 0 };
-const ALL: Keys = Keys { first: 1, last: -1, step: 1, counted: 0 };
+pub(super) const ONE: Keys = Keys { first: 1, last: 1, step: 1, counted: 0, stored: false };
+const SUB: Keys = Keys { first: 2, last: 2, step: 1, counted: 0, stored: false };
+const ALL: Keys = Keys { first: 1, last: -1, step: 1, counted: 0, stored: false };
 /// All arguments but the last one, which is a time to wait.
-pub(super) const ALL_BUT_TIME: Keys = Keys { first: 1, last: -2, step: 1, counted: 0 };
-const PAIRS: Keys = Keys { first: 1, last: -1, step: 2, counted: 0 };
+pub(super) const ALL_BUT_TIME: Keys = Keys { first: 1, last: -2, step: 1, counted: 0, stored: false };
+const PAIRS: Keys = Keys { first: 1, last: -1, step: 2, counted: 0, stored: false };
 
 const OBJECT: &[Row] = &[
     row("object|encoding", 3, "generic", "2.2.3", "How Redis would encode the value.")
@@ -193,6 +193,10 @@ pub(super) const ROWS: &[Row] = &[
     row("persist", 2, "generic", "2.2.0", "Removes the expiry of a key.")
         .flags(&["write", "fast"], &["keyspace", "write", "fast"])
         .on_key(expiry::parse_persist)
+        .keys(ONE),
+    row("sort_ro", -2, "generic", "7.0.0", "The elements of a list, a set or a sorted set, in order.")
+        .flags(&["readonly", "movablekeys"], &["read", "set", "sortedset", "list", "slow", "dangerous"])
+        .on_key(sort::parse_read_only)
         .keys(ONE),
     row("object", -2, "generic", "2.2.3", "Looks at how a value is kept.")
         .flags(&[], &["slow"])

@@ -145,7 +145,7 @@ pub(super) const ROWS: &[Row] = &[
         .flags(&["noscript", "loading", "stale", "fast", "allow_busy"], &["fast", "transaction"]),
     row("watch", -2, "transactions", "2.2.0", "EXEC does nothing if a watched key has changed by then.")
         .flags(&["noscript", "loading", "stale", "fast", "allow_busy"], &["fast", "transaction"])
-        .keys(Keys { first: 1, last: -1, step: 1, counted: 0 }),
+        .keys(Keys { first: 1, last: -1, step: 1, counted: 0, stored: false }),
     row("unwatch", 1, "transactions", "2.2.0", "Watches no key any more.")
         .flags(&["noscript", "loading", "stale", "fast", "allow_busy"], &["fast", "transaction"]),
     row(
@@ -156,7 +156,7 @@ pub(super) const ROWS: &[Row] = &[
         "Numbers a write of a client, so that it is done once however often it is sent.",
     )
     .flags(&["write", "denyoom", "movablekeys"], &["write", "slow"])
-    .keys(Keys { first: 4, last: 4, step: 1, counted: 0 }),
+    .keys(Keys { first: 4, last: 4, step: 1, counted: 0, stored: false }),
     row("time", 1, "server", "2.6.0", "The time of the host.")
         .flags(&["loading", "stale", "fast"], &["fast"]),
     row("command", -1, "server", "2.8.13", "All commands.")

@@ -1,11 +1,11 @@
 //! Rows of the table: commands on several keys as one step.
 
 use super::table::{row, Keys, Row};
-use super::{algebra, joint, pops};
+use super::{algebra, joint, lcs, pops, sort};
 
-const TWO: Keys = Keys { first: 1, last: 2, step: 1, counted: 0 };
-const ALL: Keys = Keys { first: 1, last: -1, step: 1, counted: 0 };
-const PAIRS: Keys = Keys { first: 1, last: -1, step: 2, counted: 0 };
+const TWO: Keys = Keys { first: 1, last: 2, step: 1, counted: 0, stored: false };
+const ALL: Keys = Keys { first: 1, last: -1, step: 1, counted: 0, stored: false };
+const PAIRS: Keys = Keys { first: 1, last: -1, step: 2, counted: 0, stored: false };
 
 pub(super) const ROWS: &[Row] = &[
     row("rename", 3, "generic", "1.0.0", "Gives a key another name, whatever had it.")
@@ -151,5 +151,21 @@ pub(super) const ROWS: &[Row] = &[
         .flags(&["write", "denyoom"], &["write", "sortedset", "slow"])
         .in_one_step()
         .on_key(algebra::parse_store_range)
+        .keys(TWO),
+    row(
+        "sort",
+        -2,
+        "generic",
+        "1.0.0",
+        "The elements of a list, a set or a sorted set, in order; stores them if asked.",
+    )
+    .flags(&["write", "denyoom", "movablekeys"], &["write", "set", "sortedset", "list", "slow", "dangerous"])
+    .in_one_step()
+    .on_key(sort::parse)
+    .keys(Keys::SORTED),
+    row("lcs", -3, "string", "7.0.0", "The longest common subsequence of two strings.")
+        .flags(&["readonly"], &["read", "string", "slow"])
+        .in_one_step()
+        .on_key(lcs::parse)
         .keys(TWO),
 ];

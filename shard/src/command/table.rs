@@ -4,7 +4,7 @@
 //! rows_data.rs has what concerns keys of any type and strings, rows_joint.rs what concerns several keys at once, rows_host.rs what a host answers by
 //! itself, and each other type has a file of its own.
 
-use super::parse::Args;
+use super::parse::{is, Args};
 use super::{
     errors, rows_data, rows_hash, rows_host, rows_joint, rows_list, rows_set, rows_sorted_set, Command, Pop,
 };
@@ -46,11 +46,13 @@ pub struct Keys {
     pub step: i8,
     /// Index of the argument that says how many keys follow it; 0 = the others say where they are.
     pub counted: i8,
+    /// Whether an option STORE names one more.
+    pub stored: bool,
 }
 
 impl Keys {
     /// There are none.
-    pub const NONE: Keys = Keys { first: 0, last: 0, step: 0, counted: 0 };
+    pub const NONE: Keys = Keys { first: 0, last: 0, step: 0, counted: 0, stored: false };
 
     /// As many as an argument says, behind it.
     pub(super) const fn counted(at: i8) -> Keys {
@@ -58,7 +60,10 @@ impl Keys {
     }
 
     /// The first argument, and behind the second as many as that says.
-    pub(super) const STORED_COUNTED: Keys = Keys { first: 1, last: 1, step: 1, counted: 2 };
+    pub(super) const STORED_COUNTED: Keys = Keys { first: 1, last: 1, step: 1, counted: 2, stored: false };
+
+    /// The first argument, and what the option STORE names.
+    pub(super) const SORTED: Keys = Keys { first: 1, last: 1, step: 1, counted: 0, stored: true };
 
     /// Whether there are none.
     pub fn is_none(&self) -> bool {
@@ -178,8 +183,32 @@ impl Row {
         let none = self.keys.first == 0;
         let end = if none { 0 } else { end.min(count) };
         let placed = args.get(first..end.max(first)).unwrap_or_default().iter().step_by(step);
-        placed.chain(counted.unwrap_or_default()).copied()
+        let stored = if self.keys.stored { stored(args) } else { None };
+        placed.chain(counted.unwrap_or_default()).copied().chain(stored)
     }
+
+    /// Whether a command with these arguments is on several keys as one step.
+    pub fn is_joint_with(&self, args: &[&[u8]]) -> bool {
+        self.is_joint && (!self.keys.stored || stored(args).is_some())
+    }
+}
+
+/// What SORT's option STORE names, the last one if there are several. Other options' arguments are stepped over.
+fn stored<'a>(args: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let (mut words, mut stored) = (args.iter().skip(2), None);
+    while let Some(word) = words.next() {
+        let behind = match word {
+            word if is(word, "STORE") => {
+                stored = words.next().or(stored);
+                0
+            }
+            word if is(word, "LIMIT") => 2,
+            word if is(word, "BY") || is(word, "GET") => 1,
+            _ => 0,
+        };
+        words.by_ref().take(behind).for_each(drop);
+    }
+    stored.copied()
 }
 
 /// All rows, in parts.
@@ -304,7 +333,7 @@ mod tests {
 
     #[test]
     fn key_positions() {
-        let table: [(&[&str], &[&str]); 8] = [
+        let table: [(&[&str], &[&str]); 13] = [
             (&["get", "a"], &["a"]),
             (&["mset", "a", "1", "b", "2"], &["a", "b"]),
             (&["del", "a", "b", "c"], &["a", "b", "c"]),
@@ -312,6 +341,11 @@ mod tests {
             (&["ping"], &[]),
             (&["scan", "0"], &[]),
             (&["setex", "a", "1", "b"], &["a"]),
+            (&["sort", "a", "by", "nosort", "desc"], &["a"]),
+            (&["sort", "a", "store", "b", "limit", "0", "store", "alpha", "STORE", "c"], &["a", "c"]),
+            (&["sort", "a", "by", "store", "store", "a"], &["a", "a"]),
+            (&["sort", "a", "store"], &["a"]),
+            (&["sort_ro", "a", "store", "b"], &["a"]),
             (&["zunionstore", "d", "2", "a", "b", "aggregate", "sum"], &["d", "a", "b"]),
         ];
         for (args, want) in table {

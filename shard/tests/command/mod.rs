@@ -6,6 +6,7 @@ mod once;
 mod random;
 mod rules;
 mod scripts;
+mod sort_and_lcs;
 mod table;
 mod transactions;
 

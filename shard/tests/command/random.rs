@@ -145,6 +145,8 @@ const NAMES: &[&str] = &[
     "ZREVRANGEBYLEX",
     "ZRANDMEMBER",
     "ZSCAN",
+    "SORT",
+    "SORT_RO",
     "DBSIZE",
     "KEYS",
     "SCAN",

@@ -17,7 +17,7 @@ fn every_command_keeps_the_rules() {
     let (mut random, mut state, mut now_ms) = (Random(0xC0FFEE), State::default(), 1_000_000_u64);
     let limits = Limits { value_bytes_max: 64, key_bytes_max: 16 };
     let (mut writes, mut reads, mut expired) = (0, 0, 0);
-    for round in 0..200_000_u64 {
+    for round in 0..250_000_u64 {
         if random.below(4) == 0 {
             now_ms += random.next() % 2000;
         }
