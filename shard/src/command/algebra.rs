@@ -160,14 +160,16 @@ pub(super) fn store(
 
 // ---- sorted sets ----
 
-/// A member's score in each of some objects: those of a plain set are 1.
-fn scores_of(value: Option<&Value>, weight: Score) -> Result<Vec<(Element, Score)>, Reply> {
-    let one = Score::new(1.0).expect("1 is a number");
+/// What members of one object come to: their scores, those of a plain set being 1, multiplied with its weight. An infinity times 0 is no number.
+type Products = Vec<(Element, f64)>;
+
+fn products_of(value: Option<&Value>, weight: Score) -> Result<Products, Reply> {
+    let weight = weight.value();
     match value {
         None => Ok(Vec::new()),
-        Some(Value::Set(set)) => Ok(set.iter().map(|member| (member.clone(), times(one, weight))).collect()),
+        Some(Value::Set(set)) => Ok(set.iter().map(|member| (member.clone(), weight)).collect()),
         Some(Value::SortedSet(set)) => {
-            Ok(set.iter_from(0).map(|(score, member)| (member.clone(), times(*score, weight))).collect())
+            Ok(set.iter_from(0).map(|(score, member)| (member.clone(), score.value() * weight)).collect())
         }
         Some(_) => Err(errors::WRONG_TYPE),
     }
@@ -178,16 +180,13 @@ fn number(value: f64) -> Score {
     Score::new(value).or(Score::new(0.0)).expect("0 is a number")
 }
 
-fn times(score: Score, weight: Score) -> Score {
-    number(score.value() * weight.value())
-}
-
 impl Aggregate {
-    fn join(self, one: Score, other: Score) -> Score {
+    /// The other may be no number: a sum with it is 0, and it is neither the least nor the greatest.
+    fn join(self, one: Score, other: f64) -> Score {
         match self {
-            Aggregate::Sum => number(one.value() + other.value()),
-            Aggregate::Least => number(one.value().min(other.value())),
-            Aggregate::Greatest => number(one.value().max(other.value())),
+            Aggregate::Sum => number(one.value() + other),
+            Aggregate::Least => number(one.value().min(other)),
+            Aggregate::Greatest => number(one.value().max(other)),
         }
     }
 }
@@ -199,8 +198,8 @@ pub(super) fn run_on_sorted_sets(
 ) -> Reply {
     let mut found = Vec::with_capacity(work.from.len());
     for (place, weight) in &work.from {
-        match scores_of(states.at(*place).value.as_ref(), *weight) {
-            Ok(scores) => found.push(scores),
+        match products_of(states.at(*place).value.as_ref(), *weight) {
+            Ok(products) => found.push(products),
             Err(error) => return error,
         }
     }
@@ -220,29 +219,29 @@ pub(super) fn run_on_sorted_sets(
     }
 }
 
-fn put_together(
-    how: How,
-    aggregate: Aggregate,
-    found: Vec<Vec<(Element, Score)>>,
-) -> BTreeMap<Element, Score> {
+/// As in Redis, a product that is no number is 0 in a union, and where it is the first one; else an intersection has it as it is.
+fn put_together(how: How, aggregate: Aggregate, found: Vec<Products>) -> BTreeMap<Element, Score> {
     let mut found = found.into_iter();
-    let mut result: BTreeMap<Element, Score> = found.next().unwrap_or_default().into_iter().collect();
+    let first = found.next().unwrap_or_default().into_iter();
+    let mut result: BTreeMap<Element, Score> =
+        first.map(|(member, product)| (member, number(product))).collect();
     for next in found {
         match how {
             How::Union => {
-                for (member, score) in next {
+                for (member, product) in next {
+                    let score = number(product);
                     result
                         .entry(member)
-                        .and_modify(|own| *own = aggregate.join(*own, score))
+                        .and_modify(|own| *own = aggregate.join(*own, score.value()))
                         .or_insert(score);
                 }
             }
             How::Intersection => {
-                let next: BTreeMap<Element, Score> = next.into_iter().collect();
+                let next: BTreeMap<Element, f64> = next.into_iter().collect();
                 result.retain(|member, own| {
-                    let score = next.get(member);
-                    score.into_iter().for_each(|score| *own = aggregate.join(*own, *score));
-                    score.is_some()
+                    let product = next.get(member);
+                    product.into_iter().for_each(|product| *own = aggregate.join(*own, *product));
+                    product.is_some()
                 });
             }
             How::Difference => {
