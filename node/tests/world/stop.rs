@@ -43,9 +43,10 @@ fn who_comes_while_a_host_drains_is_told_so() {
     let mut cluster = Cluster::start(1, 1, "enable_debug_command = \"local\"\n");
     let host = &mut cluster.hosts[0];
     let mut waits = host.client();
-    assert_eq!(waits.call(&["PING"]), Value::Simple("PONG".to_owned()));
-    // An answer that is due keeps the host from ending.
-    waits.send(&request(&[b"DEBUG", b"SLEEP", b"6"])).expect("sent");
+    // An answer that is due keeps the host from ending. Where the one is answered, the other is known.
+    let both = [request(&[b"PING"]), request(&[b"DEBUG", b"SLEEP", b"6"])].concat();
+    waits.send(&both).expect("sent");
+    assert_eq!(waits.reply().expect("it is answered at once"), Value::Simple("PONG".to_owned()));
     host.signal("TERM");
     eventually("it drains", || host.log().contains("draining"));
     eventually("who comes is told", || {
