@@ -160,8 +160,9 @@ fn look(op: &ListOp, list: Option<&List>) -> Reply {
         }
         ListOp::Range(first, last) => {
             let (from, to) = range(*first, *last, len);
-            let elements = list.into_iter().flat_map(|list| list.iter_from(from)).take(to - from);
-            Reply::Array(elements.map(Reply::bulk).collect())
+            // Its iterator tells how many come, so the reply is allocated once.
+            let elements = |list: &List| list.iter_from(from).take(to - from).map(Reply::bulk).collect();
+            Reply::Array(list.map(elements).unwrap_or_default())
         }
         ListOp::Find(search) => find(search, list),
         ListOp::Push { .. }
