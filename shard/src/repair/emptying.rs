@@ -1,7 +1,8 @@
 //! Tombstones in the place of flushed values, where those cannot be dropped.
 //!
 //! A value of an older flush epoch counts as a tombstone, and is dropped as one; until then it lies on the disk with all of its bytes. Dropping takes
-//! the consent of all members, so while one is away, or lacks something, a flush would give no space back. After [`EMPTY_AFTER_NS`] of
+//! the consent of all members, so while one is away, or lacks something, a flush would give no space back; nor would it ever on a host that has no
+//! others, which drops nothing. After [`EMPTY_AFTER_NS`] of
 //! that a sweep goes over the slots that this core is preferred for, reads what may be such a value, and has it *settled*: what phase 1 finds, or what
 //! is here and may be extended at once, is chosen anew as the tombstone that it is. Merge then frees the value's space, as that of a deleted key. A
 //! tombstone goes into the reserve of a full disk.
@@ -74,7 +75,8 @@ impl<D: Disk> Shard<D> {
 
     /// Whether flushed values are to give way: nothing was dropped for long enough, and a majority is there to choose tombstones.
     fn may_empty(&mut self, now: Nanos) -> bool {
-        let stuck = !self.may_drop() || self.repair.dropping.is_idle();
+        let alone = self.members.count() == 1;
+        let stuck = alone || !self.may_drop() || self.repair.dropping.is_idle();
         let since = &mut self.repair.emptying.stuck_since;
         *since = since.or(Some(now)).filter(|_| stuck);
         let long = since.is_some_and(|since| now - since >= EMPTY_AFTER_NS);

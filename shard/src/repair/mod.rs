@@ -346,7 +346,7 @@ impl<D: Disk> Shard<D> {
     /// What is due by the clock.
     pub(crate) fn repair_timers(&mut self, turn: &mut Turn<'_, D>) {
         if !self.repairs() {
-            return;
+            return self.repair_timers_alone(turn);
         }
         self.repair.load.look(turn.clock.now);
         self.rejoin_timers(turn);
@@ -360,6 +360,14 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// As [`Shard::repair_timers`], for a host that has no others: it drops nothing, and what is flushed gives way.
+    fn repair_timers_alone(&mut self, turn: &mut Turn<'_, D>) {
+        if self.status == Status::Ready && !self.config.learner {
+            self.repair.load.look(turn.clock.now);
+            self.empty_timers(turn);
+        }
+    }
+
     /// A member cannot be talked to any more, or the epoch changed: what rests on answers of before is void, and what was compared
     /// may be so no more.
     pub(crate) fn void_comparison(&mut self) {
@@ -368,10 +376,9 @@ impl<D: Disk> Shard<D> {
 
     /// When repair wants a turn.
     pub(crate) fn repair_deadline(&self) -> Option<Nanos> {
-        if self.repairs() {
-            self.repair.deadline()
-        } else {
-            None
+        match self.repairs() {
+            true => self.repair.deadline(),
+            false => self.repair.emptying.due().filter(|_| self.status == Status::Ready),
         }
     }
 

@@ -399,3 +399,29 @@ fn a_full_host_that_lacks_flushed_values_keeps_nothing_from_going() {
     assert!(copied <= 450, "{copied} copies of 450 keys");
     assert_eq!(cluster.ask(2, &[b"SET", b"key1", &value]), Reply::OK);
 }
+
+/// A host that has no others drops no tombstones; what was flushed gives its space back there too, on a full disk as well.
+#[test]
+fn the_space_of_a_host_alone_comes_back() {
+    let mut cluster = Cluster::new(1, 1_700);
+    cluster.repair = true;
+    cluster.hosts[0].disk.set_capacity(8 << 20);
+    let value = vec![b'v'; 20_000];
+    for key in super::names(450) {
+        if cluster.ask(0, &[b"SET", &key, &value]) != Reply::OK {
+            break;
+        }
+    }
+    upkeep(&mut cluster, &[0], 20);
+    assert!(cluster.hosts[0].shard.is_full() && records(&cluster)[0] > 100, "{:?}", records(&cluster));
+    assert_eq!(cluster.ask(0, &[b"FLUSHALL"]), Reply::OK);
+    let from = cluster.now;
+    while live_bytes(&cluster)[0] > 100_000 || cluster.hosts[0].shard.is_full() {
+        assert!(cluster.now - from < 60_000 * MS, "{:?} after a minute", live_bytes(&cluster));
+        upkeep(&mut cluster, &[0], 1);
+    }
+    assert_eq!(cluster.ask(0, &[b"SET", b"key1", &value]), Reply::OK);
+    cluster.restart_all();
+    assert_eq!(cluster.ask(0, &[b"DBSIZE"]), Reply::Int(1));
+    assert_eq!(cluster.ask(0, &[b"GET", b"key1"]), Reply::Bulk(value));
+}
