@@ -1,7 +1,8 @@
 //! Large objects that are kept decoded although nothing is under way for them: what was asked for last, up to a number of bytes.
 //!
 //! An object is found by key and ballot. A ballot carries one entry, ever, so what is found is what the record at that ballot means, however
-//! long ago it was put here, and whatever became of others; nothing here is ever changed in place. One of an older flush epoch is here as it was
+//! long ago it was put here, and whatever became of others; nothing here is ever changed in place. One of an older flush epoch is not put here: nobody
+//! asks for it, and it would drive others out. One that was here when the epoch began is as it was
 //! written, as records are: who runs commands on it reads it as what it is in the core's ([`Held::record_in`]).
 
 use std::collections::BTreeMap;
@@ -125,7 +126,9 @@ impl<D: Disk> Shard<D> {
         self.metrics.chain_reads += 1;
         let record = self.fold(found)?;
         let object = Rc::new(Object::new(ballot, record, None));
-        self.objects.put(reference.1, ballot, object.clone());
+        if !self.is_flushed(&found.body) {
+            self.objects.put(reference.1, ballot, object.clone());
+        }
         Some(Held::Object(object))
     }
 
@@ -150,13 +153,13 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// The record, decoded if it is a large object: then it is kept.
+    /// The record, decoded if it is a large object of this flush epoch: then it is kept.
     pub(crate) fn open_object(&mut self, reference: KeyRef, ballot: Ballot, held: Held) -> Held {
         let bytes_min = self.config.delta_object_bytes_min;
         let Held::Here(bytes) = &held else { return held };
         let is_object =
             || matches!(Record::head(bytes), Ok(Some((kind, _))) if kind != crate::state::Type::String);
-        if bytes.len() < bytes_min || !is_object() {
+        if bytes.len() < bytes_min || !is_object() || self.is_flushed(bytes) {
             return held;
         }
         match Record::decode(bytes) {

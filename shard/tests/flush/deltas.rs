@@ -6,7 +6,7 @@ use shard::reply::Reply;
 use shard::slot::slot;
 use shard::state::Type;
 use shard::wire::{PeerMessage, Sender};
-use shard::Held;
+use shard::{Config, Held};
 
 use super::{epochs, is_empty, uncertain};
 use crate::deltas::{
@@ -223,4 +223,34 @@ fn the_space_of_chains_comes_back() {
         cluster.pass(100);
     }
     assert_eq!(line(&mut cluster, 2, "GET k"), Reply::Bulk(b"new".to_vec()));
+}
+
+/// While flushed objects give way, those that clients ask for stay decoded.
+#[test]
+fn what_gives_way_drives_nothing_out() {
+    let mut cluster = Cluster::with(3, 1_560, |config: &mut Config| {
+        (config.delta_object_bytes_min, config.objects_bytes) = (1_000, 100_000);
+    });
+    cluster.repair = true;
+    let fill = |cluster: &mut Cluster, key: &str| {
+        let fields: Vec<String> = (0..100).map(|n| format!("f{n} a-value-of-some-length-{n}")).collect();
+        assert_eq!(line(cluster, 0, &format!("HSET {key} {}", fields.join(" "))), Reply::Int(100));
+        (0..3).for_each(|n| assert_eq!(line(cluster, 0, &format!("HSET {key} f{n} new")), Reply::Int(0)));
+    };
+    (0..30).for_each(|n| fill(&mut cluster, &format!("old{n}")));
+    cluster.cut_off(2);
+    assert_eq!(line(&mut cluster, 0, "FLUSHALL"), Reply::OK);
+    fill(&mut cluster, "hot");
+    assert_eq!(line(&mut cluster, 0, "HLEN hot"), Reply::Int(100));
+    let emptied = |cluster: &Cluster| metric(cluster, |m| m.flush_emptied);
+    let from = cluster.now;
+    while emptied(&cluster) < 30 {
+        assert!(cluster.now - from < 60_000_000_000, "{} after a minute", emptied(&cluster));
+        cluster.pass(100);
+    }
+    cluster.pass(1_000);
+    let chains = |cluster: &Cluster| cluster.hosts[0].shard.metrics().chain_reads;
+    let before = chains(&cluster);
+    assert_eq!(line(&mut cluster, 0, "HSET hot f1 newer"), Reply::Int(0));
+    assert_eq!(chains(&cluster), before, "it is decoded still");
 }
