@@ -118,6 +118,14 @@ pub fn anything(random: &mut SmallRng, _client: u32, _number: u32) -> Command {
     }
 }
 
+/// As [`anything`], with flushes.
+pub fn flushed(random: &mut SmallRng, client: u32, number: u32) -> Command {
+    match random.random_range(0..5) {
+        0 => Command::Clear,
+        _ => anything(random, client, number),
+    }
+}
+
 /// INCRBY and GET.
 pub fn counter(random: &mut SmallRng, _client: u32, _number: u32) -> Command {
     match random.random_range(0..3) {

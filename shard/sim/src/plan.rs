@@ -39,6 +39,8 @@ pub enum Stream {
     Deltas = 12,
     /// Flushes.
     Flush = 13,
+    /// Turns of those who wait for jobs.
+    Turns = 14,
     /// Power failures that are tried in a copy.
     Shadow = 15,
 }
@@ -160,6 +162,9 @@ const NUMBERS_ONE_IN: u64 = 5;
 /// One in so many seeds has queues of jobs.
 const JOBS_ONE_IN: u64 = 8;
 
+/// The slowest message where turns of those who wait for jobs are judged.
+pub(crate) const TURNS_DELAY_MAX: Nanos = 2 * MILLISECOND;
+
 /// One in so many seeds has commands on several keys.
 const JOINT_ONE_IN: u64 = 5;
 
@@ -269,6 +274,12 @@ impl Plan {
         let mut plan = Plan::draw_without_deltas(seed);
         if Stream::Deltas.rng(seed).below(DELTAS_ONE_IN) == 0 {
             plan.lengthen();
+        }
+        // Of the seeds in which nothing fails, in half of those with queues of jobs messages are quick: so turns can be judged.
+        if plan.classes.is_drawn(Class::Jobs) && !plan.has_faults() && Stream::Turns.rng(seed).coin() {
+            plan.routes = Routes::Fixed;
+            [Class::Tail, Class::Loss, Class::Repeat].into_iter().for_each(|class| plan.switch_off(class));
+            plan.weather.delay.1 = plan.weather.delay.1.min(TURNS_DELAY_MAX);
         }
         plan
     }

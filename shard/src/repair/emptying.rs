@@ -19,6 +19,7 @@ use reactor::clock::Nanos;
 use reactor::Disk;
 
 use super::copy::Why;
+use super::serve::copy_bytes;
 use crate::core::{Loading, Shard};
 use crate::limits::{
     EMPTY_AFTER_NS, EMPTY_BYTES_MIN, EMPTY_READS_MAX, EMPTY_REST_NS, EMPTY_SETTLES_MAX, LIST_ENTRIES_MAX,
@@ -36,7 +37,7 @@ pub(super) struct Emptying {
     stuck_since: Option<Nanos>,
     /// Where the sweep under way goes on.
     place: Option<(u16, Fingerprint)>,
-    /// Records to be read, with their bytes on disk.
+    /// Records to be read, with their bytes on disk, of a chain all of them.
     queue: VecDeque<(u16, Fingerprint, u32)>,
     reading: usize,
     /// The sweep under way found a flushed value.
@@ -138,9 +139,11 @@ impl<D: Disk> Shard<D> {
             let listed = self.store.slot_entries(slot, from, LIST_ENTRIES_MAX);
             looked += listed.len();
             for (fingerprint, entry) in &listed {
-                let is_large = entry.kind == Kind::Tombstone && entry.bytes >= EMPTY_BYTES_MIN;
+                // Of a chain all of it is read to be settled, and given back.
+                let bytes = copy_bytes(&self.store, (slot, *fingerprint), entry);
+                let is_large = entry.kind == Kind::Tombstone && bytes >= EMPTY_BYTES_MIN;
                 if is_large && self.is_quiet(*fingerprint) {
-                    self.repair.emptying.queue.push_back((slot, *fingerprint, entry.bytes));
+                    self.repair.emptying.queue.push_back((slot, *fingerprint, bytes));
                 }
             }
             let last_listed = listed.last().filter(|_| listed.len() >= LIST_ENTRIES_MAX);

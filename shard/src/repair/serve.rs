@@ -47,7 +47,7 @@ pub(super) struct Serving {
 }
 
 /// About how many bytes a copy of an entry takes: it is whole, whatever lies in the log.
-fn copy_bytes(store: &Bitcask, key: KeyRef, entry: &Entry) -> u32 {
+pub(super) fn copy_bytes(store: &Bitcask, key: KeyRef, entry: &Entry) -> u32 {
     let chain = store.chain(key).filter(|_| entry.delta);
     chain.map_or(entry.bytes, |chain| u32::try_from(chain.whole + chain.bytes).unwrap_or(u32::MAX))
 }

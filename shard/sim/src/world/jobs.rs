@@ -17,7 +17,7 @@ use super::core::Input;
 use super::{Event, Phase, Place, World};
 use crate::ledger::show;
 use crate::limits::{DEADLINE_MAX, LAST_READ_DEADLINE, OVERDUE};
-use crate::plan::{Plan, Routes, Transport};
+use crate::plan::{Plan, Routes, Transport, TURNS_DELAY_MAX};
 use crate::violation::{invariant, Checked, Violation};
 
 /// Jobs that each producer has.
@@ -146,7 +146,7 @@ impl Jobs {
         let workers = (0..rng.between(2, 5)).map(|_| worker(&mut rng)).collect();
         let producer = Producer { left: if calm { JOBS_CALM } else { JOBS }, asked: 0 };
         let producers = vec![producer; rng.between(1, 3) as usize];
-        let quick = plan.weather.tail == 0 && plan.weather.delay.1 <= 2 * MILLISECOND;
+        let quick = plan.weather.tail == 0 && plan.weather.delay.1 <= TURNS_DELAY_MAX;
         let fixed = plan.routes == Routes::Fixed;
         let unknown = vec![0; keys.len()];
         Jobs {
