@@ -9,7 +9,7 @@ use crate::error::BadFrame;
 use crate::limits::{BODY_BYTES_MAX, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX};
 
 /// The version of frames that this build writes and reads.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 40;
@@ -223,7 +223,7 @@ mod tests {
         put(&mut frame, Part::Whole(b"hi"));
         seal(&mut frame, 1, 2, 3);
         let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(&hex[..64], "53594e5002000000060000000100000002000000000000000300000000000000");
+        assert_eq!(&hex[..64], "53594e5003000000060000000100000002000000000000000300000000000000");
     }
 
     #[test]

@@ -179,7 +179,7 @@ fn another_version_is_named_whatever_else_it_changed() {
     let effects: Vec<Effect> = std::iter::from_fn(|| net.poll()).collect();
     let Effect::Refused { refusal, .. } = &effects[1] else { panic!("it is refused: {effects:?}") };
     assert_eq!(refusal.reason, Reason::Version);
-    assert!(refusal.detail.starts_with("it speaks versions 7 to 9 of the peer protocol, this build 2 to 2"));
+    assert!(refusal.detail.starts_with("it speaks versions 7 to 9 of the peer protocol, this build 3 to 3"));
 }
 
 #[test]

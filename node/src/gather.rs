@@ -87,6 +87,10 @@ pub fn spread(
             let part = |(slice, _)| SlicePart { slice, command: command.clone(), scope: None };
             return Ok((places.into_iter().map(part).collect(), Join::Flush));
         }
+        Keyspace::Spread(_) => {
+            let part = |slice| SlicePart { slice, command: command.clone(), scope: None };
+            return Ok(((0..map.layout().slices()).map(part).collect(), Join::Flush));
+        }
         Keyspace::CountInSlot(slot) | Keyspace::KeysInSlot { slot, .. } => {
             let slice = map.slice(*slot);
             return Ok((vec![SlicePart { slice, command, scope: None }], Join::One));

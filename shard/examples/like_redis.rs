@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use reactor::rng::Rng;
-use shard::command::{execute, Command, Context, Joint, Limits};
+use shard::command::{execute, Catalog, Command, Context, Joint, Limits};
 use shard::joint::{Snapshot, Write};
 use shard::reply::{format_double, Reply};
 use shard::state::State;
@@ -218,7 +218,10 @@ impl Store {
         let found: Vec<Snapshot> = joint.keys.iter().map(|key| found(key)).collect();
         let limits = Limits::default();
         let now_wall_ms = 1_000 * (FAR / 2);
-        let ran = joint.run(&found, &mut Context { now_wall_ms, limits: &limits, rng: &mut self.rng });
+        let ran = joint.run(
+            &found,
+            &mut Context { now_wall_ms, limits: &limits, rng: &mut self.rng, catalog: &Catalog::default() },
+        );
         for ((key, found), write) in joint.keys.iter().zip(found).zip(ran.writes) {
             if let Some(write) = write {
                 self.states.insert(key.to_vec(), write.state(found.version + 1));
@@ -237,7 +240,12 @@ impl Store {
         execute(
             command,
             state,
-            &mut Context { now_wall_ms: 1_000 * (FAR / 2), limits: &limits, rng: &mut self.rng },
+            &mut Context {
+                now_wall_ms: 1_000 * (FAR / 2),
+                limits: &limits,
+                rng: &mut self.rng,
+                catalog: &Catalog::default(),
+            },
         )
     }
 }

@@ -25,6 +25,7 @@ impl<D: Disk> Shard<D> {
             return;
         }
         if self.flushing.is_saving() {
+            self.metrics.flush_held += 1;
             return self.hold(from, bytes);
         }
         if self.vote(turn, from, bytes) {
@@ -35,12 +36,19 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_refused += 1;
             return;
         };
-        if !self.heeds_flush_epoch(turn, from, theirs, &message, bytes) {
+        if !self.heeds_flush_epoch(turn, from, theirs, &message, bytes)
+            || !self.heeds_catalog(turn, from, theirs, &message, bytes)
+        {
             return;
         }
         let started = self.note_incarnation(from, theirs.incarnation);
         if started {
             self.drop_waiters_of(turn, from);
+        }
+        self.note_catalog_of(turn, from, theirs);
+        if let PeerMessage::Catalog(said) = message {
+            // Learners, and who works under another epoch, need it as well: it was chosen.
+            return self.on_catalog_said(turn, from, said);
         }
         if !self.heeds_epoch(turn, from, theirs.epoch, &message) || !self.heeds(turn, from, &message) {
             return;
@@ -66,6 +74,7 @@ impl<D: Disk> Shard<D> {
             PeerMessage::RangeRefused(refused) => self.on_range_refused(from, refused),
             PeerMessage::Wait(wait) => self.on_wait(turn, from, wait),
             PeerMessage::Flush(flush) => self.on_flush_said(turn, from, theirs, flush),
+            PeerMessage::Catalog(_) => {}
         }
     }
 

@@ -85,12 +85,21 @@ impl<D: Disk> Shard<D> {
                 replies.push(Some(Reply::Nil));
                 continue;
             }
-            let mut context = command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng };
+            let catalog = self.catalogs.current();
+            let mut context =
+                command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng, catalog };
             replies.push(run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch));
         }
         if self.flushing.epoch() > 0 {
             let doubted = replies.iter().flatten().filter(|reply| **reply == error::UNCERTAIN);
             self.metrics.flush_doubts += doubted.count() as u64;
+        }
+        let version = self.catalogs.version();
+        if version > 0 {
+            let doubted = |(queued, reply): &(&Queued, &Option<Reply>)| {
+                command::is_of_older_catalog(&queued.command, version) && **reply == Some(error::UNCERTAIN)
+            };
+            self.metrics.catalog_doubts += batch.iter().zip(&replies).filter(doubted).count() as u64;
         }
         let waiting: Vec<Queued> = waiting.into_iter().rev().map(|place| batch.remove(place)).collect();
         let entity = self.entity(id);
@@ -147,7 +156,9 @@ impl<D: Disk> Shard<D> {
             return None;
         }
         let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
-        let mut context = command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng };
+        let catalog = self.catalogs.current();
+        let mut context =
+            command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng, catalog };
         let reply = run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch);
         if state.changed {
             return None;
@@ -248,8 +259,11 @@ fn run_one(
     scratch: &mut Vec<u8>,
 ) -> Option<Reply> {
     if (queued.sent || queued.id.travels()) && !planted(103) {
+        let is_of_before = command::is_of_older_catalog(&queued.command, context.catalog.version());
         match applied.find(queued.id) {
             Known::New => {}
+            // By which catalog it was planned when it was applied, nobody knows.
+            Known::Applied(_) if is_of_before && !planted(536) => return Some(error::UNCERTAIN),
             Known::Applied(Some(bytes)) if bytes.is_empty() => return Some(error::UNCERTAIN),
             Known::Applied(Some(bytes)) => {
                 return Some(Reply::decode(&bytes).unwrap_or(error::REPLY_LOST));

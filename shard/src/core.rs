@@ -14,6 +14,7 @@ use reactor::{Completion, Disk};
 use slab::Slab;
 
 use crate::abreast::Abreast;
+use crate::catalog::Catalogs;
 use crate::config::Config;
 use crate::deltas::{Accepting, Deltas, Written};
 use crate::entity::Entity;
@@ -55,6 +56,8 @@ pub(crate) mod meta {
     pub const RANGES: u8 = 6;
     /// The flush epoch: four bytes.
     pub const FLUSH: u8 = 7;
+    /// The catalog of tables, with its version.
+    pub const CATALOG: u8 = 8;
     /// It lost what it had promised, and votes for nothing.
     pub const LEARNER: u8 = 1;
     /// It has taken over what it had lost.
@@ -171,6 +174,8 @@ pub struct Shard<D> {
     pub(crate) deltas: Deltas,
     /// The flush epoch, and flushes.
     pub(crate) flushing: Flushing,
+    /// The catalog of tables.
+    pub(crate) catalogs: Catalogs,
     /// Clients that wait for keys.
     pub(crate) waits: Waits,
     /// Which links are up.
@@ -256,6 +261,7 @@ impl<D: Disk> Shard<D> {
             objects: Objects::new(config.objects_bytes),
             deltas: Deltas::default(),
             flushing: Flushing::default(),
+            catalogs: Catalogs::new(config.hosts.len()),
             waits: Waits::new(config.me),
             links_up: vec![false; config.hosts.len()],
             peers_up: vec![false; config.hosts.len()],
@@ -377,6 +383,7 @@ impl<D: Disk> Shard<D> {
         self.forward_timers(turn);
         self.survey_timers(turn);
         self.flush_timers(turn);
+        self.catalog_timers(turn);
         self.joint_timers(turn);
         self.hasten_look(turn.clock.now);
         self.repair_timers(turn);
@@ -410,7 +417,7 @@ impl<D: Disk> Shard<D> {
             (self.abreast.deadline(), self.waits.deadline().into_iter().chain(self.deltas.deadline()).min());
         let (repair, expiry, joints) =
             (self.repair_deadline(), self.expiry_deadline(), self.joints.deadline());
-        let flushes = self.flushing.deadline();
+        let flushes = self.flushing.deadline().into_iter().chain(self.catalogs.deadline()).min();
         let all = [timer, store, forwards, former, surveys, confirms, waits, repair, expiry, joints, flushes];
         all.into_iter().flatten().min()
     }
@@ -547,7 +554,8 @@ impl<D: Disk> Shard<D> {
 
     /// What this core's messages say of it.
     pub(crate) fn sender(&self) -> Sender {
-        Sender { epoch: self.epoch, incarnation: self.incarnation, flush: self.flushing.epoch() }
+        let (flush, catalog) = (self.flushing.epoch(), self.catalogs.version());
+        Sender { epoch: self.epoch, incarnation: self.incarnation, flush, catalog }
     }
 
     /// Whether the log takes a record of the entity now: asked before an instance is stepped, because what it has decided

@@ -97,6 +97,7 @@ impl<D: Disk> Shard<D> {
         self.deltas.clear();
         self.void_comparison();
         self.void_flush();
+        self.void_spread();
         self.void_confirms(turn);
         self.ranges.void();
         self.ranges.forget_answers();

@@ -33,6 +33,12 @@ impl Fault {
         Fault { message: message.to_owned() }
     }
 
+    pub(crate) fn unreadable_catalog() -> Fault {
+        let message =
+            "the catalog of tables of this core cannot be read by this version; start the version that wrote it";
+        Fault { message: message.to_owned() }
+    }
+
     pub(crate) fn read(error: &bitcask::ReadError) -> Fault {
         Fault { message: format!("read a record: {error}") }
     }

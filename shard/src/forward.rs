@@ -14,7 +14,7 @@ use reactor::mutants::planted;
 use reactor::rng::Rng;
 use reactor::Disk;
 
-use crate::command::Command;
+use crate::command::{Command, Keyspace};
 use crate::config::node_of;
 use crate::core::{Shard, Status};
 use crate::entity::{Queued, Waiter};
@@ -143,8 +143,12 @@ impl<D: Disk> Shard<D> {
         if let Some(reply) = self.refusal() {
             return turn.effects.replies.push((request.id, reply));
         }
+        let Some(request) = self.wait_for_catalog(turn, request) else { return };
         let command = match request.command {
             Command::Key(command) => Command::Key(command),
+            Command::Keyspace(Keyspace::Spread(bytes)) => {
+                return self.submit_spread(turn, request.id, &bytes, request.deadline);
+            }
             Command::Keyspace(_) if self.config.learner => {
                 self.metrics.refused += 1;
                 return turn.effects.replies.push((request.id, error::LEARNER_KEYSPACE));

@@ -110,6 +110,19 @@ pub const FLUSHES_WAITING_MAX: usize = 1024;
 /// the way.
 pub const FLUSH_HELD_BYTES_MAX: usize = 8 << 20;
 
+/// The longest catalog of tables, in bytes: it is a fact in the log. Some 500 tables of five columns.
+pub const CATALOG_BYTES_MAX: usize = 64 << 10;
+const _: () = assert!(CATALOG_BYTES_MAX <= bitcask::limits::META_BYTES_MAX);
+
+/// The highest version of a catalog that is still changed: versions of records are above it, and below their own bound.
+pub const CATALOG_VERSION_MAX: u64 = VERSION_MAX - (1 << VERSION_BITS) - 2;
+
+/// Statements that wait for a newer catalog, and changes of the catalog that wait for it to be known, of one core.
+pub const CATALOG_WAITING_MAX: usize = 1024;
+
+/// How often the bytes of a newer catalog are asked for, and told, until they have come.
+pub const CATALOG_RESEND_NS: u64 = 40 * MS;
+
 /// How often a learner asks for epochs, and looks whether it can go on.
 pub const REJOIN_NS: u64 = 250 * MS;
 

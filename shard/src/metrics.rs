@@ -107,6 +107,12 @@ pub struct Metrics {
     pub flush_held: u64,
     /// and commands that were found in an older one, and whose outcome is uncertain.
     pub flush_doubts: u64,
+    /// Catalogs of tables that began here,
+    pub catalogs: u64,
+    /// messages that waited for one to be durable,
+    pub catalog_held: u64,
+    /// and statements that were found in an entry, and that may have been planned by an older one.
+    pub catalog_doubts: u64,
     /// Flushed values that a sweep found, and had give way to tombstones.
     pub flush_emptied: u64,
     /// Keys that a sweep of this core found to have ended, and had looked at.

@@ -45,6 +45,7 @@ pub(crate) fn tag_of(kind: Type) -> u8 {
         Type::List => 3,
         Type::Set => 4,
         Type::SortedSet => 5,
+        Type::Rows => 6,
     }
 }
 
@@ -487,7 +488,7 @@ fn has_requests(format: u8, reader: &mut Reader<'_>) -> Result<bool, Malformed> 
 pub(crate) fn put_value(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Str(bytes) => out.extend_from_slice(bytes),
-        Value::Hash(hash) => hash.encode(out),
+        Value::Hash(hash) | Value::Rows(hash) => hash.encode(out),
         Value::List(list) => list.encode(out),
         Value::Set(set) => set.encode(out),
         Value::SortedSet(set) => set.encode(out),
@@ -508,6 +509,7 @@ pub(crate) fn take_value(tag: u8, body: &[u8]) -> Result<Value, Malformed> {
         Type::List => List::decode(body).map(Value::List),
         Type::Set => Set::decode(body).map(Value::Set),
         Type::SortedSet => SortedSet::decode(body).map(Value::SortedSet),
+        Type::Rows => Hash::decode(body).map(Value::Rows),
     };
     value.map_err(|_| Malformed("record: the bytes of an object make no sense"))
 }
@@ -516,7 +518,7 @@ pub(crate) fn take_value(tag: u8, body: &[u8]) -> Result<Value, Malformed> {
 fn check_body(tag: u8, body: &[u8]) -> bool {
     type_of(tag).is_some_and(|kind| match kind {
         Type::String => true,
-        Type::Hash => Hash::check(body).is_ok(),
+        Type::Hash | Type::Rows => Hash::check(body).is_ok(),
         Type::List => List::check(body).is_ok(),
         Type::Set => Set::check(body).is_ok(),
         Type::SortedSet => SortedSet::check(body).is_ok(),

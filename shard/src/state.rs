@@ -18,6 +18,8 @@ pub enum Value {
     Set(Set),
     /// A sorted set.
     SortedSet(SortedSet),
+    /// The rows of a partition of a table, index entries included: bytes by key (docs/formats/sql.md).
+    Rows(Hash),
 }
 
 /// What a value can be.
@@ -33,11 +35,13 @@ pub enum Type {
     Set,
     /// Members by score.
     SortedSet,
+    /// Rows of a table.
+    Rows,
 }
 
 impl Type {
     /// All types.
-    pub const ALL: [Type; 5] = [Type::String, Type::Hash, Type::List, Type::Set, Type::SortedSet];
+    pub const ALL: [Type; 6] = [Type::String, Type::Hash, Type::List, Type::Set, Type::SortedSet, Type::Rows];
 
     /// As TYPE answers it.
     pub fn name(self) -> &'static str {
@@ -47,6 +51,7 @@ impl Type {
             Type::List => "list",
             Type::Set => "set",
             Type::SortedSet => "zset",
+            Type::Rows => "rows",
         }
     }
 }
@@ -56,7 +61,7 @@ impl Value {
     pub fn bytes(&self) -> usize {
         match self {
             Value::Str(bytes) => bytes.len(),
-            Value::Hash(hash) => hash.encoded_bytes(),
+            Value::Hash(hash) | Value::Rows(hash) => hash.encoded_bytes(),
             Value::List(list) => list.encoded_bytes(),
             Value::Set(set) => set.encoded_bytes(),
             Value::SortedSet(set) => set.encoded_bytes(),
@@ -67,7 +72,7 @@ impl Value {
     pub fn entries(&self) -> usize {
         match self {
             Value::Str(_) => 1,
-            Value::Hash(hash) => hash.len(),
+            Value::Hash(hash) | Value::Rows(hash) => hash.len(),
             Value::List(list) => list.len(),
             Value::Set(set) => set.len(),
             Value::SortedSet(set) => set.len(),
@@ -78,7 +83,7 @@ impl Value {
     pub fn digest(&self) -> u64 {
         match self {
             Value::Str(_) => 0,
-            Value::Hash(hash) => hash.digest(),
+            Value::Hash(hash) | Value::Rows(hash) => hash.digest(),
             Value::List(list) => list.digest(),
             Value::Set(set) => set.digest(),
             Value::SortedSet(set) => set.digest(),
@@ -88,7 +93,7 @@ impl Value {
     fn notes(&mut self) -> Option<&mut Notes> {
         match self {
             Value::Str(_) => None,
-            Value::Hash(hash) => Some(hash.notes()),
+            Value::Hash(hash) | Value::Rows(hash) => Some(hash.notes()),
             Value::List(list) => Some(list.notes()),
             Value::Set(set) => Some(set.notes()),
             Value::SortedSet(set) => Some(set.notes()),
@@ -113,7 +118,7 @@ impl Value {
     pub fn apply(&mut self, changes: &[u8]) -> Result<(), Misfit> {
         Change::each(changes, |change| match self {
             Value::Str(_) => Err(Misfit),
-            Value::Hash(hash) => hash.apply(change),
+            Value::Hash(hash) | Value::Rows(hash) => hash.apply(change),
             Value::List(list) => list.apply(change),
             Value::Set(set) => set.apply(change),
             Value::SortedSet(set) => set.apply(change),
@@ -129,6 +134,7 @@ impl Value {
             Value::List(_) => Type::List,
             Value::Set(_) => Type::Set,
             Value::SortedSet(_) => Type::SortedSet,
+            Value::Rows(_) => Type::Rows,
         }
     }
 }

@@ -48,6 +48,9 @@ impl<D: Disk> Shard<D> {
         if !self.recover_flush_epoch() {
             return self.fail(Fault::unreadable_flush_epoch());
         }
+        if !self.recover_catalog() {
+            return self.fail(Fault::unreadable_catalog());
+        }
         self.round = recovered.round_max.max(self.floor.round).max(self.bar).max(self.ranges.round_max());
         self.incarnation = before.checked_add(1).expect("four billion starts");
         if planted(101) {
@@ -115,6 +118,7 @@ impl<D: Disk> Shard<D> {
         self.on_epoch_persisted(lsn);
         self.on_role_persisted(turn, lsn);
         self.on_flush_persisted(turn, lsn);
+        self.on_catalog_persisted(turn, lsn);
     }
 
     /// A record is durable and in the directory since this step.
@@ -130,6 +134,7 @@ impl<D: Disk> Shard<D> {
         self.ranges.void();
         self.status = Status::Ready;
         self.note_start();
+        self.begin_catalog(turn);
         self.greet(turn);
     }
 
@@ -164,6 +169,7 @@ impl<D: Disk> Shard<D> {
         self.fail_former(turn, &fault);
         self.fail_surveys(turn, &fault);
         self.fail_flushes(turn, &fault);
+        self.fail_catalogs(turn, &fault);
         self.fail_joints(turn, &fault);
         self.fail_repair();
         self.fail_waits(turn);

@@ -81,13 +81,15 @@ pub struct Effects {
     pub woken: Vec<WaitId>,
     /// Messages by member; the own one stays empty.
     pub outboxes: Vec<Outbox>,
+    /// The bytes of a newer catalog of tables that began here: for the other cores of the host ([`crate::Shard::take_catalog`]).
+    pub catalog: Option<Box<[u8]>>,
 }
 
 impl Effects {
     /// No effects, for a set of this many members.
     pub fn new(members: u8) -> Effects {
         let outboxes = vec![Outbox::default(); usize::from(members)];
-        Effects { replies: Vec::new(), woken: Vec::new(), outboxes }
+        Effects { replies: Vec::new(), woken: Vec::new(), outboxes, catalog: None }
     }
 
     /// Adds a message to a member.

@@ -154,7 +154,8 @@ impl<D: Disk> Shard<D> {
     fn heeds_vote(&self, from: Member, accept: &AcceptMessage<'_>) -> bool {
         let here = accept.sender.epoch == self.epoch
             && self.epoch_saving.is_none()
-            && (accept.sender.flush <= self.flushing.epoch() || planted(533));
+            && (accept.sender.flush <= self.flushing.epoch() || planted(533))
+            && accept.sender.catalog <= self.catalogs.version();
         let voters = !self.config.learner && !self.learners[usize::from(from)];
         let readable = || {
             accept.key.len() <= self.config.limits.key_bytes_max

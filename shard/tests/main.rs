@@ -2,6 +2,7 @@
 
 mod abreast;
 mod bridge;
+mod catalog;
 mod command;
 mod deadlines;
 mod deltas;

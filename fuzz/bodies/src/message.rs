@@ -94,7 +94,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
 
 /// Messages of each type, as a host of this epoch and incarnation would send it.
 pub fn messages() -> Vec<Vec<u8>> {
-    let sender = Sender { epoch: 1, incarnation: 1, flush: 0 };
+    let sender = Sender { epoch: 1, incarnation: 1, flush: 0, catalog: 0 };
     let encoded = |message: PeerMessage<'_>| {
         let mut out = Vec::new();
         message.encode(sender, &mut out);

@@ -75,7 +75,15 @@ pub fn values() -> Vec<Value> {
         set.insert(name);
         sorted.set(name, Score::new(1.5 - place as f64).expect("is no NaN"));
     }
-    vec![Value::Str(vec![]), Value::Hash(hash), Value::List(list), Value::Set(set), Value::SortedSet(sorted)]
+    let rows = Value::Rows(hash.clone());
+    vec![
+        Value::Str(vec![]),
+        Value::Hash(hash),
+        Value::List(list),
+        Value::Set(set),
+        Value::SortedSet(sorted),
+        rows,
+    ]
 }
 
 /// Values of all types, a tombstone, entries with ids, of before a flush and of after some.

@@ -9,7 +9,7 @@ use crate::limits::HANDSHAKE_BYTES_MAX;
 pub const ENVELOPE_BYTES: usize = 16;
 
 /// The oldest version that this build speaks.
-pub const VERSION_MIN: u8 = 2;
+pub const VERSION_MIN: u8 = 3;
 
 /// The newest version that this build speaks.
 pub const VERSION_MAX: u8 = VERSION;
@@ -122,10 +122,10 @@ mod tests {
     fn versions_must_overlap() {
         let mut message = wrap(Kind::Hello, b"");
         message[5] = 9;
-        assert!(peek(&message).is_ok(), "2 to 9 has 2 in common");
-        message[4] = 3;
+        assert!(peek(&message).is_ok(), "3 to 9 has 3 in common");
+        message[4] = 4;
         assert_eq!(peek(&message).map_err(|refusal| refusal.reason), Err(Reason::Version));
-        message[4..6].copy_from_slice(&[1, 1]);
+        message[4..6].copy_from_slice(&[1, 2]);
         assert_eq!(peek(&message).map_err(|refusal| refusal.reason), Err(Reason::Version));
     }
 }

@@ -86,11 +86,13 @@ pub enum Class {
     Numbers,
     /// Clients have all keys of a slice emptied at once.
     Flushes,
+    /// Some keys are partitions of a table, and the catalog is changed.
+    Tables,
 }
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Class, &'static str); 39] = [
+    pub const ALL: [(Class, &'static str); 40] = [
         (Class::Loss, "loss"),
         (Class::Repeat, "repeat"),
         (Class::Replay, "replay"),
@@ -130,6 +132,7 @@ impl Class {
         (Class::Joint, "joint"),
         (Class::Numbers, "numbers"),
         (Class::Flushes, "flushes"),
+        (Class::Tables, "tables"),
     ];
 
     /// Its name.

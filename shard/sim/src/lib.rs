@@ -34,6 +34,7 @@ pub mod plan;
 pub mod records;
 pub mod reduce;
 pub mod report;
+mod rows;
 pub mod scenarios;
 pub mod story;
 pub mod survey;

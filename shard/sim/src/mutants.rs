@@ -185,6 +185,14 @@ pub const ALL: &[Mutant] = &[
     mutant(533, "a core does not take on the flush epoch of a message"),
     mutant(534, "what is under way goes on in the newer flush epoch"),
     mutant(535, "a confirmed read shows what is from before a flush"),
+    mutant(536, "a statement that is found after a change of the catalog is answered"),
+    mutant(537, "a catalog begins before it is durable"),
+    mutant(538, "a core does not adopt the catalog of a message"),
+    mutant(539, "what is under way goes on under the newer catalog"),
+    mutant(540, "a change of the catalog is answered when one core has it"),
+    mutant(541, "rows of a table that was dropped are seen"),
+    mutant(542, "versions of the catalog go up by one"),
+    mutant(543, "the next catalog is made of the key's value alone"),
 ];
 
 /// The planted bug of this number.

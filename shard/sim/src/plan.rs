@@ -43,6 +43,8 @@ pub enum Stream {
     Turns = 14,
     /// Power failures that are tried in a copy.
     Shadow = 15,
+    /// Tables.
+    Tables = 0,
 }
 
 impl Stream {
@@ -111,7 +113,7 @@ const NARROW: [Class; 6] =
     [Class::Blackouts, Class::Cuts, Class::Pauses, Class::SlowDisks, Class::FalseSignals, Class::Clocks];
 
 /// Classes that keep no host from working.
-const HARMLESS: [Class; 17] = [
+const HARMLESS: [Class; 18] = [
     Class::Tail,
     Class::Repeat,
     Class::Replay,
@@ -129,6 +131,7 @@ const HARMLESS: [Class; 17] = [
     Class::Joint,
     Class::Numbers,
     Class::Flushes,
+    Class::Tables,
 ];
 
 /// One in so many seeds asks about the keyspace, and one in so many about many keys at once.
@@ -167,6 +170,9 @@ pub(crate) const TURNS_DELAY_MAX: Nanos = 2 * MILLISECOND;
 
 /// One in so many seeds has commands on several keys.
 const JOINT_ONE_IN: u64 = 5;
+
+/// One in so many seeds has tables.
+const TABLES_ONE_IN: u64 = 4;
 
 /// One in so many seeds has flushes.
 const FLUSHES_ONE_IN: u64 = 3;
@@ -275,6 +281,8 @@ impl Plan {
         if Stream::Deltas.rng(seed).below(DELTAS_ONE_IN) == 0 {
             plan.lengthen();
         }
+        let tables = Stream::Tables.rng(seed).below(TABLES_ONE_IN) == 0;
+        plan.classes.draw(Class::Tables, tables);
         // Of the seeds in which nothing fails, in half of those with queues of jobs messages are quick: so turns can be judged.
         if plan.classes.is_drawn(Class::Jobs) && !plan.has_faults() && Stream::Turns.rng(seed).coin() {
             plan.routes = Routes::Fixed;

@@ -10,6 +10,7 @@ use crate::ledger::TOKEN_BYTES;
 use crate::limits::{
     EXPIRING_PER_KEY_MAX, EXPIRY_MAX, GROUP_MAX, LENGTHENED_MAX, LENGTH_BYTES, UNKNOWN_PER_KEY_MAX,
 };
+use crate::rows;
 
 /// What happens to a key; each kind has a checker that is sharp for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +66,7 @@ pub fn text_of(value: Option<&Value>) -> Vec<u8> {
             list.iter_from(0).flat_map(|element| token_of(element).iter().copied()).collect()
         }
         Some(Value::Hash(hash)) => hash.get(FIELD).map(|value| value.to_vec()).unwrap_or_default(),
+        Some(rows @ Value::Rows(_)) => rows::text_of(rows),
         Some(Value::Set(_) | Value::SortedSet(_)) | None => Vec::new(),
     }
 }
@@ -170,6 +172,8 @@ struct Place {
     kind: Kind,
     /// Its keys hold objects.
     object: bool,
+    /// Its keys are partitions of a table.
+    rows: bool,
     generation: u32,
     unknown: usize,
     expiring: usize,
@@ -205,6 +209,8 @@ pub struct Extras {
     pub numbers: bool,
     /// All keys of a slice are emptied now and then.
     pub flushes: bool,
+    /// Some keys are partitions of a table.
+    pub tables: bool,
 }
 
 impl Workload {
@@ -220,6 +226,7 @@ impl Workload {
         let place = |index: usize| Place {
             kind: kind(index),
             object: false,
+            rows: false,
             generation: 0,
             unknown: 0,
             expiring: 0,
@@ -231,6 +238,10 @@ impl Workload {
         for place in places.iter_mut().filter(|_| extras.objects) {
             let fits = matches!(place.kind, Kind::Appended | Kind::Register | Kind::Counter);
             place.object = fits && rng.below(3) > 0;
+        }
+        for place in places.iter_mut().filter(|place| extras.tables && !place.object) {
+            let fits = matches!(place.kind, Kind::Register | Kind::Mixed);
+            place.rows = fits && rng.below(4) > 0;
         }
         Workload { places, hot, reads, extras, unique: 0, numbered: 0, rng }
     }
@@ -246,12 +257,16 @@ impl Workload {
     }
 
     fn key_of(&self, place: usize, generation: u32) -> Vec<u8> {
-        let Place { kind, object, .. } = self.places[place];
+        let Place { kind, object, rows, .. } = self.places[place];
         let mut letter = format!("{kind:?}").chars().next().unwrap_or('?');
         if !object {
             letter.make_ascii_lowercase();
         }
-        let mut name = format!("{letter}{place}.{generation}").into_bytes();
+        let name = format!("{letter}{place}.{generation}");
+        if rows {
+            return rows::key_of(&name);
+        }
+        let mut name = name.into_bytes();
         name.extend((object && self.extras.long).then_some(LONG));
         name
     }
@@ -262,6 +277,7 @@ impl Workload {
 
     /// The kind of a key, by its name.
     pub fn kind_of(&self, key: &[u8]) -> Kind {
+        let key = rows::name_of(key).unwrap_or(key);
         let letter = |kind: &Kind| format!("{kind:?}").bytes().next();
         *KINDS
             .iter()
@@ -274,15 +290,20 @@ impl Workload {
     pub fn next(&mut self, client: u32) -> Ask {
         let count = self.places.len() as u64;
         let place = if self.hot && self.rng.below(3) > 0 { 0 } else { self.rng.below(count) as usize };
-        let (command, form) = self.draw(client, place);
+        let (mut command, form) = self.draw(client, place);
         let key = self.key(place);
+        let is_partition = self.places[place].rows;
+        if is_partition && !rows::is_said(&command) {
+            command = Command::Del;
+        }
         let can = match (&command, form) {
             (Command::Append(_) | Command::IncrBy(_), _) => !holds_object(&key),
             (Command::Set(_), Form::Versioned(_)) => true,
             _ => false,
         };
         let in_steps = self.extras.transactions && can && self.rng.coin();
-        let number = (self.extras.numbers && !command.is_read() && self.rng.coin()).then(|| {
+        let numbers = self.extras.numbers && !is_partition;
+        let number = (numbers && !command.is_read() && self.rng.coin()).then(|| {
             self.numbered += 1;
             (client, self.numbered)
         });
@@ -338,7 +359,7 @@ impl Workload {
         };
         let fits = |place: &usize| {
             let place = &self.places[*place];
-            !place.object && (verb == Verb::Get || kinds.contains(&place.kind))
+            !place.object && !place.rows && (verb == Verb::Get || kinds.contains(&place.kind))
         };
         let mut places: Vec<usize> = (0..self.places.len()).filter(fits).collect();
         let wanted = self.rng.between(2, GROUP_MAX).min(most) as usize;
@@ -361,7 +382,7 @@ impl Workload {
         Some(group).filter(|group| group.asks.len() > 1)
     }
 
-    /// Takes note of a flush of which nobody knows whether it happened, or will: it makes every key costlier to judge.
+    /// Takes note of a flush, or a change of the catalog, of which nobody knows whether it happened, or will: it makes every key costlier to judge.
     pub fn note_unsure_flush(&mut self) {
         self.places.iter_mut().for_each(|place| place.unknown += 1);
     }
@@ -386,14 +407,16 @@ impl Workload {
             place.expiring += 1;
         }
         let searched = matches!(place.kind, Kind::Mixed | Kind::Counter | Kind::Expiring | Kind::Grouped)
-            || self.extras.flushes;
+            || self.extras.flushes
+            || place.rows;
         let costly =
             searched && place.unknown >= UNKNOWN_PER_KEY_MAX || place.expiring >= EXPIRING_PER_KEY_MAX;
         if !costly {
             return None;
         }
-        let (kind, object, generation) = (place.kind, place.object, place.generation + 1);
-        *place = Place { kind, object, generation, unknown: 0, expiring: 0, seen: Vec::new(), version: 0 };
+        place.generation += 1;
+        (place.unknown, place.expiring, place.version) = (0, 0, 0);
+        place.seen.clear();
         Some((self.key(ask.place), self.is_appended(ask.place)))
     }
 }
@@ -409,6 +432,9 @@ impl Ask {
 
     fn to_plain(&self) -> command::Command {
         let key = self.key.as_slice();
+        if rows::name_of(key).is_some() {
+            return rows::statement(key, &self.command);
+        }
         let number = |number: u64| number.to_string().into_bytes();
         let (expiry, version, by, length, mut element);
         let is_list = self.is_list();
@@ -523,6 +549,9 @@ impl Ask {
 
     /// What a reply says to the client that asked.
     pub fn told(&self, reply: &Reply) -> Told {
+        if rows::name_of(&self.key).is_some() {
+            return rows::told(&self.command, reply);
+        }
         if let (true, Reply::Array(steps)) = (self.in_steps, reply) {
             // The second step answers what the whole would have answered.
             return steps.last().map_or(Told::Failed, |last| self.told(last));

@@ -26,6 +26,11 @@ impl Catalog {
         self.version
     }
 
+    /// The same tables, at a version that the owner says: one above that of the catalog that they were made of, and that nothing else had.
+    pub fn at_version(self, version: u64) -> Catalog {
+        Catalog { version, ..self }
+    }
+
     /// The tables by name.
     pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.tables.values()

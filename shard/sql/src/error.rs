@@ -52,6 +52,11 @@ impl Error {
         Error { kind, state, message: line }
     }
 
+    /// It is of the subset, and this version of the owner does not serve it.
+    pub fn not_served(message: impl Into<String>) -> Error {
+        Error::unsupported(message)
+    }
+
     pub(crate) fn syntax(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Syntax, "42601", message)
     }

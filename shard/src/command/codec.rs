@@ -9,7 +9,8 @@ use super::bytes::{put_bytes, put_varint, DecodeError, Reader};
 use super::limits::ARGUMENTS_MAX;
 use super::strings::{Condition, Given, Set};
 use super::{
-    Command, ExpireIf, Expiry, Gather, KeyCommand, Keyspace, Limits, Moment, Once, Op, Split, Transaction,
+    sql, Command, ExpireIf, Expiry, Gather, KeyCommand, Keyspace, Limits, Moment, Once, Op, Split,
+    Transaction,
 };
 use crate::joint::JointOp;
 
@@ -58,6 +59,7 @@ impl Command {
         let arguments = arguments(bytes)?;
         let read =
             Transaction::read(&arguments).or_else(|| Once::read(&arguments)).or_else(|| step(&arguments));
+        let read = read.or_else(|| sql::read(&arguments));
         read.unwrap_or_else(|| plain(&arguments))
     }
 }
@@ -164,6 +166,9 @@ pub(super) fn on_key(key: &[u8], op: &Op, to: &mut Arguments<'_>) {
             once.spell(key, to);
             to
         }
+        Op::Sql(sql) => sql.spell(sql::RUN, key, to),
+        Op::Define(sql) => sql.spell(sql::DEFINE, key, to),
+        Op::Catalog => to.text(sql::CATALOG),
         Op::Joint(step) => {
             let mut bytes = Vec::new();
             step.encode(&mut bytes);
@@ -264,6 +269,8 @@ fn keyspace(command: &Keyspace, to: &mut Arguments<'_>) {
         }
         Keyspace::Random => to.text("RANDOMKEY"),
         Keyspace::Flush => to.text("FLUSHALL"),
+        // It is never sent: what it does is.
+        Keyspace::Spread(_) => to,
         Keyspace::CountInSlot(slot) => to.text("CLUSTER").text("COUNTKEYSINSLOT").number(slot),
         Keyspace::KeysInSlot { slot, count } => {
             to.text("CLUSTER").text("GETKEYSINSLOT").number(slot).number(count)

@@ -7,6 +7,21 @@ use crate::reply::Reply;
 /// A value of another type than the command is for.
 pub const WRONG_TYPE: Reply =
     Reply::error("WRONGTYPE Operation against a key holding the wrong kind of value");
+/// A partition of a table, to a command that is not SQL's.
+pub const ROWS: Reply = Reply::error(
+    "WRONGTYPE Operation against a key that holds rows of a table: they are read and changed by SQL",
+);
+/// Rows that this version did not write.
+pub const ROWS_UNREADABLE: Reply = Reply::error(
+    "ERR the rows of this partition cannot be read: they were written by another version, or are damaged",
+);
+/// A statement that is planned otherwise by a newer catalog.
+pub const TABLE_CHANGED: Reply = Reply::error(
+    "TRYAGAIN the table was changed while the statement was on its way: nothing was done, send it again",
+);
+/// A key that is the host's own.
+pub const RESERVED_KEY: Reply =
+    Reply::error("ERR this key is reserved: it is where the tables of SQL are described");
 /// A value of a hash that should be an integer and is not.
 pub const HASH_NOT_AN_INTEGER: Reply = Reply::error("ERR hash value is not an integer");
 /// A value of a hash that should be a float and is not.
@@ -139,6 +154,16 @@ pub fn unknown_command(args: &[&[u8]]) -> Reply {
 pub fn unknown_subcommand(container: &str, sub: &[u8]) -> Reply {
     let container = container.to_ascii_uppercase();
     Reply::Error(one_line(format!("ERR unknown subcommand '{}'. Try {container} HELP.", shown(sub))).into())
+}
+
+/// A partition that would be larger than values may be.
+pub fn partition_too_large(limits: &Limits) -> Reply {
+    let text = format!(
+        "SQL 54000 the partition would have more than {} bytes (value_bytes_max) or {OBJECT_ENTRIES_MAX} rows and index entries: delete rows, or make \
+         the partition key finer",
+        limits.value_bytes_max
+    );
+    Reply::Error(text.into())
 }
 
 /// A value that is, or would become, longer than the limit.

@@ -27,6 +27,8 @@ pub enum Keyspace {
     Random,
     /// FLUSHALL, FLUSHDB: there is one database, and no background freeing to choose.
     Flush,
+    /// These bytes are the catalog's by now: has a majority of the slice adopt it. No command of clients.
+    Spread(Box<[u8]>),
     /// CLUSTER COUNTKEYSINSLOT slot.
     CountInSlot(u16),
     /// CLUSTER GETKEYSINSLOT slot count.

@@ -67,10 +67,14 @@ mod sort;
 mod sorted_set;
 mod span;
 mod split;
+mod sql;
 mod strings;
 pub mod table;
 mod transaction;
 
+pub(crate) use self::sql::is_of_older_catalog;
+pub use self::sql::{sql_error, sql_reply, Sql, CATALOG_KEY};
+pub use ::sql::Catalog;
 pub use bytes::DecodeError;
 pub(crate) use bytes::{put_bytes, put_varint, Reader};
 pub use errors::NOT_TO_BE_NUMBERED;
@@ -193,6 +197,12 @@ pub enum Op {
     OnSet(SetOp),
     /// What is done with a sorted set.
     OnSortedSet(SortedSetOp),
+    /// A statement on a partition of a table.
+    Sql(Box<Sql>),
+    /// A statement that changes the catalog, at its key: answers the version of the newest one, with the change.
+    Define(Box<Sql>),
+    /// The bytes of the newest catalog, at its key.
+    Catalog,
 }
 
 /// What a command runs with, beside the state of its key.
@@ -204,6 +214,8 @@ pub struct Context<'a> {
     pub limits: &'a Limits,
     /// For commands that choose by chance.
     pub rng: &'a mut Rng,
+    /// The tables.
+    pub catalog: &'a Catalog,
 }
 
 impl Command {
@@ -234,7 +246,7 @@ impl Command {
             Command::Key(command) => command.op.is_read(),
             Command::Many(split) => split.parts.iter().all(Command::is_read),
             Command::Joint(joint) => joint.is_read(),
-            Command::Keyspace(command) => !matches!(command, Keyspace::Flush),
+            Command::Keyspace(command) => !matches!(command, Keyspace::Flush | Keyspace::Spread(_)),
         }
     }
 
@@ -244,6 +256,7 @@ impl Command {
             Command::Key(command) => std::mem::size_of::<Command>() + command.key.len() + command.op.bytes(),
             Command::Many(split) => split.parts.iter().map(Command::bytes).sum(),
             Command::Joint(joint) => joint.bytes(),
+            Command::Keyspace(Keyspace::Spread(bytes)) => std::mem::size_of::<Command>() + bytes.len(),
             Command::Keyspace(_) => std::mem::size_of::<Command>(),
         }
     }
@@ -282,13 +295,17 @@ impl Op {
             Op::Transaction(transaction) => transaction.bytes(),
             Op::Once(once) => once.bytes(),
             Op::Joint(step) => step.bytes(),
+            Op::Sql(sql) | Op::Define(sql) => sql.bytes(),
             _ => 0,
         }
     }
 
     /// Whether it may be a step of a transaction.
     fn is_step(&self) -> bool {
-        !matches!(self, Op::Transaction(_) | Op::Once(_) | Op::Joint(_))
+        !matches!(
+            self,
+            Op::Transaction(_) | Op::Once(_) | Op::Joint(_) | Op::Sql(_) | Op::Define(_) | Op::Catalog
+        )
     }
 
     /// Whether it can change no more than to remove the value: what a full disk still takes.
@@ -326,6 +343,8 @@ impl Op {
             Op::OnList(_) => Some(Type::List),
             Op::OnSet(_) => Some(Type::Set),
             Op::OnSortedSet(_) => Some(Type::SortedSet),
+            Op::Sql(_) => Some(Type::Rows),
+            Op::Define(_) | Op::Catalog => Some(Type::String),
             Op::Get
             | Op::GetVersioned
             | Op::GetDelete
@@ -340,6 +359,12 @@ impl Op {
         }
     }
 
+    /// Whether it may meet rows of a table, because it asks only of what any value has, or is made of others.
+    fn takes_rows(&self) -> bool {
+        let is_made_of_others = matches!(self, Op::Transaction(_) | Op::Once(_) | Op::Joint(_));
+        is_made_of_others || matches!(self, Op::Sql(_)) || self.wants().is_none() && self.is_read()
+    }
+
     fn is_read(&self) -> bool {
         match self {
             Op::OnHash(op) => op.is_read(),
@@ -348,6 +373,7 @@ impl Op {
             Op::OnSortedSet(op) => op.is_read(),
             Op::Transaction(transaction) => transaction.is_read(),
             Op::Joint(step) => step.is_read(),
+            Op::Sql(sql) => !sql.writes,
             Op::Get
             | Op::GetVersioned
             | Op::GetExpire(Expiry::Keep)
@@ -362,7 +388,8 @@ impl Op {
             | Op::IdleTime
             | Op::ReferenceCount
             | Op::Version
-            | Op::Sort(_) => true,
+            | Op::Sort(_)
+            | Op::Catalog => true,
             Op::GetDelete
             | Op::GetExpire(_)
             | Op::Set(_)
@@ -373,6 +400,7 @@ impl Op {
             | Op::Delete(_)
             | Op::Expire(..)
             | Op::Persist
+            | Op::Define(_)
             | Op::Once(_) => false,
         }
     }
@@ -393,7 +421,10 @@ pub fn execute(command: &Command, state: &mut State, context: &mut Context<'_>) 
     let expired = state.expire(context.now_wall_ms);
     let changed_before = std::mem::replace(&mut state.changed, expired);
     state.is_one_step = true;
-    let reply = run(&command.op, state, context);
+    let reply = match &command.op {
+        Op::Sql(sql) if is_of(state, &command.op) => sql::run(&command.key, sql, state, context),
+        op => run(op, state, context),
+    };
     state.is_one_step = false;
     assert!(!read || state.changed == expired, "a read changed the state: {:?}", command.op);
     assert!(
@@ -405,9 +436,18 @@ pub fn execute(command: &Command, state: &mut State, context: &mut Context<'_>) 
     reply
 }
 
-fn run(op: &Op, state: &mut State, context: &mut Context<'_>) -> Reply {
+/// Whether the value, if there is one, has the type that an operation wants, if it wants one.
+fn is_of(state: &State, op: &Op) -> bool {
     let is = state.value.as_ref().map(Value::kind);
-    if is.zip(op.wants()).is_some_and(|(is, wanted)| is != wanted) {
+    is.zip(op.wants()).is_none_or(|(is, wanted)| is == wanted)
+}
+
+fn run(op: &Op, state: &mut State, context: &mut Context<'_>) -> Reply {
+    let is_rows = matches!(state.value, Some(Value::Rows(_)));
+    if is_rows && !op.takes_rows() {
+        return errors::ROWS;
+    }
+    if !is_of(state, op) {
         return errors::WRONG_TYPE;
     }
     let (now_ms, limits) = (context.now_wall_ms, context.limits);
@@ -443,5 +483,9 @@ fn run(op: &Op, state: &mut State, context: &mut Context<'_>) -> Reply {
         Op::Transaction(transaction) => transaction::run(transaction, state, context),
         Op::Once(once) => once::run(once, state, context),
         Op::Joint(step) => step.run(state, now_ms),
+        Op::Define(sql) => sql::define(sql, state, context),
+        Op::Catalog => sql::catalog(state, context),
+        // It is about the key as well, and is none of several steps.
+        Op::Sql(_) => errors::WRONG_TYPE,
     }
 }

@@ -62,6 +62,9 @@ pub(super) fn parse(row: &'static Row, args: &[&[u8]], limits: &Limits) -> Resul
     if row.keys_of(args).any(|key| key.len() > limits.key_bytes_max) {
         return Err(errors::key_too_long(limits));
     }
+    if row.keys_of(args).any(super::sql::is_reserved) {
+        return Err(errors::RESERVED_KEY);
+    }
     reader(&Args { row, all: args })
 }
 

@@ -48,6 +48,9 @@ impl Pop {
         if pop.keys.iter().chain(&pop.to).any(|key| key.len() > limits.key_bytes_max) {
             return Err(errors::key_too_long(limits));
         }
+        if pop.keys.iter().chain(&pop.to).any(|key| super::sql::is_reserved(key)) {
+            return Err(errors::RESERVED_KEY);
+        }
         Ok(pop)
     }
 

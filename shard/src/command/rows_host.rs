@@ -157,6 +157,8 @@ pub(super) const ROWS: &[Row] = &[
     )
     .flags(&["write", "denyoom", "movablekeys"], &["write", "slow"])
     .keys(Keys { first: 4, last: 4, step: 1, counted: 0, stored: false }),
+    row("sql", -2, "sql", "synod", "Runs a statement of SQL on a table: docs/sql.md.")
+        .flags(&["write", "denyoom"], &["write", "slow"]),
     row("time", 1, "server", "2.6.0", "The time of the host.")
         .flags(&["loading", "stale", "fast"], &["fast"]),
     row("command", -1, "server", "2.8.13", "All commands.")

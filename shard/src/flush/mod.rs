@@ -151,6 +151,7 @@ impl<D: Disk> Shard<D> {
             return false;
         }
         if self.flushing.is_saving() {
+            self.metrics.flush_held += 1;
             self.hold(from, bytes);
         }
         !self.flushing.is_saving()
@@ -161,13 +162,17 @@ impl<D: Disk> Shard<D> {
         !self.config.learner && !self.learners[usize::from(from)]
     }
 
-    /// Has a message wait for the epoch.
+    /// Whose message has waited longest.
+    pub(crate) fn first_held(&self) -> Option<Member> {
+        self.flushing.held.front().map(|(from, _)| *from)
+    }
+
+    /// Has a message wait for the epoch, or for a catalog.
     pub(crate) fn hold(&mut self, from: Member, bytes: &[u8]) {
         if self.flushing.held_bytes + bytes.len() > FLUSH_HELD_BYTES_MAX {
             self.metrics.messages_refused += 1;
             return;
         }
-        self.metrics.flush_held += 1;
         self.flushing.held_bytes += bytes.len();
         self.flushing.held.push_back((from, bytes.into()));
     }
@@ -199,7 +204,11 @@ impl<D: Disk> Shard<D> {
             return;
         };
         self.begin_flush_epoch(turn, epoch);
-        // In their order: one that speaks of a newer epoch yet holds up the others.
+        self.look_at_held(turn);
+    }
+
+    /// Looks at what was held, in its order: one that speaks of a newer epoch yet holds up the others.
+    pub(crate) fn look_at_held(&mut self, turn: &mut Turn<'_, D>) {
         let mut held = std::mem::take(&mut self.flushing.held);
         while let Some((from, bytes)) = held.pop_front() {
             self.flushing.held_bytes -= bytes.len();
@@ -226,7 +235,8 @@ impl<D: Disk> Shard<D> {
         self.go_on_flushing(turn);
     }
 
-    fn begin_anew(&mut self, turn: &mut Turn<'_, D>) {
+    /// All that is under way begins anew: what was answered so far was answered before.
+    pub(crate) fn begin_anew(&mut self, turn: &mut Turn<'_, D>) {
         let asks = |stage| matches!(stage, Stage::Proposing | Stage::Reading);
         let asking = self.entities.iter().filter(|(_, entity)| asks(entity.stage)).map(|(id, _)| id);
         let asking: Vec<EntityId> = asking.collect();

@@ -42,7 +42,7 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// None: a flush is none ([`crate::flush`]).
+    /// None: a flush is none ([`crate::flush`]), nor is a catalog ([`crate::catalog`]).
     pub fn new(command: &Keyspace) -> Option<Job> {
         let want = match command {
             Keyspace::Size | Keyspace::CountInSlot(_) => Want::Count,
@@ -54,7 +54,7 @@ impl Job {
             }
             Keyspace::Random => Want::Any,
             Keyspace::KeysInSlot { count, .. } => Want::Some(*count),
-            Keyspace::Flush => return None,
+            Keyspace::Flush | Keyspace::Spread(_) => return None,
         };
         Some(Job { want, count: 0, seen: 0, keys: Vec::new(), bytes: 0 })
     }

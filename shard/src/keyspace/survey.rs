@@ -8,7 +8,7 @@ use reactor::clock::Nanos;
 
 use super::job::Job;
 use super::place::Place;
-use crate::command::Keyspace;
+use crate::command::{Keyspace, CATALOG_KEY};
 use crate::flush::epoch::is_older;
 use crate::limits::{RESEND_NS, RESEND_NS_MAX, SLOTS, SURVEY_READS_MAX, SURVEY_READ_BYTES_MAX};
 use crate::objects::newest_part;
@@ -241,7 +241,7 @@ impl Batch {
     pub fn take_key(&mut self, live: LiveKey, wall_ms: u64) {
         let expired = live.expires_at_ms != 0 && live.expires_at_ms <= wall_ms;
         let fits = self.kind.is_none() || self.kind == live.kind;
-        if fits && !expired {
+        if fits && !expired && live.key != CATALOG_KEY {
             self.keys.push(live.key.into());
         }
     }

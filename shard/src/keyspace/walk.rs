@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bitcask::Fingerprint;
+use bitcask::{Fingerprint, KeyRef, Kind};
 use paxos::Member;
 use reactor::mutants::planted;
 use reactor::Disk;
@@ -12,6 +12,7 @@ use super::page::{merge, Page};
 use super::place::Place;
 use super::survey::{Batch, Compare, Lister, Plan, Reads, Stage, Survey, Walk};
 use super::SurveyId;
+use crate::command::CATALOG_KEY;
 use crate::core::Shard;
 use crate::limits::{ASK_KEYS_MAX, RANGE_SLOTS_MAX, SURVEY_TURN_RECORDS};
 use crate::reply::Reply;
@@ -142,7 +143,8 @@ impl<D: Disk> Shard<D> {
         }
         let plan = walk.plan(at.slot);
         if let Plan::Known(keys) = plan {
-            survey.job.add_count(keys as usize);
+            let hidden = self.catalog_key_in(at.slot).filter(|key| self.is_alive(*key));
+            survey.job.add_count((keys as usize).saturating_sub(hidden.iter().count()));
             survey.at = at.next_slot();
             return Step::On;
         }
@@ -165,7 +167,8 @@ impl<D: Disk> Shard<D> {
         let listers = if merged { &mut walk.listers[..] } else { &mut [] };
         let page = merge(at, &own, max, listers, survey.job.cut());
         *left = left.saturating_sub(own.len().max(page.items.len()).max(1));
-        let living = page.items.values().filter(|item| !item.dead).count();
+        let hidden = self.catalog_key_in(at.slot).map(|key| key.1);
+        let living = page.items.iter().filter(|(one, item)| !item.dead && hidden != Some(**one)).count();
         if survey.job.is_count() {
             survey.job.add_count(living);
             survey.at = page.until;
@@ -173,6 +176,18 @@ impl<D: Disk> Shard<D> {
             walk.batch = Some(batch(at.slot, page, &survey.job));
         }
         Step::On
+    }
+
+    /// The catalog's key, if it is of a slot: it is no client's.
+    fn catalog_key_in(&self, slot: u16) -> Option<KeyRef> {
+        let is_here = crate::slot::slot(CATALOG_KEY) == slot;
+        is_here.then(|| self.store.key_ref(slot, CATALOG_KEY))
+    }
+
+    /// Whether there is a value here.
+    fn is_alive(&self, key: KeyRef) -> bool {
+        let entry = self.store.slot_entries(key.0, key.1, 1).into_iter().next();
+        entry.is_some_and(|(found, entry)| found == key.1 && entry.kind != Kind::Tombstone)
     }
 
     /// Where RANDOMKEY starts: in a slot by the number of its records, anywhere in it.

@@ -38,6 +38,11 @@ impl Hash {
         self.fields.get(at).map(|(_, value)| value)
     }
 
+    /// The place of the first field that is not below this one.
+    pub fn place_of(&self, field: &[u8]) -> usize {
+        self.find(field).unwrap_or_else(|place| place)
+    }
+
     /// The field and value at a place in the order.
     pub fn at(&self, place: usize) -> Option<&(Element, Element)> {
         self.fields.get(place)

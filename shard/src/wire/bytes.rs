@@ -52,6 +52,23 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// A number, seven bits a byte, lowest first. One spelling per number.
+    pub fn varint(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0_u64;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7F);
+            if (bits << shift) >> shift != bits || (byte == 0 && shift > 0) {
+                return Err(self.malformed());
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(self.malformed())
+    }
+
     /// A ballot: round, node, incarnation.
     pub fn ballot(&mut self) -> Result<Ballot, Malformed> {
         Ok(Ballot { round: self.u64()?, node: self.u32()?, incarnation: self.u32()? })

@@ -1,7 +1,7 @@
 //! What cores of one slice say to each other, laid out by hand (docs/formats/peer-message.md).
 //!
 //! ```text
-//! type u8 | epoch u32 | incarnation u32 | flush epoch u32 (the sender's) | body
+//! type u8 | epoch u32 | incarnation u32 | flush epoch u32 | version of the catalog varint (the sender's) | body
 //! paxos types: slot u16 | key_len u32, key | fields of the message
 //! report:      accepted ballot | chosen_to ballot | taken_over u8 | has entry u8 | [len u32, entry]
 //! ```
@@ -14,12 +14,15 @@ pub mod bytes;
 use paxos::{Ballot, Message, Report};
 
 use self::bytes::{put_ballot, put_bytes, Malformed, Reader};
+use crate::command::put_varint;
 use crate::held::{Bytes, Held};
-use crate::limits::{FLUSH_EPOCH_MAX, SLOTS};
+use crate::limits::{FLUSH_EPOCH_MAX, SLOTS, VERSION_MAX};
 use crate::record::CommandId;
 
 /// What confirms many reads at once.
 pub use self::abreast::{Confirm, Confirmed, Counted, Name, Told};
+/// What is said of the catalog.
+pub use self::catalog::CatalogSaid;
 /// What is said of flushes.
 pub use self::flush::{Flush, FlushSaid};
 /// What is said about many keys at once.
@@ -32,6 +35,7 @@ pub use self::repair::{Copied, Listed, RepairAnswer, RepairAsk, RepairAsked, Rep
 pub use self::waits::{Wait, Waiting};
 
 mod abreast;
+mod catalog;
 mod flush;
 mod keyspace;
 mod ranges;
@@ -103,6 +107,8 @@ pub enum PeerMessage<'a> {
     Wait(Wait),
     /// A word about a flush.
     Flush(Flush),
+    /// A word about the catalog of tables.
+    Catalog(CatalogSaid<'a>),
 }
 
 /// What every message says of its sender.
@@ -114,10 +120,9 @@ pub struct Sender {
     pub incarnation: u32,
     /// Its flush epoch, which is durable there.
     pub flush: u32,
+    /// The version of its catalog of tables, which is durable there.
+    pub catalog: u64,
 }
-
-/// Bytes of a message's head behind its type.
-const SENDER_BYTES: usize = 4 + 4 + 4;
 
 /// A forwarded command.
 #[derive(Clone, Debug, PartialEq)]
@@ -164,6 +169,7 @@ const WAIT: u8 = 32;
 const FORWARD_HELD: u8 = 33;
 const ACCEPT_DELTA: u8 = 34;
 const FLUSH: u8 = 35;
+const CATALOG: u8 = 36;
 
 impl<'a> PeerMessage<'a> {
     /// Appends the encoding.
@@ -173,6 +179,7 @@ impl<'a> PeerMessage<'a> {
             out.extend_from_slice(&sender.epoch.to_le_bytes());
             out.extend_from_slice(&sender.incarnation.to_le_bytes());
             out.extend_from_slice(&sender.flush.to_le_bytes());
+            put_varint(out, sender.catalog);
         };
         match self {
             PeerMessage::Paxos { slot, key, message } => {
@@ -256,6 +263,10 @@ impl<'a> PeerMessage<'a> {
                 head(out, FLUSH);
                 flush.encode(out);
             }
+            PeerMessage::Catalog(said) => {
+                head(out, CATALOG);
+                said.encode(out);
+            }
         }
     }
 
@@ -309,6 +320,7 @@ impl<'a> PeerMessage<'a> {
             RANGE_REFUSED => PeerMessage::RangeRefused(RangeRefused::decode(reader)?),
             WAIT => PeerMessage::Wait(Wait::decode(reader)?),
             FLUSH => PeerMessage::Flush(Flush::decode(reader)?),
+            CATALOG => PeerMessage::Catalog(CatalogSaid::decode(reader)?),
             _ => return Err(Malformed("peer message of an unknown type")),
         };
         Ok((sender, message))
@@ -362,14 +374,15 @@ pub(crate) fn asked_for(bytes: &[u8]) -> Option<(u16, &[u8])> {
     if !matches!(reader.u8().ok()?, PREPARE | ACCEPT | ACCEPT_DELTA | RESTAMP | QUERY) {
         return None;
     }
-    reader.take(SENDER_BYTES).ok()?;
+    take_sender(&mut reader).ok()?;
     let slot = reader.u16().ok().filter(|slot| *slot < SLOTS)?;
     Some((slot, reader.bytes().ok()?))
 }
 
 fn take_sender(reader: &mut Reader<'_>) -> Result<Sender, Malformed> {
-    let sender = Sender { epoch: reader.u32()?, incarnation: reader.u32()?, flush: reader.u32()? };
-    if sender.flush > FLUSH_EPOCH_MAX {
+    let (epoch, incarnation, flush) = (reader.u32()?, reader.u32()?, reader.u32()?);
+    let sender = Sender { epoch, incarnation, flush, catalog: reader.varint()? };
+    if sender.flush > FLUSH_EPOCH_MAX || sender.catalog > VERSION_MAX {
         return Err(reader.malformed());
     }
     Ok(sender)
@@ -515,7 +528,7 @@ mod tests {
 
     #[test]
     fn an_accept_read_in_short_says_the_same() {
-        let sender = Sender { epoch: 7, incarnation: 9, flush: 3 };
+        let sender = Sender { epoch: 7, incarnation: 9, flush: 3, catalog: 1 << 20 };
         let (ballot, base) = (Ballot::new(5, 2, 9), Ballot::new(4, 2, 9));
         let entry = Held::Here(Bytes::from(&b"entry"[..]));
         let message = Message::Accept { ballot, base, entry };

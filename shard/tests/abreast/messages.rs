@@ -9,7 +9,7 @@ use shard::wire::{
 
 use crate::repair::messages::{assert_cuts_are_not, assert_random_bytes_do_no_harm};
 
-const SENDER: Sender = Sender { epoch: 7, incarnation: 9, flush: 3 };
+const SENDER: Sender = Sender { epoch: 7, incarnation: 9, flush: 3, catalog: 0 };
 const BALLOT: Ballot = Ballot { round: 8, node: 5, incarnation: 9 };
 const PLACE: Counted = Counted { subscription: 9 << 32 | 4, count: u64::MAX };
 
@@ -60,7 +60,7 @@ fn messages_come_back() {
         assert_eq!(PeerMessage::decode(&bytes_of(&message)), Ok((SENDER, message)));
     }
     let lengths: Vec<usize> = samples().iter().map(|message| bytes_of(message).len()).collect();
-    assert_eq!(lengths, [25, 33, 41, 46, 46, 124, 57, 54, 80, 45], "as docs/formats/peer-message.md says");
+    assert_eq!(lengths, [26, 34, 42, 47, 47, 125, 58, 55, 81, 46], "as docs/formats/peer-message.md says");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn what_makes_no_sense_is_refused() {
     // A flag that is none, records behind the word that they are not known, and a byte too many.
     for (message, byte) in [(confirmed(Some(vec![])), 2), (confirmed(Some(vec![record(1)])), 0)] {
         let mut bytes = bytes_of(&message);
-        bytes[45] = byte;
+        bytes[46] = byte;
         assert!(PeerMessage::decode(&bytes).is_err(), "{message:?}");
     }
     for message in samples() {

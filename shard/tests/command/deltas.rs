@@ -4,7 +4,7 @@ use super::random::Random;
 use super::words;
 use paxos::Ballot;
 use reactor::rng::Rng;
-use shard::command::{execute, Command, Context, Limits};
+use shard::command::{execute, Catalog, Command, Context, Limits};
 use shard::limits::DELTA_BYTES_MAX;
 use shard::object::{Hash, List, Score, Set, SortedSet};
 use shard::record::{CommandId, Damage, Delta, Record};
@@ -31,6 +31,7 @@ fn object(kind: Type, random: &mut Random) -> Value {
         Type::List => Value::List(list),
         Type::Set => Value::Set(set),
         Type::SortedSet => Value::SortedSet(sorted),
+        Type::Rows => Value::Rows(hash),
         Type::String => Value::Str(b"string".to_vec()),
     }
 }
@@ -64,7 +65,7 @@ fn batch(base: &Record, bytes_max: usize, random: &mut Random, rng: &mut Rng) ->
         let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         let Ok(command @ Command::Key(_)) = Command::parse(&args, &Limits::default()) else { continue };
         let limits = Limits { value_bytes_max: 4000, ..Limits::default() };
-        let mut context = Context { now_wall_ms: 1_000, limits: &limits, rng };
+        let mut context = Context { now_wall_ms: 1_000, limits: &limits, rng, catalog: &Catalog::default() };
         execute(&command, &mut state, &mut context);
         if random.below(4) == 0 {
             let id = CommandId { node: 5, incarnation: 1, seq: base.version * 100 + seq };
@@ -250,7 +251,11 @@ fn changes_are_spelt_as_on_the_format_page() {
             let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
             let command = Command::parse(&args, &Limits::default()).expect("is a command");
             let limits = Limits::default();
-            execute(&command, state, &mut Context { now_wall_ms: 1, limits: &limits, rng: &mut rng });
+            execute(
+                &command,
+                state,
+                &mut Context { now_wall_ms: 1, limits: &limits, rng: &mut rng, catalog: &Catalog::default() },
+            );
         };
         run(first, &mut state);
         let before = state.value.clone().expect("is there");
@@ -278,7 +283,11 @@ fn another_object_at_the_key_has_no_changes() {
             let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
             let command = Command::parse(&args, &Limits::default()).expect("is a command");
             let limits = Limits::default();
-            execute(&command, &mut state, &mut Context { now_wall_ms: 1, limits: &limits, rng: &mut rng });
+            execute(
+                &command,
+                &mut state,
+                &mut Context { now_wall_ms: 1, limits: &limits, rng: &mut rng, catalog: &Catalog::default() },
+            );
         }
         assert_eq!(state.value.as_mut().and_then(Value::changes), None, "{lines:?}");
     }

@@ -1,7 +1,7 @@
 //! Numbered requests: done once however often they come, by a key that remembers them.
 
 use reactor::rng::Rng;
-use shard::command::{execute, Command, Context, KeyCommand, Limits, Numbered, Op, Transaction};
+use shard::command::{execute, Catalog, Command, Context, KeyCommand, Limits, Numbered, Op, Transaction};
 use shard::record::{CommandId, Record};
 use shard::reply::Reply;
 use shard::state::{State, Value};
@@ -14,7 +14,11 @@ const NOW_MS: u64 = 1_000_000;
 fn run(command: &Command, state: &mut State) -> Reply {
     let mut rng = Rng::new(7);
     let limits = Limits::default();
-    execute(command, state, &mut Context { now_wall_ms: NOW_MS, limits: &limits, rng: &mut rng })
+    execute(
+        command,
+        state,
+        &mut Context { now_wall_ms: NOW_MS, limits: &limits, rng: &mut rng, catalog: &Catalog::default() },
+    )
 }
 
 fn parse(line: &str) -> Command {

@@ -3,7 +3,7 @@
 use super::random::Random;
 use super::words;
 use reactor::rng::Rng;
-use shard::command::{execute, Command, Context, KeyCommand, Limits, Op, Transaction};
+use shard::command::{execute, Catalog, Command, Context, KeyCommand, Limits, Op, Transaction};
 use shard::reply::Reply;
 use shard::state::State;
 
@@ -12,7 +12,11 @@ const NOW_MS: u64 = 1_000_000;
 
 fn run(command: &Command, state: &mut State, limits: &Limits) -> Reply {
     let mut rng = Rng::new(7);
-    execute(command, state, &mut Context { now_wall_ms: NOW_MS, limits, rng: &mut rng })
+    execute(
+        command,
+        state,
+        &mut Context { now_wall_ms: NOW_MS, limits, rng: &mut rng, catalog: &Catalog::default() },
+    )
 }
 
 fn parse(line: &str) -> Option<Command> {

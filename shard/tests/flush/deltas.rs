@@ -74,7 +74,7 @@ fn said_by_host_0(cluster: &Cluster, flush: u32, message: Message<Held>) -> Vec<
     let incarnation = cluster.hosts[0].shard.incarnation();
     let mut bytes = Vec::new();
     let message = PeerMessage::Paxos { slot: slot(b"h"), key: b"h", message };
-    message.encode(Sender { epoch: 1, incarnation, flush }, &mut bytes);
+    message.encode(Sender { epoch: 1, incarnation, flush, catalog: 0 }, &mut bytes);
     assert_eq!(PeerMessage::decode(&bytes).map(|_| ()), Ok(()));
     bytes
 }

@@ -13,7 +13,7 @@ use super::epochs;
 use crate::keyspace::cluster::{Cluster, FLUSH};
 use crate::repair::messages::assert_random_bytes_do_no_harm;
 
-const SENDER: Sender = Sender { epoch: 7, incarnation: 9, flush: 3 };
+const SENDER: Sender = Sender { epoch: 7, incarnation: 9, flush: 3, catalog: 0 };
 
 fn samples() -> Vec<PeerMessage<'static>> {
     let all = [FlushSaid::Ask, FlushSaid::Told, FlushSaid::Raise(1), FlushSaid::Raise(FLUSH_EPOCH_MAX)];
@@ -28,10 +28,10 @@ fn bytes_of(sender: Sender, message: &PeerMessage<'_>) -> Vec<u8> {
 
 #[test]
 fn messages_come_back() {
-    for (message, want) in samples().into_iter().zip([(22, 1), (22, 2), (26, 3), (26, 3)]) {
+    for (message, want) in samples().into_iter().zip([(23, 1), (23, 2), (27, 3), (27, 3)]) {
         let bytes = bytes_of(SENDER, &message);
-        assert_eq!((bytes.len(), bytes[21]), want, "as docs/formats/peer-message.md says");
-        assert_eq!(bytes[..13], [FLUSH, 7, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0]);
+        assert_eq!((bytes.len(), bytes[22]), want, "as docs/formats/peer-message.md says");
+        assert_eq!(bytes[..14], [FLUSH, 7, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0, 0]);
         assert_eq!(PeerMessage::decode(&bytes), Ok((SENDER, message)));
         (0..bytes.len()).for_each(|end| assert!(PeerMessage::decode(&bytes[..end]).is_err()));
         assert!(PeerMessage::decode(&[&bytes[..], &[0]].concat()).is_err());
@@ -60,7 +60,7 @@ fn accept(cluster: &Cluster, sender: u32, entry: u32) -> Vec<u8> {
     let ballot = Ballot::new(50, 2 << 16, incarnation);
     let message = Message::Accept { ballot, base: Ballot::ZERO, entry: Held::Here(bytes.into()) };
     let message = PeerMessage::Paxos { slot: slot(b"k"), key: b"k", message };
-    bytes_of(Sender { epoch: 1, incarnation, flush: sender }, &message)
+    bytes_of(Sender { epoch: 1, incarnation, flush: sender, catalog: 0 }, &message)
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn an_entry_of_a_newer_epoch_than_its_senders_is_refused() {
 fn messages_wait_until_the_epoch_is_durable() {
     let mut cluster = Cluster::new(3, 1_401);
     let incarnation = cluster.hosts[1].shard.incarnation();
-    let at = |flush| Sender { epoch: 1, incarnation, flush };
+    let at = |flush| Sender { epoch: 1, incarnation, flush, catalog: 0 };
     let ask = |flush| bytes_of(at(flush), &PeerMessage::Flush(Flush { id: 1, said: FlushSaid::Ask }));
     let answers = |cluster: &Cluster| cluster.types.get(&FLUSH).copied().unwrap_or(0);
     for flush in [2, 1, 5, 5, 4] {
@@ -98,7 +98,10 @@ fn messages_wait_until_the_epoch_is_durable() {
 /// A voter says that an epoch is to be durable.
 pub fn raise(incarnation: u32, epoch: u32) -> Vec<u8> {
     let said = FlushSaid::Raise(epoch);
-    bytes_of(Sender { epoch: 1, incarnation, flush: 0 }, &PeerMessage::Flush(Flush { id: 1, said }))
+    bytes_of(
+        Sender { epoch: 1, incarnation, flush: 0, catalog: 0 },
+        &PeerMessage::Flush(Flush { id: 1, said }),
+    )
 }
 
 /// An epoch that is too far ahead is of no honest history; a learner, which begins anew, takes it.
@@ -114,7 +117,7 @@ fn an_epoch_far_ahead_is_refused() {
             }
             let incarnation = cluster.hosts[1].shard.incarnation();
             let (of, said) = if raises { (0, FlushSaid::Raise(flush)) } else { (flush, FlushSaid::Ask) };
-            let sender = Sender { epoch: cluster.hosts[0].shard.epoch(), incarnation, flush: of };
+            let sender = Sender { epoch: cluster.hosts[0].shard.epoch(), incarnation, flush: of, catalog: 0 };
             let bytes = bytes_of(sender, &PeerMessage::Flush(Flush { id: 1, said }));
             cluster.with_turn(0, |shard, turn| shard.on_message(turn, 1, &bytes));
             cluster.pass(20);
@@ -132,7 +135,7 @@ fn what_waits_goes_with_its_link() {
         let mut cluster = Cluster::new(3, 1_403);
         for from in [1, 2] {
             let incarnation = cluster.hosts[from].shard.incarnation();
-            let sender = Sender { epoch: 1, incarnation, flush: 2 };
+            let sender = Sender { epoch: 1, incarnation, flush: 2, catalog: 0 };
             let bytes = bytes_of(sender, &PeerMessage::Flush(Flush { id: 1, said: FlushSaid::Ask }));
             cluster.with_turn(0, |shard, turn| shard.on_message(turn, from as u8, &bytes));
         }

@@ -27,7 +27,9 @@ pub const RANGE_PREPARE: u8 = 29;
 pub const RANGE_PROMISE: u8 = 30;
 pub const RANGE_REFUSED: u8 = 31;
 pub const WAIT: u8 = 32;
+pub const ACCEPTED: u8 = 5;
 pub const FLUSH: u8 = 35;
+pub const CATALOG: u8 = 36;
 
 pub struct Host {
     pub disk: SimDisk,
@@ -255,7 +257,7 @@ impl Cluster {
         self.submit_command(host, command, scope, wait_ms)
     }
 
-    fn submit_command(&mut self, host: usize, command: Command, scope: Scope, wait_ms: u64) -> u64 {
+    pub fn submit_command(&mut self, host: usize, command: Command, scope: Scope, wait_ms: u64) -> u64 {
         self.last_request += 1;
         let id = RequestId(self.last_request);
         let deadline = self.now + wait_ms * MS;

@@ -8,7 +8,7 @@ use shard::wire::{
     LiveKey, PeerMessage, Sender, SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQuery, SlotSaid,
 };
 
-const SENDER: Sender = Sender { epoch: 7, incarnation: 9, flush: 3 };
+const SENDER: Sender = Sender { epoch: 7, incarnation: 9, flush: 3, catalog: 0 };
 
 fn fingerprint(hi: u64) -> Fingerprint {
     Fingerprint { hi, lo: 0x0201 }
@@ -61,7 +61,7 @@ fn messages_come_back() {
 fn the_bytes_are_as_documented() {
     let bytes = bytes_of(&query(SlotAsk::Sums { first: 3, last: 0x104, sum: 5 }));
     let want = [
-        &[20, 7, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0][..],
+        &[20, 7, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0, 0][..],
         &[3, 0, 0, 0, 0, 0, 0, 0, 1],
         &[3, 0, 4, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     ];
@@ -69,7 +69,7 @@ fn the_bytes_are_as_documented() {
     let key = SlotKey { fingerprint: fingerprint(2), live: Some(live()) };
     let bytes = bytes_of(&answer(SlotSaid::Keys(vec![key])));
     let want = [
-        &[21, 7, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0][..],
+        &[21, 7, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0, 0][..],
         &[3, 0, 0, 0, 0, 0, 0, 0, 3],
         &[2, 0, 0, 0, 0, 0, 0, 0, 1, 2],
         &[2, 99, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, b'k', b'e', b'y'],

@@ -104,7 +104,7 @@ fn a_slot_is_counted_once() {
     let mut lists = 0;
     cluster.loss = Box::new(move |from, _, bytes| {
         let answer = bytes[0] == SLOT_ANSWER;
-        lists += u64::from(answer && bytes[21] == LIST);
+        lists += u64::from(answer && bytes[22] == LIST);
         answer && (from == 2 || lists > 1)
     });
     let id = cluster.submit(0, &[b"DBSIZE"], None, 5000);

@@ -190,7 +190,8 @@ fn a_command_that_is_handed_over_twice_is_applied_once() {
         command: &command,
     };
     let mut bytes = Vec::new();
-    PeerMessage::HandOver(forward).encode(Sender { epoch: 1, incarnation: 1, flush: 0 }, &mut bytes);
+    PeerMessage::HandOver(forward)
+        .encode(Sender { epoch: 1, incarnation: 1, flush: 0, catalog: 0 }, &mut bytes);
     for _ in 0..3 {
         cluster.with_turn(0, |shard, turn| shard.on_message(turn, LEARNER as u8, &bytes));
         cluster.pass(20);
@@ -257,7 +258,7 @@ fn a_read_that_is_refused_is_not_handed_over_again() {
 
 #[test]
 fn the_messages_of_a_learner_come_back_and_nothing_shorter_does() {
-    let sender = Sender { epoch: 7, incarnation: 9, flush: 3 };
+    let sender = Sender { epoch: 7, incarnation: 9, flush: 3, catalog: 0 };
     let id = CommandId { node: 3 << 16, incarnation: 77, seq: 9 };
     let forward =
         Forward { id, to_incarnation: 4, settled_below: 8, remaining_ms: 1000, command: b"a command" };
@@ -268,7 +269,7 @@ fn the_messages_of_a_learner_come_back_and_nothing_shorter_does() {
         bytes
     };
     let hello = head(&PeerMessage::Hello { learner: true });
-    assert_eq!(hello, [HELLO, 7, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0, 1]);
+    assert_eq!(hello, [HELLO, 7, 0, 0, 0, 9, 0, 0, 0, 3, 0, 0, 0, 0, 1]);
     assert!(PeerMessage::decode(&[&hello[..], &[0]].concat()).is_err(), "and nothing behind it");
     let handed = head(&PeerMessage::HandOver(forward.clone()));
     let forwarded = head(&PeerMessage::Forward(forward));

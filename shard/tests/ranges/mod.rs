@@ -162,7 +162,7 @@ fn what_waits_for_the_disk_is_bound_by_what_is_promised_meanwhile() {
     cluster.restart_after(2, |_| ());
     cluster.pass(50);
     let of = cluster.hosts[2].shard.inspect(&key).accepted;
-    let sender = Sender { epoch: 1, incarnation: cluster.hosts[1].shard.incarnation(), flush: 0 };
+    let sender = Sender { epoch: 1, incarnation: cluster.hosts[1].shard.incarnation(), flush: 0, catalog: 0 };
     let node = shard::config::node_of(2, 0);
     let [restamped, promised] = [100, 200].map(|round| Ballot::new(round, node, sender.incarnation));
     let place = Counted { subscription: 0, count: 0 };

@@ -9,7 +9,7 @@ use shard::wire::{
 };
 use shard::Burden;
 
-const SENDER: Sender = Sender { epoch: 7, incarnation: 9, flush: 3 };
+const SENDER: Sender = Sender { epoch: 7, incarnation: 9, flush: 3, catalog: 0 };
 const BALLOT: Ballot = Ballot { round: 4, node: 5, incarnation: 6 };
 
 fn fingerprint(hi: u64) -> Fingerprint {

@@ -44,7 +44,7 @@ impl Lone {
         let mut bytes = Vec::new();
         let slot = shard::slot::slot(b"key");
         PeerMessage::Paxos { slot, key: b"key", message }
-            .encode(Sender { epoch: 1, incarnation: 1, flush: 0 }, &mut bytes);
+            .encode(Sender { epoch: 1, incarnation: 1, flush: 0, catalog: 0 }, &mut bytes);
         self.turn(|shard, turn| shard.on_message(turn, from, &bytes));
     }
 

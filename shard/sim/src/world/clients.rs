@@ -12,12 +12,14 @@ use synod_bench::history::{self, OperationId};
 use super::core::Input;
 use super::jobs::{job_of, JobAsk};
 use super::surveys::Asked;
+use super::tables::TableAsk;
 use super::{Event, Phase, Place, World};
 use crate::class::Class;
 use crate::ledger::show;
 use crate::limits::{DEADLINE_MAX, HELD_BACK_UNTIL_MAX, OVERDUE, PIPELINE_MAX};
 use crate::order::Swap;
 use crate::plan::Plan;
+use crate::rows;
 use crate::survey::Scan;
 use crate::violation::{invariant, Checked, Violation};
 use crate::workload::{holds_object, Ask, Form, Kind, Told};
@@ -64,6 +66,8 @@ pub(super) enum Asker {
     Joint(usize),
     /// The last read of a key.
     LastRead { key: Vec<u8>, operation: OperationId },
+    /// A session or a definer.
+    Table(TableAsk),
     /// A client that asked about the keyspace. None: it is the last question.
     Survey { client: Option<u32>, asked: Box<Asked> },
 }
@@ -141,6 +145,9 @@ impl World {
         if holds_object(&ask.key) {
             self.label("a command about an object");
         }
+        if rows::name_of(&ask.key).is_some() {
+            self.label("a statement on a partition");
+        }
         if ask.in_steps {
             self.label("a transaction");
         }
@@ -213,7 +220,9 @@ impl World {
             self.label("a command went to another core");
         }
         let owner = Place { core: slice, ..at };
-        self.arrive(owner, Input::Request { id: request, command, deadline });
+        if let Some(command) = self.plan(request, at, command) {
+            self.arrive(owner, Input::Request { id: request, command, deadline });
+        }
     }
 
     /// A host replies. What the reply claims is checked as it leaves.
@@ -232,6 +241,7 @@ impl World {
             }
             Asker::Job(ask) => self.on_job_reply(&ask, &reply),
             Asker::Joint(number) => self.on_joint_reply(number, &reply),
+            Asker::Table(ask) => self.on_table_reply(ask, reply),
             Asker::LastRead { key, operation } => {
                 self.on_last_read(place.host, key, (operation, outstanding.chosen), reply)
             }
@@ -320,6 +330,7 @@ impl World {
         if let Some((key, appended)) = self.workload.learn(ask, told) {
             self.ledger.watch(&key, appended);
             self.note_new_key(&key);
+            self.note_new_partition(&key);
         }
     }
 
@@ -409,7 +420,10 @@ impl World {
                     self.on_joint_lost(number);
                     continue;
                 }
-                Asker::Survey { client: None, .. } | Asker::LastRead { .. } | Asker::Job(_) => continue,
+                Asker::Survey { client: None, .. }
+                | Asker::LastRead { .. }
+                | Asker::Job(_)
+                | Asker::Table(_) => continue,
             };
             if !self.waits(client, request) {
                 continue;

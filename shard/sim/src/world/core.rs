@@ -36,6 +36,7 @@ pub(super) enum Input {
     Wait { stint: Stint, key: Vec<u8> },
     Missed { stint: Stint },
     EndWait { stint: Stint, took: bool },
+    Catalog(Box<[u8]>),
 }
 
 /// See the module's head.
@@ -171,6 +172,7 @@ impl Core {
                 Input::EndWait { stint, took } => {
                     self.waits.end(stint).into_iter().for_each(|id| shard.end_wait(&mut turn, id, took));
                 }
+                Input::Catalog(bytes) => shard.take_catalog(&mut turn, &bytes),
                 Input::Socket(input) => {
                     let Some(net) = &mut self.net else { continue };
                     streams::on_input(net, time.now, input, &mut |from, bytes| {
@@ -365,10 +367,16 @@ impl World {
         Ok(())
     }
 
-    /// Whatever is said is said in a flush epoch that is durable.
+    /// Whatever is said is said in a flush epoch, and under a catalog, that are durable.
     fn check_flush_epoch(&self, place: Place, bytes: &[u8]) -> Checked {
         let durable = self.core(place).shard().map_or(u32::MAX, Shard::durable_flush_epoch);
-        let Ok((Sender { flush, .. }, message)) = PeerMessage::decode(bytes) else { return Ok(()) };
+        let Ok((Sender { flush, catalog, .. }, message)) = PeerMessage::decode(bytes) else { return Ok(()) };
+        let version = self.core(place).shard().map_or(u64::MAX, Shard::durable_catalog_version);
+        if catalog > version {
+            let detail =
+                format!("{place} speaks of catalog {catalog}, and {version} is durable: {message:?}");
+            return Err(Violation::new(invariant::DURABLE_FIRST, detail));
+        }
         if flush > durable {
             let detail =
                 format!("{place} speaks in flush epoch {flush}, and {durable} is durable: {message:?}");
@@ -450,6 +458,10 @@ impl World {
         if sent == usize::MAX {
             for (request, reply) in effects.replies.drain(..) {
                 self.reply(place, request, reply)?;
+            }
+            if let Some(bytes) = effects.catalog.take() {
+                self.label("a catalog began");
+                self.tell_of_catalog(place, &bytes);
             }
             let waits = &mut self.core_mut(place).waits;
             let woken = effects.woken.iter().filter_map(|id| waits.stint(*id)).collect();

@@ -12,6 +12,7 @@ use super::clients::{Asker, Outstanding};
 use super::host::Death;
 use super::jobs::Jobs;
 use super::joints::Joints;
+use super::tables::Tables;
 use super::{Event, Phase, Place, World};
 use crate::class::Class;
 use crate::flushes;
@@ -22,6 +23,7 @@ use crate::limits::{
 use crate::order;
 use crate::plan::Weather;
 use crate::report::Report;
+use crate::rows;
 use crate::violation::{invariant, Checked, Violation};
 use crate::workload::{Ask, Kind, Told};
 
@@ -36,7 +38,9 @@ impl World {
     pub(super) fn check_done(&mut self) {
         let jobs_done = self.jobs.as_ref().is_none_or(Jobs::is_done);
         let joints_done = self.joints.as_ref().is_none_or(Joints::is_done);
-        let done = self.clients.iter().all(|client| client.is_done()) && jobs_done && joints_done;
+        let tables_done = self.tables.as_ref().is_none_or(Tables::is_done);
+        let clients_done = self.clients.iter().all(|client| client.is_done());
+        let done = clients_done && jobs_done && joints_done && tables_done;
         if self.phase == Phase::Faults && (done || self.now > self.plan.faults_until) {
             self.stop_faults();
         }
@@ -260,6 +264,9 @@ impl World {
             found = self.check_flush_epochs();
         }
         if found.is_ok() {
+            found = self.check_catalogs();
+        }
+        if found.is_ok() {
             found = self.check_bytes();
         }
         let Phase::Levelling { since } = self.phase else { return found };
@@ -309,6 +316,22 @@ impl World {
             let epochs: Vec<Option<u32>> = left.iter().map(epoch).collect();
             if epochs.windows(2).any(|pair| pair[0] != pair[1]) {
                 let detail = format!("core {core} of hosts {left:?} is in flush epochs {epochs:?}");
+                return Err(Violation::new(invariant::CONVERGES, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// All cores of a slice come to the same catalog.
+    fn check_catalogs(&self) -> Checked {
+        let left = self.hosts_left();
+        for core in 0..self.plan.cores {
+            let version = |host: &Member| {
+                self.core(Place { host: *host, core }).shard().map(|shard| shard.catalog().version())
+            };
+            let versions: Vec<Option<u64>> = left.iter().map(version).collect();
+            if versions.windows(2).any(|pair| pair[0] != pair[1]) {
+                let detail = format!("core {core} of hosts {left:?} has catalogs {versions:?}");
                 return Err(Violation::new(invariant::CONVERGES, detail));
             }
         }
@@ -384,7 +407,11 @@ impl World {
             order::check(key, &operations, self.ledger.chosen_text(key))?;
         }
         order::check_swaps(&self.swaps, &self.history.operations)?;
-        let is_sharp = |key: &[u8]| matches!(self.workload.kind_of(key), Kind::Register | Kind::Versioned);
+        // Partitions are emptied with their table as well.
+        let is_sharp = |key: &[u8]| {
+            rows::name_of(key).is_none()
+                && matches!(self.workload.kind_of(key), Kind::Register | Kind::Versioned)
+        };
         flushes::check(&self.flushes, &self.history.operations, is_sharp)?;
         let summary = check::check(&others);
         if !summary.undecided.is_empty() {
@@ -427,6 +454,8 @@ impl World {
                 ("attempts began anew by a flush", m.flush_voided),
                 ("messages waited for a flush epoch", m.flush_held),
                 ("commands were found before a flush", m.flush_doubts),
+                ("messages waited for a catalog", m.catalog_held),
+                ("statements were found before a catalog", m.catalog_doubts),
                 ("a tombstone was dropped", m.tombstones_dropped),
                 ("records taken over in the order of a log", m.tail_records),
                 ("disk reads", m.disk_reads),

@@ -17,6 +17,7 @@ mod shadow;
 mod signals;
 mod streams;
 mod surveys;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,6 +51,7 @@ use joints::{JointEvent, Joints};
 use messages::Messages;
 use signals::Signals;
 use streams::{Streams, Wire};
+use tables::{TableEvent, Tables};
 
 /// One core of one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +105,8 @@ enum Event {
     Job(JobEvent),
     /// A mover does something.
     Joint(JointEvent),
+    /// A definer does something.
+    Table(TableEvent),
     /// Requests are looked over for such as should have ended.
     Watch,
     /// The next part of the end.
@@ -152,6 +156,7 @@ pub struct World {
     jobs: Option<Jobs>,
     joints: Option<Joints>,
     flushes: Vec<Flush>,
+    tables: Option<Tables>,
     last_request: u64,
     workload: Workload,
     history: History,
@@ -184,6 +189,7 @@ impl World {
             transactions: plan.classes.is_drawn(Class::Transactions),
             numbers: plan.classes.is_drawn(Class::Numbers),
             flushes: plan.classes.is_drawn(Class::Flushes),
+            tables: plan.classes.is_drawn(Class::Tables),
         };
         let workload = Workload::new(work.fork(), plan.keys, grouped, plan.reads, extras);
         let mut ledger = Ledger::new(members, plan.cores);
@@ -194,6 +200,8 @@ impl World {
         let joints = plan.classes.has(Class::Joint).then(|| Joints::new(Stream::Joint.rng(plan.seed).fork()));
         let grows = !extras.flushes;
         joints.iter().flat_map(Joints::keys).for_each(|key| ledger.watch(key, grows));
+        let tables =
+            plan.classes.has(Class::Tables).then(|| Tables::new(Stream::Tables.rng(plan.seed).fork()));
         let count = usize::from(plan.hosts);
         let mut disks = Stream::Disk.rng(plan.seed);
         World {
@@ -216,6 +224,7 @@ impl World {
             jobs,
             joints,
             flushes: Vec::new(),
+            tables,
             last_request: 0,
             workload,
             history: History::new(),
@@ -252,6 +261,7 @@ impl World {
         }
         self.begin_jobs();
         self.begin_joints();
+        self.begin_tables();
         self.schedule(self.plan.nemesis_every, Event::Nemesis);
         self.schedule(crate::limits::DEADLINE_MAX, Event::Watch);
         while self.phase != Phase::Over {
@@ -301,6 +311,7 @@ impl World {
             }
             Event::Job(event) => self.on_job_event(event),
             Event::Joint(event) => self.on_joint_event(event),
+            Event::Table(event) => self.on_table_event(event),
             Event::Watch => return self.watch(),
             Event::Finish => return self.finish(),
         }

@@ -16,6 +16,7 @@ use super::clients::{Asker, Outstanding};
 use super::{Event, Phase, Place, World};
 use crate::flushes::Flush;
 use crate::limits::{DEADLINE_MAX, LAST_READ_DEADLINE, PIPELINE_MAX, QUIET, SCAN_COUNT_MAX, SETTLE};
+use crate::rows;
 use crate::survey::{judge, page, presence, Presence, Query, Scan};
 use crate::violation::Checked;
 use crate::workload::Kind;
@@ -112,6 +113,10 @@ impl World {
 
     /// What clients know of a key since then.
     fn presence_of(&self, key: &[u8], since: Nanos) -> Presence {
+        if rows::name_of(key).is_some() {
+            // Of a table that was dropped partitions lie there until somebody sweeps them.
+            return Presence::Either;
+        }
         let operations: Vec<&Operation> =
             self.history.operations.iter().filter(|one| one.key == key).collect();
         presence(&operations, self.workload.kind_of(key) == Kind::Expiring, since, self.now)
@@ -219,6 +224,7 @@ impl World {
         let level = self.phase == Phase::LastSurveys { level: true };
         let of = |(key, replies): (&Vec<u8>, &Vec<history::Reply>)| {
             let presence = match (replies.first(), self.workload.kind_of(key)) {
+                _ if rows::name_of(key).is_some() => Presence::Either,
                 (Some(history::Reply::Nil) | None, _) if level => Presence::Absent,
                 (Some(history::Reply::Nil) | None, _) => Presence::Either,
                 (_, Kind::Expiring) => Presence::Either,

@@ -1,0 +1,315 @@
+//! Tables by SQL: what sessions do with statements, and definers, who change the catalog under them.
+//!
+//! A definer has the table made, changed, dropped and made anew, and other tables beside it. A change is answered when every slice has it; so a
+//! statement that began after that, at any host, goes by it: where the table was dropped its keys are empty, to the history, from a moment
+//! between question and answer on.
+
+use paxos::{Ballot, Member};
+use reactor::clock::{Nanos, MILLISECOND, SECOND};
+use reactor::rng::Rng;
+use shard::command::{Catalog, Command, KeyCommand, Keyspace, Op, CATALOG_KEY};
+use shard::reply::Reply;
+use shard::RequestId;
+use synod_bench::history::{self, OperationId};
+
+use super::clients::{Asker, Outstanding};
+use super::core::Input;
+use super::{Event, Phase, Place, World};
+use crate::limits::DEADLINE_MAX;
+use crate::rows;
+use crate::violation::{invariant, Checked, Violation};
+
+/// Changes that each definer asks for.
+const CHANGES: u32 = 12;
+
+/// Longest pause of a definer.
+const THINK: Nanos = 200 * MILLISECOND;
+
+/// How long a definer waits for an answer.
+const PATIENCE: Nanos = 2 * SECOND;
+
+/// Threads of definers in the history.
+const DEFINERS: u32 = 5000;
+
+/// What happens by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TableEvent {
+    /// A definer asks for its next change.
+    Define(usize),
+    /// A definer does not wait any longer for the answers to a change.
+    GiveUp(usize, u32),
+}
+
+/// Who asked about tables.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TableAsk {
+    /// A session, because of a statement of a client that it cannot plan.
+    Session(RequestId),
+    /// A definer: its change is to be chosen.
+    Choose(usize, u32),
+    /// It wants the bytes of the newest catalog.
+    Fetch(usize, u32),
+    /// It wants one slice to have them.
+    Spread(usize, u32),
+}
+
+#[derive(Debug, Default)]
+struct Definer {
+    left: u32,
+    /// The change that it waits for.
+    change: Option<u32>,
+    at: Option<Place>,
+    /// Slices that have not answered.
+    slices: usize,
+    /// What a change that drops the table is to each key.
+    clears: Vec<OperationId>,
+    drops: bool,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(super) struct Tables {
+    rng: Rng,
+    definers: Vec<Definer>,
+    changes: u32,
+    /// Changes that may drop the table, or may still do so, whatever their definers were told; with these, and the time.
+    open_drops: Vec<(u32, usize, Nanos)>,
+}
+
+impl Tables {
+    pub fn new(mut rng: Rng) -> Tables {
+        let definer = || Definer { left: CHANGES, ..Definer::default() };
+        let definers = (0..rng.between(1, 2)).map(|_| definer()).collect();
+        Tables { rng, definers, changes: 0, open_drops: Vec::new() }
+    }
+
+    /// Whether all changes were asked for and answered.
+    pub fn is_done(&self) -> bool {
+        self.definers.iter().all(|definer| definer.left == 0 && definer.change.is_none())
+    }
+
+    /// Draws a change; whether it drops the table.
+    fn draw(&mut self) -> (String, bool) {
+        let one = self.rng.below(6);
+        match self.rng.below(12) {
+            0..=4 => (rows::CREATE.replace("TABLE", "TABLE IF NOT EXISTS"), false),
+            5 => (format!("ALTER TABLE kv ADD COLUMN IF NOT EXISTS c{one} INT DEFAULT {one}"), false),
+            6 => (format!("CREATE INDEX IF NOT EXISTS i{one} ON kv (v)"), false),
+            7 => (format!("DROP INDEX IF EXISTS i{one}"), false),
+            8 => (format!("CREATE TABLE IF NOT EXISTS t{one} (k INT PRIMARY KEY)"), false),
+            9 => (format!("DROP TABLE IF EXISTS t{one}"), false),
+            _ => ("DROP TABLE kv".to_owned(), true),
+        }
+    }
+
+    fn waits_for(&mut self, definer: usize, change: u32) -> Option<&mut Definer> {
+        self.definers.get_mut(definer).filter(|definer| definer.change == Some(change))
+    }
+}
+
+fn on_catalog(op: Op) -> Command {
+    Command::Key(KeyCommand { key: CATALOG_KEY.into(), op })
+}
+
+impl World {
+    pub(super) fn begin_tables(&mut self) {
+        let definers = self.tables.as_ref().map_or(0, |tables| tables.definers.len());
+        for definer in 0..definers {
+            self.schedule(0, Event::Table(TableEvent::Define(definer)));
+        }
+    }
+
+    // ---- sessions ----
+
+    /// A statement arrives at a host: it is planned by the catalog of the core that the client is connected to. None: that has none for it, and the
+    /// newest is asked for first.
+    pub(super) fn plan(&mut self, request: RequestId, at: Place, mut command: Command) -> Option<Command> {
+        let Command::Key(KeyCommand { op: Op::Sql(sql), .. }) = &mut command else { return Some(command) };
+        let catalog = self.core(at).shard().map(|shard| shard.catalog().clone())?;
+        if rows::refusal(&catalog, sql).is_none() {
+            sql.catalog = catalog.version();
+            return Some(command);
+        }
+        self.label("a session asked for the newest catalog");
+        let deadline = self.outstanding.get(&request).map_or(self.now, |one| one.deadline);
+        let ask = TableAsk::Session(request);
+        self.ask_about_tables(at, self.ledger.slice_of(CATALOG_KEY), on_catalog(Op::Catalog), deadline, ask);
+        None
+    }
+
+    /// The newest catalog has come, or an error.
+    fn on_session(&mut self, request: RequestId, reply: Reply) -> Checked {
+        let Some(outstanding) = self.outstanding.get(&request) else { return Ok(()) };
+        let (at, slice, deadline) = (outstanding.at, outstanding.slice, outstanding.deadline);
+        let mut command = outstanding.command.clone();
+        let owner = Place { core: slice, ..at };
+        let Reply::Bulk(bytes) = reply else { return self.reply(owner, request, reply) };
+        let Ok(catalog) = Catalog::decode(&bytes) else {
+            let detail = format!("{at} was given a catalog that cannot be read");
+            return Err(Violation::new(invariant::WELL_FORMED, detail));
+        };
+        self.arrive(at, Input::Catalog(bytes.into()));
+        let Command::Key(KeyCommand { op: Op::Sql(sql), .. }) = &mut command else { return Ok(()) };
+        match rows::refusal(&catalog, sql) {
+            Some(refusal) => self.reply(owner, request, refusal),
+            None => {
+                sql.catalog = catalog.version();
+                self.arrive(owner, Input::Request { id: request, command, deadline });
+                Ok(())
+            }
+        }
+    }
+
+    fn ask_about_tables(&mut self, at: Place, slice: u16, command: Command, deadline: Nanos, ask: TableAsk) {
+        let (arrived, chosen) = (true, Ballot::ZERO);
+        let asker = Asker::Table(ask);
+        let request = self.open_request(Outstanding {
+            at,
+            slice,
+            asker,
+            deadline,
+            command: command.clone(),
+            arrived,
+            chosen,
+        });
+        self.arrive(Place { core: slice, ..at }, Input::Request { id: request, command, deadline });
+    }
+
+    /// A core has a newer catalog: the others of its host are told.
+    pub(super) fn tell_of_catalog(&mut self, place: Place, bytes: &[u8]) {
+        for other in self.places(place.host).filter(|other| *other != place) {
+            self.arrive(other, Input::Catalog(bytes.into()));
+        }
+    }
+
+    // ---- definers ----
+
+    pub(super) fn on_table_event(&mut self, event: TableEvent) {
+        match event {
+            TableEvent::Define(definer) => self.define(definer),
+            TableEvent::GiveUp(definer, change) => self.end_change(definer, change, None),
+        }
+    }
+
+    fn define(&mut self, definer: usize) {
+        if self.phase != Phase::Faults {
+            return self.check_done();
+        }
+        let host = self.work.below(u64::from(self.plan.hosts)) as Member;
+        let core = self.work.below(u64::from(self.plan.cores)) as u16;
+        let at = Place { host, core };
+        let serves = self.places(host).all(|place| self.core(place).serves());
+        let Some(tables) = self.tables.as_mut().filter(|_| serves) else {
+            let pause = self.work.between(MILLISECOND, 20 * MILLISECOND);
+            return self.schedule(self.now + pause, Event::Table(TableEvent::Define(definer)));
+        };
+        if tables.definers[definer].left == 0 {
+            return self.check_done();
+        }
+        let (text, drops) = tables.draw();
+        tables.changes += 1;
+        let change = tables.changes;
+        let entry = &mut tables.definers[definer];
+        entry.left -= 1;
+        (entry.change, entry.at, entry.drops) = (Some(change), Some(at), drops);
+        if drops {
+            let thread = DEFINERS + definer as u32;
+            let keys = self.ledger.watched().into_iter().filter(|key| rows::name_of(key).is_some());
+            let clear = |key: Vec<u8>| self.history.call(thread, &key, history::Command::Clear, self.now);
+            let clears: Vec<OperationId> = keys.map(clear).collect();
+            if let Some(tables) = &mut self.tables {
+                tables.definers[definer].clears = clears;
+                tables.open_drops.push((change, definer, self.now));
+            }
+        }
+        self.tell(|| format!("definer {definer} at {at}: {text}"));
+        let deadline = self.now + self.work.between(30 * MILLISECOND, DEADLINE_MAX);
+        let command = on_catalog(Op::Define(Box::new(rows::sql_of(&text, true))));
+        let slice = self.ledger.slice_of(CATALOG_KEY);
+        self.ask_about_tables(at, slice, command, deadline, TableAsk::Choose(definer, change));
+        self.schedule(self.now + PATIENCE, Event::Table(TableEvent::GiveUp(definer, change)));
+    }
+
+    /// Something about tables was answered.
+    pub(super) fn on_table_reply(&mut self, ask: TableAsk, reply: Reply) -> Checked {
+        let (definer, change) = match ask {
+            TableAsk::Session(request) => return self.on_session(request, reply),
+            TableAsk::Choose(definer, change)
+            | TableAsk::Fetch(definer, change)
+            | TableAsk::Spread(definer, change) => (definer, change),
+        };
+        let Some(entry) = self.tables.as_mut().and_then(|tables| tables.waits_for(definer, change)) else {
+            return Ok(());
+        };
+        let at = entry.at.unwrap_or(Place { host: 0, core: 0 });
+        let deadline = self.now + DEADLINE_MAX;
+        match (ask, reply) {
+            (TableAsk::Choose(..), Reply::Int(_)) => {
+                let slice = self.ledger.slice_of(CATALOG_KEY);
+                let command = on_catalog(Op::Catalog);
+                self.ask_about_tables(at, slice, command, deadline, TableAsk::Fetch(definer, change));
+            }
+            (TableAsk::Choose(..), Reply::Error(text)) if !text.starts_with("UNCERTAIN") => {
+                self.label("a change of the catalog was refused");
+                self.end_change(definer, change, Some(false));
+            }
+            (TableAsk::Fetch(..), Reply::Bulk(bytes)) => {
+                entry.slices = usize::from(self.plan.cores);
+                for slice in 0..self.plan.cores {
+                    let command = Command::Keyspace(Keyspace::Spread(bytes.clone().into()));
+                    self.ask_about_tables(at, slice, command, deadline, TableAsk::Spread(definer, change));
+                }
+            }
+            (TableAsk::Spread(..), Reply::Simple(_)) => {
+                entry.slices -= 1;
+                if entry.slices == 0 {
+                    self.label("the catalog was changed");
+                    self.end_change(definer, change, Some(true));
+                }
+            }
+            _ => {
+                self.label("a change of the catalog is uncertain");
+                self.end_change(definer, change, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// A change was made, or refused; or nobody knows.
+    fn end_change(&mut self, definer: usize, change: u32, made: Option<bool>) {
+        let now = self.now;
+        let Some(tables) = &mut self.tables else { return };
+        let Some(entry) = tables.waits_for(definer, change) else { return };
+        entry.change = None;
+        let clears = std::mem::take(&mut entry.clears);
+        if std::mem::take(&mut entry.drops) {
+            match made {
+                None => self.workload.note_unsure_flush(),
+                Some(made) => {
+                    tables.open_drops.retain(|(of, _, _)| *of != change);
+                    for operation in clears {
+                        match made {
+                            true => self.history.replied(operation, now, history::Reply::Ok, None),
+                            false => self.history.failed(operation),
+                        }
+                    }
+                }
+            }
+        }
+        let pause = self.tables.as_mut().map_or(0, |tables| tables.rng.below(THINK));
+        self.schedule(now + pause, Event::Table(TableEvent::Define(definer)));
+    }
+
+    /// A key comes to be: changes that may drop its table empty it, too.
+    pub(super) fn note_new_partition(&mut self, key: &[u8]) {
+        let Some(tables) = self.tables.as_mut().filter(|_| rows::name_of(key).is_some()) else { return };
+        for (change, definer, call) in &tables.open_drops {
+            let thread = DEFINERS + *definer as u32;
+            let operation = self.history.call(thread, key, history::Command::Clear, *call);
+            let entry = &mut tables.definers[*definer];
+            if entry.change == Some(*change) {
+                entry.clears.push(operation);
+            }
+        }
+    }
+}

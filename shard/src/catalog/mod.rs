@@ -1,0 +1,274 @@
+//! The catalog of tables at one core (docs/design/tables.md): heard of, made durable, begun, and spread.
+//!
+//! It is chosen as the value of one key (`command/sql.rs`), and adopted by every core as a flush epoch is ([`crate::flush`]): every message bears
+//! its sender's version; one that bears a newer one than the core's waits until the bytes have been asked for and are durable. With a new
+//! catalog all that is under way begins anew. So whatever is answered was answered by a majority none of which knew of a newer one.
+//!
+//! Parts: `spread` (a change of the catalog that a client of this host waits for), and here the core's own catalog.
+//!
+//! Left out: what a statement means (the crate `sql`), and where it is sent (the session).
+//!
+//! Invariants: versions grow. A catalog is begun when it is durable, and not before. What a learner has counts for nothing.
+
+mod spread;
+
+use std::sync::Arc;
+
+use paxos::Member;
+use reactor::clock::Nanos;
+use reactor::mutants::planted;
+use reactor::Disk;
+use sql::Catalog;
+
+use self::spread::Spread;
+use crate::command::{Command, KeyCommand, Op};
+use crate::core::{meta, Shard, Status};
+use crate::error;
+use crate::limits::{CATALOG_RESEND_NS, CATALOG_WAITING_MAX};
+use crate::turn::{Request, Turn};
+use crate::wire::{CatalogSaid, PeerMessage, Sender};
+
+/// What a core keeps of catalogs.
+#[derive(Debug, Default)]
+pub(crate) struct Catalogs {
+    /// Durable, and begun; with its bytes, of which the first one has none.
+    current: Arc<Catalog>,
+    bytes: Box<[u8]>,
+    /// The one that is being made durable.
+    saving: Option<Saving>,
+    /// When a newer one was asked for that has not come.
+    asked_at: Option<Nanos>,
+    /// What another core of this host said before this one served.
+    early: Option<Box<[u8]>>,
+    /// Statements that were planned by a newer one.
+    waiting: Vec<Request>,
+    spread: Spread,
+}
+
+/// A catalog on its way to the log.
+#[derive(Debug)]
+struct Saving {
+    catalog: Catalog,
+    bytes: Box<[u8]>,
+    lsn: bitcask::Lsn,
+}
+
+impl Catalogs {
+    /// Without any table, of a core with so many members.
+    pub fn new(members: usize) -> Catalogs {
+        Catalogs { spread: Spread::new(members), ..Catalogs::default() }
+    }
+
+    /// What this core plans by.
+    pub fn current(&self) -> &Catalog {
+        &self.current
+    }
+
+    /// Its version.
+    pub fn version(&self) -> u64 {
+        self.current.version()
+    }
+
+    /// The newest version that this core has the bytes of.
+    fn newest(&self) -> u64 {
+        self.saving.as_ref().map_or(self.version(), |saving| saving.catalog.version())
+    }
+
+    /// When they want a turn.
+    pub fn deadline(&self) -> Option<Nanos> {
+        let asked = self.asked_at.map(|at| at + CATALOG_RESEND_NS);
+        let waiting = self.waiting.iter().map(|request| request.deadline);
+        waiting.chain(asked).chain(self.spread.deadline()).min()
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// The catalog of tables that this core plans by: it is durable.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalogs.current
+    }
+
+    /// The version of the catalog that the log has: for the simulator.
+    pub fn durable_catalog_version(&self) -> u64 {
+        let bytes = self.store.meta(meta::CATALOG);
+        bytes.and_then(|bytes| Catalog::decode(bytes).ok()).map_or(0, |catalog| catalog.version())
+    }
+
+    /// Takes on what is durable. False: it cannot be read by this version.
+    pub(crate) fn recover_catalog(&mut self) -> bool {
+        let Some(bytes) = self.store.meta(meta::CATALOG) else { return true };
+        let Ok(catalog) = Catalog::decode(bytes) else { return false };
+        (self.catalogs.current, self.catalogs.bytes) = (Arc::new(catalog), bytes.into());
+        true
+    }
+
+    /// The core begins to serve: the others of its host are told what it has, and it takes what they have said.
+    pub(crate) fn begin_catalog(&mut self, turn: &mut Turn<'_, D>) {
+        if !self.catalogs.bytes.is_empty() {
+            turn.effects.catalog = Some(self.catalogs.bytes.clone());
+        }
+        if let Some(bytes) = self.catalogs.early.take() {
+            self.take_catalog(turn, &bytes);
+        }
+    }
+
+    /// Bytes of a catalog that was chosen, from another core of this host or a client's session: a newer one than the own is made durable, and
+    /// begins then.
+    pub fn take_catalog(&mut self, turn: &mut Turn<'_, D>, bytes: &[u8]) {
+        match self.status {
+            Status::Failed => return,
+            Status::Ready => {}
+            _ => return self.catalogs.early = Some(bytes.into()),
+        }
+        let Ok(catalog) = Catalog::decode(bytes) else {
+            self.metrics.messages_refused += 1;
+            return;
+        };
+        if catalog.version() <= self.catalogs.newest() {
+            return;
+        }
+        // Without room for it the core stays where it is, and is no use to those who went on.
+        let Ok(lsn) = self.store.append_meta(meta::CATALOG, bytes) else { return };
+        let saving = Saving { catalog, bytes: bytes.into(), lsn };
+        self.catalogs.asked_at = None;
+        if planted(537) {
+            return self.begin_with(turn, saving);
+        }
+        self.catalogs.saving = Some(saving);
+    }
+
+    // ---- a newer one is heard of ----
+
+    /// Whether a message is to be looked at now. What bears a newer version waits until that is durable.
+    pub(crate) fn heeds_catalog(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        from: Member,
+        theirs: Sender,
+        message: &PeerMessage<'_>,
+        bytes: &[u8],
+    ) -> bool {
+        if theirs.catalog <= self.catalogs.version() || planted(538) {
+            return true;
+        }
+        if let PeerMessage::Catalog(CatalogSaid::Tell(told)) = message {
+            self.take_catalog(turn, told);
+            return false;
+        }
+        self.metrics.catalog_held += 1;
+        self.hold(from, bytes);
+        if theirs.catalog > self.catalogs.newest() && self.catalogs.asked_at.is_none() {
+            self.ask_for_catalog(turn, from);
+        }
+        false
+    }
+
+    fn ask_for_catalog(&mut self, turn: &mut Turn<'_, D>, of: Member) {
+        self.catalogs.asked_at = Some(turn.clock.now);
+        self.say_of_catalog(turn, of, CatalogSaid::Ask);
+    }
+
+    fn say_of_catalog(&mut self, turn: &mut Turn<'_, D>, to: Member, said: CatalogSaid<'_>) {
+        let sender = self.sender();
+        self.metrics.messages_out += 1;
+        turn.effects.message(to, |out| PeerMessage::Catalog(said).encode(sender, out));
+    }
+
+    /// A member says something of the catalog. What its message bears is durable here.
+    pub(crate) fn on_catalog_said(&mut self, turn: &mut Turn<'_, D>, from: Member, said: CatalogSaid<'_>) {
+        match said {
+            CatalogSaid::Ask if !self.catalogs.bytes.is_empty() => self.tell_catalog(turn, from),
+            CatalogSaid::Ask => self.say_of_catalog(turn, from, CatalogSaid::Have),
+            CatalogSaid::Tell(_) => self.say_of_catalog(turn, from, CatalogSaid::Have),
+            CatalogSaid::Have => {}
+        }
+    }
+
+    fn tell_catalog(&mut self, turn: &mut Turn<'_, D>, to: Member) {
+        let bytes = std::mem::take(&mut self.catalogs.bytes);
+        self.say_of_catalog(turn, to, CatalogSaid::Tell(&bytes));
+        self.catalogs.bytes = bytes;
+    }
+
+    // ---- a catalog begins ----
+
+    /// Records up to this one are durable.
+    pub(crate) fn on_catalog_persisted(&mut self, turn: &mut Turn<'_, D>, lsn: bitcask::Lsn) {
+        let Some(saving) = self.catalogs.saving.take_if(|saving| saving.lsn <= lsn) else { return };
+        self.begin_with(turn, saving);
+        if !self.flushing.is_saving() {
+            self.look_at_held(turn);
+        }
+    }
+
+    /// All that is under way begins anew: what was answered so far was answered under the catalog before.
+    fn begin_with(&mut self, turn: &mut Turn<'_, D>, Saving { catalog, bytes, .. }: Saving) {
+        assert!(catalog.version() > self.catalogs.version(), "versions of the catalog grow");
+        (self.catalogs.current, self.catalogs.bytes) = (Arc::new(catalog), bytes);
+        self.metrics.catalogs += 1;
+        turn.effects.catalog = Some(self.catalogs.bytes.clone());
+        if !planted(539) {
+            self.begin_anew(turn);
+        }
+        let me = self.config.me;
+        for member in (0..self.members.count()).filter(|member| *member != me) {
+            if self.links_up[usize::from(member)] {
+                self.say_of_catalog(turn, member, CatalogSaid::Have);
+            }
+        }
+        self.go_on_spreading(turn);
+        let version = self.catalogs.version();
+        let waiting = std::mem::take(&mut self.catalogs.waiting);
+        for request in waiting {
+            match is_planned_by(&request.command).is_some_and(|by| by > version) {
+                true => self.catalogs.waiting.push(request),
+                false => self.submit(turn, request),
+            }
+        }
+    }
+
+    /// Has a statement wait that was planned by a newer catalog than the core's; gives back any other request.
+    pub(crate) fn wait_for_catalog(&mut self, turn: &mut Turn<'_, D>, request: Request) -> Option<Request> {
+        if is_planned_by(&request.command).is_none_or(|by| by <= self.catalogs.version()) {
+            return Some(request);
+        }
+        if self.catalogs.waiting.len() >= CATALOG_WAITING_MAX {
+            self.metrics.refused += 1;
+            turn.effects.replies.push((request.id, error::BUSY));
+            return None;
+        }
+        self.catalogs.waiting.push(request);
+        None
+    }
+
+    /// What is due by the clock.
+    pub(crate) fn catalog_timers(&mut self, turn: &mut Turn<'_, D>) {
+        if self.status != Status::Ready {
+            return;
+        }
+        let now = turn.clock.now;
+        if self.catalogs.asked_at.is_some_and(|at| at + CATALOG_RESEND_NS <= now) {
+            self.catalogs.asked_at = None;
+            // Whoever was asked may be gone, with what it had sent.
+            if let Some(from) = self.first_held().filter(|_| self.catalogs.saving.is_none()) {
+                self.metrics.resends += 1;
+                self.ask_for_catalog(turn, from);
+            }
+        }
+        let late: Vec<Request> =
+            self.catalogs.waiting.extract_if(.., |request| request.deadline <= now).collect();
+        for request in late {
+            self.metrics.expired_deadlines += 1;
+            turn.effects.replies.push((request.id, error::TIMED_OUT));
+        }
+        self.spread_timers(turn);
+    }
+}
+
+/// The version of the catalog that a statement was planned by.
+fn is_planned_by(command: &Command) -> Option<u64> {
+    match command {
+        Command::Key(KeyCommand { op: Op::Sql(sql), .. }) => Some(sql.catalog),
+        _ => None,
+    }
+}

@@ -1,0 +1,416 @@
+//! Statements of SQL on one key: on a partition of a table in the small layout, which is one value, and on the catalog
+//! (docs/design/tables.md). What a statement means is the crate `sql`'s matter.
+//!
+//! A partition is the fields of a hash: keys and bytes as docs/formats/sql.md has them, and under the empty key, which no row has, a header:
+//! the number of its table, the version of the table that its index entries are up to, and the number of that version's next index. Of a table
+//! that was dropped nothing is seen, whatever lies there. Indexes that came since are filled before a statement runs, and stay with its next
+//! write.
+
+use std::sync::Arc;
+
+use sql::{
+    Backfill, Catalog, Change, Effect, Execution, Input, Layout, Outcome, Plan, Query, Statement, Step, Table,
+};
+
+use reactor::mutants::planted;
+
+use super::bytes::{put_varint, DecodeError, Reader};
+use super::codec::Arguments;
+use super::{errors, Command, Context, KeyCommand, Op};
+use crate::command::limits::OBJECT_ENTRIES_MAX;
+use crate::limits::{CATALOG_BYTES_MAX, CATALOG_VERSION_MAX};
+use crate::object::Hash;
+use crate::reply::Reply;
+use crate::state::{State, Value};
+
+/// The key whose value the catalog is. No client's command is taken for it, and what walks the keyspace passes over it.
+pub const CATALOG_KEY: &[u8] = b"\0synod:catalog";
+
+/// Where a partition says of which table it is.
+const HEADER: &[u8] = b"";
+
+/// A statement with all that it is run with, as its session drew it: so it means the same wherever it is run again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sql {
+    /// The statement.
+    pub text: Box<[u8]>,
+    /// $1 and so on.
+    pub parameters: Vec<Vec<u8>>,
+    /// What now() is: microseconds since 1970.
+    pub now_micros: i64,
+    /// What gen_random_uuid() begins with.
+    pub random: [u64; 2],
+    /// The version of the catalog that its session planned it by.
+    pub catalog: u64,
+    /// Whether it may change rows, or the catalog.
+    pub writes: bool,
+}
+
+/// What a partition says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    table: u32,
+    version: u64,
+    next_index: u32,
+}
+
+impl Header {
+    fn of(table: &Table) -> Header {
+        Header { table: table.id, version: table.version, next_index: table.next_index }
+    }
+
+    fn encode(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_varint(&mut out, self.table.into());
+        put_varint(&mut out, self.version);
+        put_varint(&mut out, self.next_index.into());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Header, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let small = |number| u32::try_from(number).map_err(|_| DecodeError::Malformed);
+        let table = small(reader.varint()?)?;
+        let (version, next_index) = (reader.varint()?, small(reader.varint()?)?);
+        reader.end()?;
+        Ok(Header { table, version, next_index })
+    }
+}
+
+/// How an answer looks to clients: a count, nil where IF did not hold, or rows: an array of arrays, of which the first has the names of the
+/// columns; with CURSOR an array of the cursor and that. NULL is nil, whole numbers are integers, and all else is text.
+pub fn sql_reply(reply: &sql::Reply) -> Reply {
+    match reply {
+        sql::Reply::Count(count) => Reply::Int(i64::try_from(*count).unwrap_or(i64::MAX)),
+        sql::Reply::NotApplied => Reply::Nil,
+        sql::Reply::Rows(rows) => {
+            let names = rows.columns.iter().map(|(name, _)| Reply::bulk(name)).collect();
+            let lines = rows.rows.iter().map(|row| Reply::Array(row.iter().map(value_reply).collect()));
+            let lines = Reply::Array(std::iter::once(Reply::Array(names)).chain(lines).collect());
+            match &rows.cursor {
+                Some(cursor) => Reply::Array(vec![Reply::bulk(cursor), lines]),
+                None => lines,
+            }
+        }
+    }
+}
+
+fn value_reply(value: &sql::Datum) -> Reply {
+    match value {
+        sql::Datum::Int(number) => Reply::Int((*number).into()),
+        sql::Datum::BigInt(number) => Reply::Int(*number),
+        other => other.text().map_or(Reply::Nil, |text| Reply::Bulk(text.into_bytes())),
+    }
+}
+
+/// How an error looks to clients: `SQL`, the SQLSTATE, and the text.
+pub fn sql_error(error: &sql::Error) -> Reply {
+    Reply::Error(format!("SQL {} {}", error.state, error.message).into())
+}
+
+impl Sql {
+    /// Bytes of what can be long.
+    pub(super) fn bytes(&self) -> usize {
+        let parameters = self.parameters.iter().map(|one| one.len() + size_of::<Vec<u8>>());
+        size_of::<Sql>() + self.text.len() + parameters.sum::<usize>()
+    }
+
+    fn context(&self) -> sql::Context<'_> {
+        sql::Context { parameters: &self.parameters, now_micros: self.now_micros, random: self.random }
+    }
+
+    /// The argument list of a statement on its way: no client can send it.
+    pub(super) fn spell<'a, 'b>(
+        &self,
+        name: &str,
+        key: &[u8],
+        to: &'a mut Arguments<'b>,
+    ) -> &'a mut Arguments<'b> {
+        let mut numbers = Vec::new();
+        put_varint(&mut numbers, self.now_micros as u64);
+        self.random.iter().for_each(|half| put_varint(&mut numbers, *half));
+        put_varint(&mut numbers, self.catalog);
+        put_varint(&mut numbers, self.writes.into());
+        to.text(name).bytes(key).bytes(&numbers).bytes(&self.text);
+        self.parameters.iter().fold(to, |to, parameter| to.bytes(parameter))
+    }
+}
+
+/// The first arguments of statements on their way.
+pub(super) const RUN: &str = "SQL";
+pub(super) const DEFINE: &str = "DEFINE";
+pub(super) const CATALOG: &str = "CATALOG";
+
+/// Reads a statement on its way; None: the arguments are another command's.
+pub(super) fn read(arguments: &[&[u8]]) -> Option<Result<Command, DecodeError>> {
+    let (name, rest) = arguments.split_first()?;
+    let is = |wanted: &str| *name == wanted.as_bytes();
+    if is(CATALOG) {
+        return Some(match rest {
+            [] => Ok(on_catalog(Op::Catalog)),
+            _ => Err(DecodeError::Malformed),
+        });
+    }
+    let is_run = is(RUN);
+    if !is_run && !is(DEFINE) {
+        return None;
+    }
+    let [key, numbers, text, parameters @ ..] = rest else { return Some(Err(DecodeError::Malformed)) };
+    Some(read_statement(numbers, text, parameters).and_then(|sql| match is_run {
+        true => Ok(Command::Key(KeyCommand { key: (*key).into(), op: Op::Sql(Box::new(sql)) })),
+        false if *key == CATALOG_KEY && sql.writes => Ok(on_catalog(Op::Define(Box::new(sql)))),
+        false => Err(DecodeError::Malformed),
+    }))
+}
+
+fn read_statement(numbers: &[u8], text: &[u8], parameters: &[&[u8]]) -> Result<Sql, DecodeError> {
+    let mut reader = Reader::new(numbers);
+    let now_micros = reader.varint()? as i64;
+    let random = [reader.varint()?, reader.varint()?];
+    let catalog = reader.varint()?;
+    let writes = match reader.varint()? {
+        0 => false,
+        1 => true,
+        _ => return Err(DecodeError::Malformed),
+    };
+    reader.end()?;
+    let parameters = parameters.iter().map(|parameter| parameter.to_vec()).collect();
+    Ok(Sql { text: text.into(), parameters, now_micros, random, catalog, writes })
+}
+
+/// A command on the catalog.
+fn on_catalog(op: Op) -> Command {
+    Command::Key(KeyCommand { key: CATALOG_KEY.into(), op })
+}
+
+/// Runs a statement on a partition. The value is rows, or nothing is there.
+pub(super) fn run(key: &[u8], sql: &Sql, state: &mut State, context: &Context<'_>) -> Reply {
+    if sql.catalog > context.catalog.version() {
+        // Who hears of a newer catalog adopts it first; so the sender is not as it should be.
+        return errors::TABLE_CHANGED;
+    }
+    match query_of(key, sql, context).and_then(|query| run_query(sql, query, state, context)) {
+        Ok(reply) => sql_reply(&reply),
+        Err(Refused::Reply(reply)) => reply,
+        Err(Refused::Error(error)) => sql_error(&error),
+    }
+}
+
+/// Why a statement was not done.
+enum Refused {
+    Error(sql::Error),
+    Reply(Reply),
+}
+
+impl From<sql::Error> for Refused {
+    fn from(error: sql::Error) -> Refused {
+        Refused::Error(error)
+    }
+}
+
+fn query_of(key: &[u8], sql: &Sql, context: &Context<'_>) -> Result<Box<Query>, Refused> {
+    let statement = Statement::parse(&sql.text)?;
+    let query = match Plan::new(context.catalog, &statement, &sql.context())? {
+        Plan::Query(query) => query,
+        Plan::Answer(_) => return Err(Refused::Reply(errors::TABLE_CHANGED)),
+    };
+    let is_here = query.partition().is_some_and(|partition| partition.routing.as_bytes() == key);
+    match is_here && query.writes() == sql.writes {
+        true => Ok(query),
+        // Planned by an older catalog, it was about another partition.
+        false => Err(Refused::Reply(errors::TABLE_CHANGED)),
+    }
+}
+
+fn run_query(
+    sql: &Sql,
+    query: Box<Query>,
+    state: &mut State,
+    context: &Context<'_>,
+) -> Result<sql::Reply, Refused> {
+    let table = Arc::clone(query.table());
+    let mut rows = rows_of(&table, &query, state)?;
+    let mut execution = Execution::new(*query)?;
+    let mut input = Input::Start;
+    let Outcome { reply, changes } = loop {
+        input = match execution.step(input)? {
+            Step::Done(outcome) => break outcome,
+            Step::Get(keys) => {
+                Input::Values(keys.iter().map(|key| rows.get(key).map(|value| value.to_vec())).collect())
+            }
+            Step::Scan { from, to, backwards, limit } => scan(&rows, &from, &to, backwards, limit),
+            Step::Partition(_) => return Err(Refused::Reply(errors::TABLE_CHANGED)),
+        };
+    };
+    if changes.is_empty() {
+        return Ok(reply);
+    }
+    if !sql.writes {
+        return Err(Refused::Reply(errors::TABLE_CHANGED));
+    }
+    change(&mut rows, changes);
+    let header = Header::of(&table).encode();
+    if rows.get(HEADER).is_none_or(|held| **held != *header) {
+        rows.set(HEADER, &header);
+    }
+    keep(state, rows, context)?;
+    Ok(reply)
+}
+
+/// The rows of the table that lie in the state, with all index entries that the table wants.
+fn rows_of(table: &Arc<Table>, query: &Query, state: &State) -> Result<Hash, Refused> {
+    let Some(Value::Rows(rows)) = &state.value else { return Ok(Hash::default()) };
+    let header = rows.get(HEADER).map(|bytes| Header::decode(bytes));
+    let Some(Ok(header)) = header else { return Err(Refused::Reply(errors::ROWS_UNREADABLE)) };
+    if header.table != table.id && !planted(541) {
+        return Ok(Hash::default());
+    }
+    let mut rows = rows.clone();
+    if header.version == table.version {
+        return Ok(rows);
+    }
+    let partition = query.partition().expect("a statement on a partition has one");
+    for gone in (1..header.next_index).filter(|id| table.indexes.iter().all(|index| index.id != *id)) {
+        fill(&mut rows, Some(Backfill::clear(table, gone, partition)?))?;
+    }
+    for index in table.indexes.iter().filter(|index| index.id >= header.next_index) {
+        fill(&mut rows, Backfill::fill(table, index.id, partition)?)?;
+    }
+    Ok(rows)
+}
+
+fn fill(rows: &mut Hash, backfill: Option<Backfill>) -> Result<(), sql::Error> {
+    let Some(mut backfill) = backfill else { return Ok(()) };
+    while let Some((from, to, limit)) = backfill.wanted() {
+        let Input::Page { entries, more } = scan(rows, from, to, false, limit) else {
+            unreachable!("a scan gives a page");
+        };
+        change(rows, backfill.step(&entries, more)?);
+    }
+    Ok(())
+}
+
+fn scan(rows: &Hash, from: &[u8], to: &[u8], backwards: bool, limit: usize) -> Input {
+    let (first, end) = (rows.place_of(from), rows.place_of(to));
+    let many = end.saturating_sub(first).min(limit);
+    let at = |place| {
+        let (key, value) = rows.at(place).expect("places below the end have fields");
+        (key.to_vec(), value.to_vec())
+    };
+    let entries = match backwards {
+        false => (first..first + many).map(at).collect(),
+        true => (end - many..end).rev().map(at).collect(),
+    };
+    Input::Page { entries, more: end.saturating_sub(first) > many }
+}
+
+fn change(rows: &mut Hash, changes: Vec<Change>) {
+    for Change { key, value } in changes {
+        match value {
+            Some(value) => drop(rows.set(&key, &value)),
+            None => drop(rows.remove(&key)),
+        }
+    }
+}
+
+/// Leaves the changed rows; where there are none but the header, nothing.
+fn keep(state: &mut State, rows: Hash, context: &Context<'_>) -> Result<(), Refused> {
+    if rows.len() <= 1 {
+        state.delete();
+        return Ok(());
+    }
+    if rows.encoded_bytes() > context.limits.value_bytes_max || rows.len() > OBJECT_ENTRIES_MAX {
+        return Err(Refused::Reply(errors::partition_too_large(context.limits)));
+    }
+    state.put(Value::Rows(rows), 0);
+    Ok(())
+}
+
+/// The newest catalog that is known: the key's, or the core's. Where the key's value was flushed, or dropped, the core's is newer.
+fn newest(state: &State, context: &Context<'_>) -> Result<Catalog, sql::Error> {
+    let chosen = match &state.value {
+        Some(Value::Str(bytes)) => Some(Catalog::decode(bytes)?),
+        _ => None,
+    };
+    let own = context.catalog;
+    if planted(543) {
+        return Ok(chosen.unwrap_or_default());
+    }
+    Ok(chosen.filter(|chosen| chosen.version() > own.version()).unwrap_or_else(|| own.clone()))
+}
+
+/// Answers the newest catalog's bytes.
+pub(super) fn catalog(state: &State, context: &Context<'_>) -> Reply {
+    match newest(state, context).and_then(|catalog| catalog.encode()) {
+        Ok(bytes) => Reply::Bulk(bytes),
+        Err(error) => sql_error(&error),
+    }
+}
+
+/// Changes the catalog; answers the version of the newest one, which has the change.
+pub(super) fn define(sql: &Sql, state: &mut State, context: &Context<'_>) -> Reply {
+    match defined(sql, state, context) {
+        Ok(Next::Same(version)) => version_reply(version),
+        Ok(Next::New(base, next)) => {
+            // The version of the record: whatever becomes of the value, no other catalog has that number.
+            if !planted(542) {
+                state.version_floor = state.version_floor.max(base + 1);
+            }
+            state.touch();
+            let next = next.at_version(state.version);
+            let bytes = next.encode().expect("it was encoded before, with another number");
+            state.put(Value::Str(bytes), 0);
+            version_reply(next.version())
+        }
+        Err(error) => sql_error(&error),
+    }
+}
+
+fn version_reply(version: u64) -> Reply {
+    Reply::Int(i64::try_from(version).expect("versions are below 2^63"))
+}
+
+/// What a statement makes of the catalog.
+enum Next {
+    Same(u64),
+    /// Of a catalog of this version.
+    New(u64, Catalog),
+}
+
+fn defined(sql: &Sql, state: &State, context: &Context<'_>) -> Result<Next, sql::Error> {
+    let base = newest(state, context)?;
+    let statement = Statement::parse(&sql.text)?;
+    let changed = base.change(&statement, &sql.context())?;
+    let Some(mut next) = changed.catalog else { return Ok(Next::Same(base.version())) };
+    if base.version() >= CATALOG_VERSION_MAX {
+        return Err(sql::Error::not_served("the versions of the catalog are used up"));
+    }
+    if next.tables().any(|table| table.layout == Layout::Large) {
+        return Err(sql::Error::not_served("layout = 'large' is not served by this version; leave it out: a partition is one object then, of up to value_bytes_max bytes"));
+    }
+    for effect in changed.effects {
+        if let Effect::FillIndex { table, index } = effect {
+            // Each partition is filled before the next statement on it.
+            next = next.index_filled(table, index).unwrap_or(next);
+        }
+    }
+    let bytes = next.encode()?.len();
+    if bytes + VERSION_BYTES_MAX > CATALOG_BYTES_MAX {
+        let most = CATALOG_BYTES_MAX - VERSION_BYTES_MAX;
+        return Err(sql::Error::not_served(format!("the catalog would have {bytes} bytes, at most {most} are served: drop tables, or use fewer and shorter columns")));
+    }
+    Ok(Next::New(base.version(), next))
+}
+
+/// What a greater version may add to a catalog's bytes.
+const VERSION_BYTES_MAX: usize = 10;
+
+/// Whether a client may name this key.
+pub(super) fn is_reserved(key: &[u8]) -> bool {
+    key == CATALOG_KEY
+}
+
+/// Whether a statement began under an older catalog than this: if it is found in an entry, nobody knows by which it was planned.
+pub(crate) fn is_of_older_catalog(command: &Command, version: u64) -> bool {
+    matches!(command, Command::Key(KeyCommand { op: Op::Sql(sql), .. }) if sql.catalog < version)
+}
