@@ -63,6 +63,7 @@ impl<D: Disk> Shard<D> {
     /// Answers a command, wherever its waiter is, and takes it off the books.
     pub(crate) fn answer(&mut self, turn: &mut Turn<'_, D>, queued: Queued, reply: Reply) {
         self.release(&queued);
+        self.note_own_answer(turn, &queued);
         match queued.waiter {
             Waiter::Client(_) | Waiter::Joint(_) => {
                 self.settle(queued.id);

@@ -47,6 +47,8 @@ pub(crate) struct Queued {
     /// It may have been applied already: an Accept carried it, or another host had it. Only a chosen entry with its id, or one
     /// above all ballots that carried it, tells.
     pub sent: bool,
+    /// When it came in, if nobody else had it before; else 0.
+    pub since: Nanos,
     /// Since when it waits for a claim.
     pub held_since: Option<Nanos>,
     /// What it came to wherever an Accept carried it, if that was the same each time: its reply, should one of those be chosen after all.
@@ -56,7 +58,17 @@ pub(crate) struct Queued {
 impl Queued {
     /// A command that nothing was done about yet.
     pub fn new(waiter: Waiter, id: CommandId, command: Rc<Command>, bytes: usize, deadline: Nanos) -> Queued {
-        Queued { waiter, id, command, bytes, deadline, sent: false, held_since: None, lost_reply: None }
+        Queued {
+            waiter,
+            id,
+            command,
+            bytes,
+            deadline,
+            sent: false,
+            since: 0,
+            held_since: None,
+            lost_reply: None,
+        }
     }
 
     /// An Accept carried it, with this reply, and is lost; it may be chosen yet.

@@ -197,7 +197,7 @@ impl<D: Disk> Shard<D> {
         let is_awaited = is_clients && command.key().is_some_and(|key| self.joints.awaits(key));
         if is_awaited || !self.is_reachable(preferred) || !self.forwards.patience.admits(preferred, now) {
             let id = self.own_id(false);
-            let queued = Queued::new(waiter, id, command, bytes, deadline);
+            let queued = Queued { since: now, ..Queued::new(waiter, id, command, bytes, deadline) };
             return self.enqueue(turn, slot, queued);
         }
         let id = self.own_id(true);
@@ -358,6 +358,14 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// A command that came in here was answered: how long that took tells what others may take.
+    pub(crate) fn note_own_answer(&mut self, turn: &Turn<'_, D>, queued: &Queued) {
+        if matches!(queued.waiter, Waiter::Client(_)) && queued.since > 0 && queued.held_since.is_none() {
+            let now = turn.clock.now;
+            self.forwards.patience.on_own(now, now.saturating_sub(queued.since));
+        }
+    }
+
     /// The preferred core does not take the command up.
     pub(crate) fn on_not_forwarded(&mut self, turn: &mut Turn<'_, D>, id: CommandId, never: bool) {
         if self.is_former(id) {
@@ -449,7 +457,7 @@ impl<D: Disk> Shard<D> {
             let first = self.forwards.travelling.iter().find_map(|(seq, t)| Some((*seq, t.at?)));
             let Some((seq, member)) = first else { return };
             if self.forwards.travelling.get(&seq).is_some_and(|travelling| !travelling.is_held) {
-                self.forwards.patience.on_lapse(member, seq, now);
+                self.forwards.patience.on_timeout(member, seq, now);
             }
             self.take_back(turn, seq);
         }

@@ -5,9 +5,10 @@
 //! answered in time, the peer is trusted again. A peer that lapses again soon after is probed less often each time: it keeps
 //! up as long as nothing is asked of it.
 //!
-//! What "held up" means is told by the other peers, whose answers take what they take at this load and over these ways: where all are
-//! slow, nobody is. A host that gets a tenth of a CPU, ten milliseconds in each hundred, never lapses, and holds up all clients for
-//! nine tenths of the time.
+//! What "held up" means is told by the other peers, whose answers take what they take at this load and over these ways, and by what is coordinated
+//! here: where all are slow, nobody is. A host that gets a tenth of a CPU, ten milliseconds in each hundred, never lapses, and holds up all
+//! clients for nine tenths of the time. Only what was seen lately counts: hosts that do not trust each other propose the same keys against each
+//! other, which makes all of them slow; by what the others took before that none would ever be trusted again.
 
 use std::collections::BTreeMap;
 
@@ -40,6 +41,8 @@ struct Lapse {
 struct Pace {
     /// The mean of its answers; zero: none was seen.
     mean: Nanos,
+    /// When the last one was seen.
+    seen: Nanos,
     /// Answers that came late lately, each for a moment of its own: what waits together is held up once.
     held_up: u32,
     /// The last of them, and the first.
@@ -48,9 +51,15 @@ struct Pace {
 }
 
 impl Pace {
-    fn note(&mut self, took: Nanos) {
+    fn note(&mut self, now: Nanos, took: Nanos) {
         let took = took.clamp(1, FORWARD_NS);
-        self.mean = if self.mean == 0 { took } else { (self.mean * OLD_EIGHTHS + took) / (OLD_EIGHTHS + 1) };
+        let mean = self.lately(now).unwrap_or(took);
+        (self.mean, self.seen) = ((mean * OLD_EIGHTHS + took) / (OLD_EIGHTHS + 1), now);
+    }
+
+    /// The mean, if there were answers lately.
+    fn lately(&self, now: Nanos) -> Option<Nanos> {
+        Some(self.mean).filter(|mean| *mean > 0 && now.saturating_sub(self.seen) <= SLOW_PEER_NS)
     }
 
     /// An answer came late; whether that is too often.
@@ -71,6 +80,8 @@ impl Pace {
 pub(crate) struct Patience {
     lapses: BTreeMap<Member, Lapse>,
     paces: [Pace; Members::MAX as usize],
+    /// How long what is coordinated here takes.
+    own: Pace,
 }
 
 impl Patience {
@@ -91,9 +102,9 @@ impl Patience {
 
     /// A forwarded command was answered after so long, and before it lapsed.
     pub fn on_answer(&mut self, member: Member, seq: u64, now: Nanos, took: Nanos) {
-        let late = self.usual_of_others(member).is_some_and(|usual| took > usual * LATE + HOLD_UP_NS);
+        let late = self.usual(member, now).is_some_and(|usual| took > usual * LATE + HOLD_UP_NS);
         let pace = &mut self.paces[usize::from(member)];
-        pace.note(took);
+        pace.note(now, took);
         let slow = late && pace.is_held_up(now);
         if slow {
             (pace.held_up, pace.first) = (0, now);
@@ -109,14 +120,31 @@ impl Patience {
         }
     }
 
-    /// What the quickest of the others takes, if there is one that answers.
-    fn usual_of_others(&self, member: Member) -> Option<Nanos> {
-        let others = (0..).zip(&self.paces).filter(|(other, pace)| *other != member && pace.mean > 0);
-        others.map(|(_, pace)| pace.mean).min()
+    /// A command of a client that was coordinated here was answered after so long.
+    pub fn on_own(&mut self, now: Nanos, took: Nanos) {
+        self.own.note(now, took);
     }
 
-    /// A forwarded command was not answered in time, or too many were late.
-    pub fn on_lapse(&mut self, member: Member, seq: u64, now: Nanos) {
+    /// What the quickest of the others takes, if there is one that answers, or what is coordinated here, if that takes longer.
+    fn usual(&self, member: Member, now: Nanos) -> Option<Nanos> {
+        let others = (0..).zip(&self.paces).filter(|(other, _)| *other != member);
+        let quickest = others.filter_map(|(_, pace)| pace.lately(now)).min()?;
+        Some(quickest.max(self.own.lately(now).unwrap_or(0)))
+    }
+
+    /// A forwarded command was not answered in time.
+    pub fn on_timeout(&mut self, member: Member, seq: u64, now: Nanos) {
+        if self.own.lately(now).is_none_or(|own| own * LATE < FORWARD_NS) {
+            return self.on_lapse(member, seq, now);
+        }
+        // It would not have been answered much sooner here.
+        if let Some(lapse) = self.lapses.get_mut(&member).filter(|lapse| lapse.probe == Some(seq)) {
+            (lapse.probe, lapse.trusted) = (None, Some(now));
+        }
+    }
+
+    /// It is slow: a forwarded command was not answered in time, or too many were late.
+    fn on_lapse(&mut self, member: Member, seq: u64, now: Nanos) {
         let new = Lapse { pause: SLOW_PEER_NS, probe_at: now + SLOW_PEER_NS, probe: None, trusted: None };
         let Some(lapse) = self.lapses.get_mut(&member) else {
             self.lapses.insert(member, new);
@@ -201,6 +229,10 @@ mod tests {
     fn answers_until_slow(patience: &mut Patience, took: Nanos) -> Option<u64> {
         (1..=100).find(|round| {
             let now = round * 100 * MS;
+            let others = patience.paces[usize::from(OTHER)].mean;
+            if others > 0 {
+                patience.on_answer(OTHER, 0, now, others);
+            }
             for seq in 10 * round..10 * round + 5 {
                 patience.on_sent(PEER, seq);
                 patience.on_answer(PEER, seq, now + seq % 10, took);
@@ -230,11 +262,50 @@ mod tests {
     }
 
     #[test]
+    fn where_all_are_slow_nobody_is() {
+        // What others took long ago says nothing.
+        let mut patience = Patience::default();
+        (0..50).for_each(|seq| patience.on_answer(OTHER, seq, 0, MS));
+        patience.on_timeout(PEER, 60, 0);
+        patience.on_timeout(OTHER, 61, 0);
+        assert!(!patience.admits(PEER, SLOW_PEER_NS / 2));
+        patience.on_sent(PEER, 62);
+        patience.on_answer(PEER, 62, 2 * SLOW_PEER_NS, 60 * MS);
+        assert!(patience.admits(PEER, 2 * SLOW_PEER_NS), "the probe was answered");
+        // What is coordinated here takes as long.
+        let mut patience = Patience::default();
+        for round in 1..=100 {
+            patience.on_answer(OTHER, round, round * 100 * MS, MS);
+            patience.on_own(round * 100 * MS, 30 * MS);
+            patience.on_answer(PEER, round, round * 100 * MS, 60 * MS);
+            assert!(patience.admits(PEER, round * 100 * MS), "{round}");
+        }
+        // Nor is it slow to answer late what would be late here.
+        for (own, slow) in [(MS, true), (FORWARD_NS / LATE - 1, true), (FORWARD_NS / LATE + 1, false)] {
+            let mut patience = Patience::default();
+            patience.on_own(0, own);
+            patience.on_timeout(PEER, 1, 0);
+            assert_eq!(patience.admits(PEER, 0), !slow, "{own}");
+        }
+        let mut patience = Patience::default();
+        patience.on_own(0, FORWARD_NS);
+        patience.on_timeout(PEER, 2, 10 * SLOW_PEER_NS);
+        assert!(!patience.admits(PEER, 10 * SLOW_PEER_NS), "that was long ago");
+        // A probe that was not answered in time, when it would have been no sooner here, is one that was.
+        let mut patience = Patience::default();
+        patience.on_timeout(PEER, 1, 0);
+        patience.on_own(SLOW_PEER_NS, FORWARD_NS);
+        patience.on_sent(PEER, 2);
+        patience.on_timeout(PEER, 2, SLOW_PEER_NS);
+        assert!(patience.admits(PEER, SLOW_PEER_NS));
+    }
+
+    #[test]
     fn a_probe_that_is_late_is_none() {
         let mut patience = Patience::default();
-        patience.on_answer(OTHER, 1, 0, MS);
         patience.on_lapse(PEER, 2, 0);
         patience.on_sent(PEER, 3);
+        patience.on_answer(OTHER, 1, SLOW_PEER_NS, MS);
         patience.on_answer(PEER, 3, SLOW_PEER_NS, 60 * MS);
         assert!(!patience.admits(PEER, 2 * SLOW_PEER_NS) && patience.admits(PEER, 3 * SLOW_PEER_NS));
         patience.on_sent(PEER, 4);
