@@ -13,7 +13,7 @@ pub const WANTED: &[&str] = &[
     "UNCERTAIN",
     "a bit flipped on the way",
     "a bit of a segment rotted",
-    "a catalog began",
+    "a core told its host of a catalog",
     "a change of the catalog is uncertain",
     "a change of the catalog was refused",
     "a session asked for the newest catalog",

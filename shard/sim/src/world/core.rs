@@ -460,7 +460,7 @@ impl World {
                 self.reply(place, request, reply)?;
             }
             if let Some(bytes) = effects.catalog.take() {
-                self.label("a catalog began");
+                self.label("a core told its host of a catalog");
                 self.tell_of_catalog(place, &bytes);
             }
             let waits = &mut self.core_mut(place).waits;
