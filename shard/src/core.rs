@@ -58,6 +58,8 @@ pub(crate) mod meta {
     pub const FLUSH: u8 = 7;
     /// The catalog of tables, with its version.
     pub const CATALOG: u8 = 8;
+    /// Up to which version of the catalog partitions of dropped tables were looked for: eight bytes.
+    pub const VACUUMED: u8 = 9;
     /// It lost what it had promised, and votes for nothing.
     pub const LEARNER: u8 = 1;
     /// It has taken over what it had lost.

@@ -14,7 +14,8 @@
 //! slot has ended. [`EXPIRY_RATE`] bounds what sweeps read, to a fifth while clients have commands served; a core with very many
 //! such keys is behind by the time that it takes to read them all.
 //!
-//! What joint commands have left at a key is looked at as well (docs/design/several-keys.md, section 3).
+//! What joint commands have left at a key is looked at as well (docs/design/several-keys.md, section 3). When a table was dropped one sweep looks at
+//! all values, and has those go that are partitions of no table (docs/design/tables.md).
 //!
 //! Left out: values written by versions that did not know the kind go when somebody asks for them, or writes them anew.
 
@@ -26,7 +27,7 @@ use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
 
-use crate::command::{Command, KeyCommand, Op};
+use crate::command::{is_partition_of, table_of, Command, KeyCommand, Op};
 use crate::core::{Loading, Shard, Status};
 use crate::entity::{Queued, Waiter};
 use crate::limits::{
@@ -37,6 +38,7 @@ use crate::objects::newest_part;
 use crate::record::Record;
 use crate::repair::Pace;
 use crate::reply::Reply;
+use crate::state::Type;
 use crate::turn::Turn;
 
 /// Nothing in the slot ends.
@@ -67,7 +69,21 @@ pub(crate) struct Expiring {
     tied: BTreeSet<KeyRef>,
     /// Commands of its own that are not answered.
     asking: usize,
+    vacuum: Vacuum,
     pace: Pace,
+}
+
+/// Whether partitions of tables that were dropped are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Vacuum {
+    /// There are none.
+    No,
+    /// By the next sweep.
+    Wanted,
+    /// By this one. Whether something did not come to its end.
+    UnderWay(bool),
+    /// All was looked at, and is to come to its end.
+    Ending(bool),
 }
 
 impl Expiring {
@@ -83,6 +99,7 @@ impl Expiring {
             reading: 0,
             tied: BTreeSet::new(),
             asking: 0,
+            vacuum: Vacuum::No,
             pace: Pace::new(EXPIRY_RATE),
         }
     }
@@ -125,7 +142,20 @@ impl Expiring {
         self.at = Some(now);
         if reply.is_error() {
             self.note(slot, UNKNOWN);
+            if let Vacuum::UnderWay(failed) | Vacuum::Ending(failed) = &mut self.vacuum {
+                *failed = true;
+            }
         }
+    }
+
+    /// A table was dropped: its partitions are looked for.
+    pub fn note_dropped(&mut self) {
+        (self.vacuum, self.place) = (Vacuum::Wanted, None);
+        (self.at, self.next_sweep) = (Some(0), 0);
+    }
+
+    fn is_vacuuming(&self) -> bool {
+        matches!(self.vacuum, Vacuum::UnderWay(_))
     }
 }
 
@@ -163,12 +193,17 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Whether something ended in a slot of its own before this moment by the wall clock, as far as this core knows, and the sweep has not
-    /// come there yet: for the simulator.
+    /// come there yet, or partitions of tables that were dropped are looked for: for the simulator.
     pub fn is_expiry_behind(&self, wall_ms: u64) -> bool {
-        let Expiring { first, due, queue, reading, asking, tied, .. } = &self.expiring;
+        let Expiring { first, due, queue, reading, asking, tied, vacuum, .. } = &self.expiring;
         let is_due = |(slot, ends_ms): (u16, &u64)| *ends_ms < wall_ms && self.sweeps_slot(slot);
         let is_tied = tied.iter().any(|(slot, _)| self.sweeps_slot(*slot));
-        !queue.is_empty() || reading + asking > 0 || is_tied || (*first..).zip(due).any(is_due)
+        let is_vacuuming = self.sweeps() && *vacuum != Vacuum::No;
+        !queue.is_empty()
+            || reading + asking > 0
+            || is_tied
+            || is_vacuuming
+            || (*first..).zip(due).any(is_due)
     }
 
     /// When the sweep wants a turn.
@@ -200,6 +235,7 @@ impl<D: Disk> Shard<D> {
                 return (!waits).then_some(now + EXPIRY_SWEEP_NS);
             }
             if self.expiring.queue.is_empty() {
+                self.end_vacuum();
                 if self.expiring.place.is_none() && now < self.expiring.next_sweep {
                     return Some(self.expiring.next_sweep);
                 }
@@ -207,6 +243,9 @@ impl<D: Disk> Shard<D> {
                     Next::Found => continue,
                     Next::Later => return Some(now),
                     Next::End => {
+                        if let Vacuum::UnderWay(failed) = self.expiring.vacuum {
+                            self.expiring.vacuum = Vacuum::Ending(failed);
+                        }
                         self.expiring.next_sweep = now + EXPIRY_SWEEP_NS;
                         self.list_tied();
                         continue;
@@ -246,7 +285,12 @@ impl<D: Disk> Shard<D> {
     /// Lists what ends in the next slot that is due.
     fn find_expiring(&mut self, wall_ms: u64) -> Next {
         let (first, last) = self.config.slots();
-        let (mut slot, mut from) = self.expiring.place.take().unwrap_or((first, Fingerprint::MIN));
+        let place = self.expiring.place.take();
+        if place.is_none() && self.expiring.vacuum == Vacuum::Wanted {
+            self.expiring.vacuum = Vacuum::UnderWay(false);
+        }
+        let vacuums = self.expiring.is_vacuuming();
+        let (mut slot, mut from) = place.unwrap_or((first, Fingerprint::MIN));
         let mut looked = 0;
         while slot <= last {
             if from == Fingerprint::MIN && !self.begins_slot(slot, wall_ms) {
@@ -255,8 +299,9 @@ impl<D: Disk> Shard<D> {
             }
             let listed = self.store.slot_entries(slot, from, LIST_ENTRIES_MAX);
             looked += listed.len();
-            for (fingerprint, entry) in listed.iter().filter(|(_, entry)| entry.kind == Kind::Expiring) {
-                match self.is_quiet(*fingerprint) {
+            let is_wanted = |kind: Kind| kind == Kind::Expiring || vacuums && kind == Kind::Value;
+            for (fingerprint, entry) in listed.iter().filter(|(_, entry)| is_wanted(entry.kind)) {
+                match vacuums || self.is_quiet(*fingerprint) {
                     true => self.expiring.queue.push_back((slot, *fingerprint, entry.bytes)),
                     false => self.expiring.note(slot, UNKNOWN),
                 }
@@ -276,9 +321,13 @@ impl<D: Disk> Shard<D> {
     /// Whether a slot is worth a look. If so, what is found there says when it is the next time.
     fn begins_slot(&mut self, slot: u16, wall_ms: u64) -> bool {
         let own = self.preferred(slot) == self.config.me;
-        let Some(due) = self.expiring.due(slot).filter(|due| own && **due <= wall_ms) else { return false };
+        let vacuums = self.expiring.is_vacuuming();
+        let Some(due) = self.expiring.due(slot).filter(|due| own && (vacuums || **due <= wall_ms)) else {
+            return false;
+        };
         *due = NEVER;
-        self.store.slot_summary(slot).expiring > 0
+        let summary = self.store.slot_summary(slot);
+        summary.expiring > 0 || vacuums && summary.keys > 0
     }
 
     /// A record of the sweep was read.
@@ -299,7 +348,10 @@ impl<D: Disk> Shard<D> {
         if !self.expiring.tied.is_empty() {
             self.expiring.tied.remove(&self.store.key_ref(slot, &found.key));
         }
-        let Ok(Some((_, ends_ms))) = Record::head(newest_part(found)) else { return };
+        let Ok(Some((kind, ends_ms))) = Record::head(newest_part(found)) else { return };
+        if kind == Type::Rows && !is_flushed && self.may_be_of_no_table(found) {
+            return self.ask_key(turn, slot, &found.key, Op::Vacuum);
+        }
         if ends_ms == 0 || is_flushed {
             return;
         }
@@ -307,6 +359,26 @@ impl<D: Disk> Shard<D> {
             return self.expiring.note(slot, ends_ms);
         }
         self.look_at_key(turn, slot, &found.key);
+    }
+
+    /// Whether a record of rows may be a partition of no table. Of one that lies in the log as changes only its key's name is known.
+    fn may_be_of_no_table(&self, found: &Found) -> bool {
+        let table = table_of(&found.key).and_then(|name| self.catalogs.current().table(name).ok());
+        let Some(table) = table.filter(|_| found.base.is_none()) else { return true };
+        Record::decode(&found.body).map_or(true, |record| !is_partition_of(record.value.as_ref(), table.id))
+    }
+
+    /// All values were looked at, and what was found has come to its end.
+    fn end_vacuum(&mut self) {
+        let is_over = self.expiring.asking + self.expiring.reading == 0;
+        match self.expiring.vacuum {
+            Vacuum::Ending(true) if is_over => self.expiring.vacuum = Vacuum::Wanted,
+            Vacuum::Ending(false) if is_over => {
+                self.expiring.vacuum = Vacuum::No;
+                self.note_vacuumed();
+            }
+            _ => {}
+        }
     }
 
     /// A joint command has left something at a key: if its claim, then whoever asks for the key sees to it; if a decision, then it is finished.
@@ -325,7 +397,11 @@ impl<D: Disk> Shard<D> {
 
     /// Asks whether a key is there: whatever is due at it is done before that is answered.
     fn look_at_key(&mut self, turn: &mut Turn<'_, D>, slot: u16, key: &[u8]) {
-        let command = Rc::new(Command::Key(KeyCommand { key: key.into(), op: Op::Exists }));
+        self.ask_key(turn, slot, key, Op::Exists);
+    }
+
+    fn ask_key(&mut self, turn: &mut Turn<'_, D>, slot: u16, key: &[u8], op: Op) {
+        let command = Rc::new(Command::Key(KeyCommand { key: key.into(), op }));
         let bytes = command.bytes();
         self.commands += 1;
         self.command_bytes += bytes;

@@ -43,6 +43,8 @@ pub(crate) struct Catalogs {
     /// Statements that were planned by a newer one.
     waiting: Vec<Request>,
     spread: Spread,
+    /// Up to which version partitions of tables that were dropped have gone from the slots that this core is preferred for.
+    vacuumed: u64,
 }
 
 /// A catalog on its way to the log.
@@ -99,6 +101,8 @@ impl<D: Disk> Shard<D> {
         let Some(bytes) = self.store.meta(meta::CATALOG) else { return true };
         let Ok(catalog) = Catalog::decode(bytes) else { return false };
         (self.catalogs.current, self.catalogs.bytes) = (Arc::new(catalog), bytes.into());
+        let vacuumed = self.store.meta(meta::VACUUMED).and_then(|bytes| bytes.try_into().ok());
+        self.catalogs.vacuumed = vacuumed.map_or(0, u64::from_le_bytes);
         true
     }
 
@@ -106,6 +110,9 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn begin_catalog(&mut self, turn: &mut Turn<'_, D>) {
         if !self.catalogs.bytes.is_empty() {
             turn.effects.catalog = Some(self.catalogs.bytes.clone());
+        }
+        if self.catalogs.vacuumed < self.catalogs.version() {
+            self.expiring.note_dropped();
         }
         if let Some(bytes) = self.catalogs.early.take() {
             self.take_catalog(turn, &bytes);
@@ -204,7 +211,15 @@ impl<D: Disk> Shard<D> {
     /// All that is under way begins anew: what was answered so far was answered under the catalog before.
     fn begin_with(&mut self, turn: &mut Turn<'_, D>, Saving { catalog, bytes, .. }: Saving) {
         assert!(catalog.version() > self.catalogs.version(), "versions of the catalog grow");
-        (self.catalogs.current, self.catalogs.bytes) = (Arc::new(catalog), bytes);
+        let before = std::mem::replace(&mut self.catalogs.current, Arc::new(catalog));
+        self.catalogs.bytes = bytes;
+        let is_there = |id: u32| self.catalogs.current.table_by_id(id).is_some();
+        let dropped = before.tables().any(|table| !is_there(table.id));
+        if dropped {
+            self.expiring.note_dropped();
+        } else if self.catalogs.vacuumed == before.version() {
+            self.note_vacuumed();
+        }
         self.metrics.catalogs += 1;
         turn.effects.catalog = Some(self.catalogs.bytes.clone());
         if !planted(539) {
@@ -225,6 +240,13 @@ impl<D: Disk> Shard<D> {
                 false => self.submit(turn, request),
             }
         }
+    }
+
+    /// No partition of a table that was dropped is left that this core has to see to. If that is not noted in the log, it is looked for again at the
+    /// next start.
+    pub(crate) fn note_vacuumed(&mut self) {
+        self.catalogs.vacuumed = self.catalogs.version();
+        let _ = self.store.append_meta(meta::VACUUMED, &self.catalogs.vacuumed.to_le_bytes());
     }
 
     /// Has a statement wait that was planned by a newer catalog than the core's; gives back any other request.

@@ -169,6 +169,7 @@ pub(super) fn on_key(key: &[u8], op: &Op, to: &mut Arguments<'_>) {
         Op::Sql(sql) => sql.spell(sql::RUN, key, to),
         Op::Define(sql) => sql.spell(sql::DEFINE, key, to),
         Op::Catalog => to.text(sql::CATALOG),
+        Op::Vacuum => to.text(sql::VACUUM).bytes(key),
         Op::Joint(step) => {
             let mut bytes = Vec::new();
             step.encode(&mut bytes);

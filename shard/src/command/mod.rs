@@ -72,7 +72,7 @@ mod strings;
 pub mod table;
 mod transaction;
 
-pub(crate) use self::sql::is_of_older_catalog;
+pub(crate) use self::sql::{is_of_older_catalog, is_partition_of, table_of};
 pub use self::sql::{sql_error, sql_reply, Sql, CATALOG_KEY};
 pub use ::sql::Catalog;
 pub use bytes::DecodeError;
@@ -203,6 +203,8 @@ pub enum Op {
     Define(Box<Sql>),
     /// The bytes of the newest catalog, at its key.
     Catalog,
+    /// Rows of a table that was dropped go: whether there were some.
+    Vacuum,
 }
 
 /// What a command runs with, beside the state of its key.
@@ -304,14 +306,20 @@ impl Op {
     fn is_step(&self) -> bool {
         !matches!(
             self,
-            Op::Transaction(_) | Op::Once(_) | Op::Joint(_) | Op::Sql(_) | Op::Define(_) | Op::Catalog
+            Op::Transaction(_)
+                | Op::Once(_)
+                | Op::Joint(_)
+                | Op::Sql(_)
+                | Op::Define(_)
+                | Op::Catalog
+                | Op::Vacuum
         )
     }
 
     /// Whether it can change no more than to remove the value: what a full disk still takes.
     fn only_deletes(&self) -> bool {
         match self {
-            Op::Delete(_) | Op::GetDelete => true,
+            Op::Delete(_) | Op::GetDelete | Op::Vacuum => true,
             Op::Transaction(transaction) => transaction.only_deletes(),
             Op::Once(once) => once.op.only_deletes(),
             Op::Joint(step) => step.goes_into_reserve(),
@@ -338,6 +346,7 @@ impl Op {
             | Op::Sort(_)
             | Op::Transaction(_)
             | Op::Joint(_)
+            | Op::Vacuum
             | Op::Once(_) => None,
             Op::OnHash(_) => Some(Type::Hash),
             Op::OnList(_) => Some(Type::List),
@@ -401,6 +410,7 @@ impl Op {
             | Op::Expire(..)
             | Op::Persist
             | Op::Define(_)
+            | Op::Vacuum
             | Op::Once(_) => false,
         }
     }
@@ -423,6 +433,7 @@ pub fn execute(command: &Command, state: &mut State, context: &mut Context<'_>) 
     state.is_one_step = true;
     let reply = match &command.op {
         Op::Sql(sql) if is_of(state, &command.op) => sql::run(&command.key, sql, state, context),
+        Op::Vacuum => sql::vacuum(&command.key, state, context),
         op => run(op, state, context),
     };
     state.is_one_step = false;
@@ -485,7 +496,7 @@ fn run(op: &Op, state: &mut State, context: &mut Context<'_>) -> Reply {
         Op::Joint(step) => step.run(state, now_ms),
         Op::Define(sql) => sql::define(sql, state, context),
         Op::Catalog => sql::catalog(state, context),
-        // It is about the key as well, and is none of several steps.
-        Op::Sql(_) => errors::WRONG_TYPE,
+        // They are about the key as well, and none of several steps.
+        Op::Sql(_) | Op::Vacuum => errors::WRONG_TYPE,
     }
 }

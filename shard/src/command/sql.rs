@@ -140,6 +140,7 @@ impl Sql {
 pub(super) const RUN: &str = "SQL";
 pub(super) const DEFINE: &str = "DEFINE";
 pub(super) const CATALOG: &str = "CATALOG";
+pub(super) const VACUUM: &str = "VACUUM";
 
 /// Reads a statement on its way; None: the arguments are another command's.
 pub(super) fn read(arguments: &[&[u8]]) -> Option<Result<Command, DecodeError>> {
@@ -148,6 +149,12 @@ pub(super) fn read(arguments: &[&[u8]]) -> Option<Result<Command, DecodeError>> 
     if is(CATALOG) {
         return Some(match rest {
             [] => Ok(on_catalog(Op::Catalog)),
+            _ => Err(DecodeError::Malformed),
+        });
+    }
+    if is(VACUUM) {
+        return Some(match rest {
+            [key] => Ok(Command::Key(KeyCommand { key: (*key).into(), op: Op::Vacuum })),
             _ => Err(DecodeError::Malformed),
         });
     }
@@ -324,6 +331,33 @@ fn keep(state: &mut State, rows: Hash, context: &Context<'_>) -> Result<(), Refu
     }
     state.put(Value::Rows(rows), 0);
     Ok(())
+}
+
+/// The name of the table that a partition's key begins with.
+pub(crate) fn table_of(key: &[u8]) -> Option<&str> {
+    let name = key.strip_prefix(b"{")?.split(|byte| *byte == b':').next()?;
+    std::str::from_utf8(name).ok()
+}
+
+/// Removes rows of a table that was dropped: its number is in no catalog any more, and whoever has its rows has a catalog that is no older than
+/// the table.
+pub(super) fn vacuum(key: &[u8], state: &mut State, context: &Context<'_>) -> Reply {
+    let Some(Value::Rows(rows)) = &state.value else { return Reply::Int(0) };
+    let table = table_of(key).and_then(|name| context.catalog.table(name).ok());
+    if table.is_some_and(|table| is_of(rows, table.id)) {
+        return Reply::Int(0);
+    }
+    Reply::Int(state.delete().into())
+}
+
+/// Whether a value is a partition of the table with this number.
+pub(crate) fn is_partition_of(value: Option<&Value>, table: u32) -> bool {
+    matches!(value, Some(Value::Rows(rows)) if is_of(rows, table))
+}
+
+fn is_of(rows: &Hash, table: u32) -> bool {
+    let header = rows.get(HEADER).map(|bytes| Header::decode(bytes));
+    matches!(header, Some(Ok(header)) if header.table == table)
 }
 
 /// The newest catalog that is known: the key's, or the core's. Where the key's value was flushed, or dropped, the core's is newer.

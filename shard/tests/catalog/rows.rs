@@ -118,6 +118,39 @@ fn a_partition_has_the_bound_of_values() {
 }
 
 #[test]
+fn partitions_of_dropped_tables_go() {
+    for restarts in [false, true] {
+        let mut cluster = Cluster::new(3, 1360);
+        cluster.spread();
+        assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
+        assert_eq!(define(&mut cluster, 1, "CREATE TABLE other (k INT PRIMARY KEY)"), Reply::OK);
+        cluster.pass(100);
+        let long = "x".repeat(300);
+        for room in 0..60 {
+            for at in 0..=room % 9 {
+                let text = format!("INSERT INTO chat VALUES ('{room}', {at}, '{long}')");
+                assert_eq!(sql(&mut cluster, room % 3, &text), Reply::Int(1));
+            }
+            let text = format!("INSERT INTO other VALUES ({room})");
+            assert_eq!(sql(&mut cluster, 0, &text), Reply::Int(1));
+        }
+        assert_eq!(cluster.ask(0, &[b"SET", b"{chat:mine}", b"a string"]), Reply::OK);
+        assert_eq!(cluster.ask(0, &[b"DBSIZE"]), Reply::Int(121));
+        assert_eq!(define(&mut cluster, 0, "DROP TABLE chat"), Reply::OK);
+        assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
+        assert_eq!(sql(&mut cluster, 1, "INSERT INTO chat VALUES ('7', 1, 'new')"), Reply::Int(1));
+        if restarts {
+            cluster.restart_all();
+        }
+        cluster.pass(4_000);
+        assert_eq!(cluster.ask(2, &[b"DBSIZE"]), Reply::Int(62));
+        let text = "SELECT at, who FROM chat WHERE room = '7'";
+        assert_eq!(sql(&mut cluster, 2, text), rows(&["at", "who"], &[&["1", "new"]]));
+        assert_eq!(sql(&mut cluster, 2, "SELECT k FROM other WHERE k = 59"), rows(&["k"], &[&["59"]]));
+    }
+}
+
+#[test]
 fn changes_of_large_partitions_are_written_as_such() {
     let mut cluster = Cluster::new(3, 1350);
     assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
