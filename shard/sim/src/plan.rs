@@ -171,6 +171,9 @@ pub(crate) const TURNS_DELAY_MAX: Nanos = 2 * MILLISECOND;
 /// One in so many seeds has commands on several keys.
 const JOINT_ONE_IN: u64 = 5;
 
+/// Keys where something is crowded.
+pub(crate) const CROWDED_KEYS_MAX: u64 = 2;
+
 /// One in so many seeds has tables.
 const TABLES_ONE_IN: u64 = 4;
 
@@ -281,8 +284,7 @@ impl Plan {
         if Stream::Deltas.rng(seed).below(DELTAS_ONE_IN) == 0 {
             plan.lengthen();
         }
-        let tables = Stream::Tables.rng(seed).below(TABLES_ONE_IN) == 0;
-        plan.classes.draw(Class::Tables, tables);
+        plan.draw_tables(&mut Stream::Tables.rng(seed));
         // Of the seeds in which nothing fails, in half of those with queues of jobs messages are quick: so turns can be judged.
         if plan.classes.is_drawn(Class::Jobs) && !plan.has_faults() && Stream::Turns.rng(seed).coin() {
             plan.routes = Routes::Fixed;
@@ -290,6 +292,27 @@ impl Plan {
             plan.weather.delay.1 = plan.weather.delay.1.min(TURNS_DELAY_MAX);
         }
         plan
+    }
+
+    /// Draws tables. In half of the seeds that have some they are crowded, as flushes are: few keys, and messages that are lost.
+    fn draw_tables(&mut self, rng: &mut Rng) {
+        let tables = rng.below(TABLES_ONE_IN) == 0;
+        self.classes.draw(Class::Tables, tables);
+        if tables && rng.coin() {
+            self.crowd(rng);
+        }
+    }
+
+    /// One or two keys, and messages that are lost: what is wrong with a host that has not heard of something shows only where a key is read before it
+    /// is written again.
+    fn crowd(&mut self, rng: &mut Rng) {
+        self.keys = rng.between(1, CROWDED_KEYS_MAX) as usize;
+        self.operations = self.operations.min(CROWDED_FLUSH_OPERATIONS / self.clients);
+        let loss = OWN_LOSS_MIN + rng.below(200_000) as u32;
+        if self.has_faults() {
+            self.weather.loss = self.weather.loss.max(loss);
+            self.classes.draw(Class::Loss, true);
+        }
     }
 
     /// Has long objects written as what changes in them.
@@ -383,13 +406,7 @@ impl Plan {
         self.classes.draw(Class::Flushes, flushes);
         if flushes && rng.coin() {
             self.flush_one_in = CROWDED_FLUSH_ONE_IN;
-            self.keys = rng.between(1, 2) as usize;
-            self.operations = self.operations.min(CROWDED_FLUSH_OPERATIONS / self.clients);
-            let loss = OWN_LOSS_MIN + rng.below(200_000) as u32;
-            if self.has_faults() {
-                self.weather.loss = self.weather.loss.max(loss);
-                self.classes.draw(Class::Loss, true);
-            }
+            self.crowd(rng);
         }
         flushes
     }

@@ -10,6 +10,7 @@ use crate::ledger::TOKEN_BYTES;
 use crate::limits::{
     EXPIRING_PER_KEY_MAX, EXPIRY_MAX, GROUP_MAX, LENGTHENED_MAX, LENGTH_BYTES, UNKNOWN_PER_KEY_MAX,
 };
+use crate::plan::CROWDED_KEYS_MAX;
 use crate::rows;
 
 /// What happens to a key; each kind has a checker that is sharp for it.
@@ -219,7 +220,9 @@ impl Workload {
         let first = rng.below(KINDS.len() as u64) as usize;
         let kind = |index: usize| match index {
             index if index >= keys => Kind::Grouped,
-            index if extras.flushes => KINDS_FLUSHED[(first + index) % KINDS_FLUSHED.len()],
+            index if extras.flushes || extras.tables && keys as u64 <= CROWDED_KEYS_MAX => {
+                KINDS_FLUSHED[(first + index) % KINDS_FLUSHED.len()]
+            }
             0 => Kind::Appended,
             index => KINDS[(first + index) % KINDS.len()],
         };

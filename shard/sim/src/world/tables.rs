@@ -20,10 +20,10 @@ use crate::rows;
 use crate::violation::{invariant, Checked, Violation};
 
 /// Changes that each definer asks for.
-const CHANGES: u32 = 12;
+const CHANGES: u32 = 16;
 
-/// Longest pause of a definer.
-const THINK: Nanos = 200 * MILLISECOND;
+/// Longest pause of a definer, in a run: between these.
+const THINK: (Nanos, Nanos) = (10 * MILLISECOND, 200 * MILLISECOND);
 
 /// How long a definer waits for an answer.
 const PATIENCE: Nanos = 2 * SECOND;
@@ -70,6 +70,7 @@ struct Definer {
 #[derive(Debug)]
 pub(super) struct Tables {
     rng: Rng,
+    think: Nanos,
     definers: Vec<Definer>,
     changes: u32,
     /// Changes that may drop the table, or may still do so, whatever their definers were told; with these, and the time.
@@ -80,7 +81,8 @@ impl Tables {
     pub fn new(mut rng: Rng) -> Tables {
         let definer = || Definer { left: CHANGES, ..Definer::default() };
         let definers = (0..rng.between(1, 2)).map(|_| definer()).collect();
-        Tables { rng, definers, changes: 0, open_drops: Vec::new() }
+        let think = rng.between(THINK.0, THINK.1);
+        Tables { rng, think, definers, changes: 0, open_drops: Vec::new() }
     }
 
     /// Whether all changes were asked for and answered.
@@ -296,7 +298,7 @@ impl World {
                 }
             }
         }
-        let pause = self.tables.as_mut().map_or(0, |tables| tables.rng.below(THINK));
+        let pause = self.tables.as_mut().map_or(0, |tables| tables.rng.below(tables.think));
         self.schedule(now + pause, Event::Table(TableEvent::Define(definer)));
     }
 
