@@ -26,6 +26,8 @@ pub enum Join {
     AllOk,
     /// OK if all say so; where some say so and others do not, what was emptied.
     Flush,
+    /// OK if all say so; else that the tables are changed, and may not be known everywhere.
+    Spread,
     /// Lists, one behind the other.
     Concat,
     /// Texts, one behind the other.
@@ -88,8 +90,9 @@ pub fn spread(
             return Ok((places.into_iter().map(part).collect(), Join::Flush));
         }
         Keyspace::Spread(_) => {
+            // What is known of tables every core needs, whatever slots the port shows.
             let part = |slice| SlicePart { slice, command: command.clone(), scope: None };
-            return Ok(((0..map.layout().slices()).map(part).collect(), Join::Flush));
+            return Ok(((0..map.layout().slices()).map(part).collect(), Join::Spread));
         }
         Keyspace::CountInSlot(slot) | Keyspace::KeysInSlot { slot, .. } => {
             let slice = map.slice(*slot);
@@ -173,6 +176,9 @@ fn join(how: Join, replies: Vec<Reply>) -> Reply {
     if how == Join::Flush {
         return flushed(&replies);
     }
+    if how == Join::Spread {
+        return made_known(&replies);
+    }
     if let Some(error) = replies.iter().find(|reply| reply.is_error()) {
         return error.clone();
     }
@@ -180,7 +186,7 @@ fn join(how: Join, replies: Vec<Reply>) -> Reply {
         Join::Keys(gather) => gather.join(replies),
         Join::One => replies.into_iter().next().unwrap_or(Reply::Nil),
         Join::Sum => Reply::Int(sum(&replies)),
-        Join::AllOk | Join::Flush => Reply::OK,
+        Join::AllOk | Join::Flush | Join::Spread => Reply::OK,
         Join::Killed if sum(&replies) > 0 => Reply::OK,
         Join::Killed => Reply::error("ERR No such client"),
         Join::Concat => Reply::Array(replies.into_iter().flat_map(items).collect()),
@@ -212,6 +218,24 @@ fn flushed(replies: &[Reply]) -> Reply {
     }
     let uncertain = errors.find(|text| is_uncertain(text)).filter(|_| !is_uncertain(first));
     Reply::Error(uncertain.unwrap_or(first).clone())
+}
+
+/// What the cores say to a change of the catalog that was chosen.
+fn made_known(replies: &[Reply]) -> Reply {
+    let mut errors = replies.iter().filter_map(|reply| match reply {
+        Reply::Error(text) => Some(text),
+        _ => None,
+    });
+    errors.next().map_or(Reply::OK, |text| match text.starts_with("UNCERTAIN") {
+        true => may_be_unknown("a majority of them did not say so in time"),
+        false => may_be_unknown(text),
+    })
+}
+
+/// The answer to a change of the catalog that was chosen, and may not have been made known.
+pub fn may_be_unknown(why: &str) -> Reply {
+    let text = "UNCERTAIN the tables are changed, but not every host may know it yet; again, with IF EXISTS or IF NOT EXISTS, it is answered when they do";
+    Reply::Error(format!("{text}: {why}").into())
 }
 
 fn sum(replies: &[Reply]) -> i64 {
@@ -290,5 +314,16 @@ mod tests {
             let replies: Vec<Reply> = replies.into_iter().cloned().collect();
             assert_eq!(join(Join::Flush, replies), want);
         }
+    }
+
+    #[test]
+    fn a_change_of_the_catalog_is_known_when_all_cores_say_so() {
+        let (ok, unsure) = (Reply::OK, Reply::error("UNCERTAIN write may or may not be applied"));
+        let text = "UNCERTAIN the tables are changed, but not every host may know it yet; again, with IF EXISTS or IF NOT EXISTS, it is answered when they do: ";
+        let told = |why: &str| Reply::Error(format!("{text}{why}").into());
+        assert_eq!(join(Join::Spread, vec![ok.clone(), ok.clone()]), ok);
+        let busy = Reply::error("BUSY");
+        assert_eq!(join(Join::Spread, vec![busy.clone(), ok.clone(), busy]), told("BUSY"));
+        assert_eq!(join(Join::Spread, vec![ok, unsure]), told("a majority of them did not say so in time"));
     }
 }

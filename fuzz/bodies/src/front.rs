@@ -101,6 +101,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "*1\r\n$-5\r\nPING\r\n",
         "POST / HTTP/1.1\r\n",
         "SHUTDOWN NOSAVE\r\nPING\r\n",
+        "SQL \"CREATE TABLE t (a INT PRIMARY KEY)\"\r\nSQL \"INSERT INTO t VALUES ($1)\" 7\r\nSQL \"SHOW TABLES\"\r\nGET k\r\nSQL \"DROP TABLE t\"\r\n",
     ];
     let with_knobs = |(knob, stream): (usize, &&str)| [&[9, 1, knob as u8 % 4], stream.as_bytes()].concat();
     streams.iter().enumerate().map(with_knobs).collect()

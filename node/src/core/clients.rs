@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use ahash::HashMap;
 use reactor::uring::{ConnId, Io};
 use reactor::Nanos;
-use shard::command::Command;
+use shard::command::{Command, Keyspace};
 use shard::reply::Reply;
 use shard::{Request, RequestId};
 use slab::Slab;
@@ -299,6 +299,9 @@ impl Core {
                     }
                     self.step_wait(io, waiter(ticket), slice, step);
                 }
+                Action::Adopt(catalog) => {
+                    self.with_shard(io, |shard, turn| shard.take_catalog(turn, &catalog))
+                }
                 Action::Info { ticket, sections } => self.gather_info(io, waiter(ticket), sections),
                 Action::Sleep { ticket, micros } => {
                     self.clients.sleeping.push((io.now() + micros * 1000, waiter(ticket)));
@@ -325,6 +328,7 @@ impl Core {
     /// Runs a command on this core's slice.
     pub(super) fn run(&mut self, io: &mut Io, asker: Asker, command: Command, scope: Scope) {
         let deadline = match &command {
+            Command::Keyspace(Keyspace::Spread(_)) => self.deadline_ns,
             Command::Keyspace(_) => KEYSPACE_DEADLINE_NS,
             _ => self.deadline_ns,
         };
@@ -341,6 +345,7 @@ impl Core {
             let (_, waiter) = self.clients.sleeping.swap_remove(place);
             self.deliver(io, waiter, Reply::OK);
         }
+        self.tell_catalog(io);
         let mut more = self.end_late_waits(io);
         more |= self.deliver_woken(io);
         for (id, reply) in std::mem::take(&mut self.effects.replies) {

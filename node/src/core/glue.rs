@@ -84,8 +84,11 @@ impl Core {
     ) -> Result<Core, BootError> {
         let config = &handover.config;
         let me = layout.index_of(config.identity.host).expect("the layout has this host");
-        let seed = super::random_seed()
-            .map_err(|failure| BootError::new(reactor::uring::BootReason::System, failure.to_string()))?;
+        let random = || {
+            super::random_seed()
+                .map_err(|failure| BootError::new(reactor::uring::BootReason::System, failure.to_string()))
+        };
+        let seed = random()?;
         let hosts: Vec<u16> = layout.hosts().iter().map(|host| host.id as u16).collect();
         let mut shard_config = shard::Config::new(hosts, me as u8, index, seed);
         shard_config.slices = layout.slices();
@@ -121,7 +124,7 @@ impl Core {
             config_file: String::new(),
         };
         let settings = super::clients::settings(&handover);
-        let mut server = Server::new(identity, settings, map);
+        let mut server = Server::new(identity, settings, map, random()?);
         server.command_limits = command_limits(&handover);
         let peers = Peers::new(index, &handover);
         let publisher = Publisher::new(handover.pages[usize::from(index)].clone());
@@ -228,6 +231,7 @@ impl Core {
                 }
                 Mail::Info { waiter, source } => self.on_info(io, waiter, &source),
                 Mail::Reachable { host_index, slice, live } => self.on_reachable(host_index, slice, live),
+                Mail::Catalog(bytes) => self.with_shard(io, |shard, turn| shard.take_catalog(turn, &bytes)),
                 Mail::Look => self.look(io),
             }
         }
@@ -390,6 +394,16 @@ impl Core {
         self.on_reachable(host_index, slice, live);
         for core in self.other_cores() {
             self.post(io, core, Mail::Reachable { host_index, slice, live });
+        }
+    }
+
+    /// A newer catalog of tables has begun here: the sessions plan by it, and the other cores are told.
+    pub fn tell_catalog(&mut self, io: &mut Io) {
+        let Some(bytes) = self.effects.catalog.take() else { return };
+        self.server.tables = self.shard.catalog().clone();
+        let bytes: Arc<[u8]> = bytes.into();
+        for core in self.other_cores() {
+            self.post(io, core, Mail::Catalog(bytes.clone()));
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the cores of one host say to each other.
 
+use std::sync::Arc;
+
 use shard::command::Command;
 use shard::reply::Reply;
 
@@ -91,6 +93,8 @@ pub enum Mail {
         /// Whether it is.
         live: bool,
     },
+    /// A catalog of tables that began at the sender.
+    Catalog(Arc<[u8]>),
     /// The process is told to stop, or settings changed: look at the control.
     Look,
 }

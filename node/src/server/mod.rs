@@ -30,6 +30,7 @@ mod tips;
 
 use std::sync::Arc;
 
+use reactor::rng::Rng;
 use shard::command::table::Row;
 use shard::reply::Reply;
 
@@ -108,13 +109,17 @@ pub struct Server {
     pub latency: LatencyLog,
     /// The cluster as clients see it; replaced when who is reachable changes.
     pub map: Arc<ClusterMap>,
+    /// The tables, as this core knows them; replaced when it learns of newer ones.
+    pub tables: Arc<sql::Catalog>,
     /// CLIENT PAUSE, if there is one.
     pub pause: Option<Pause>,
+    /// What sessions draw for statements.
+    pub(crate) rng: Rng,
 }
 
 impl Server {
-    /// The state of a core that has just started.
-    pub fn new(identity: Identity, settings: Settings, map: Arc<ClusterMap>) -> Server {
+    /// The state of a core that has just started. `seed` differs at each start.
+    pub fn new(identity: Identity, settings: Settings, map: Arc<ClusterMap>, seed: u64) -> Server {
         let slowlog = Slowlog::new(identity.core, identity.cores);
         Server {
             identity,
@@ -124,7 +129,9 @@ impl Server {
             slowlog,
             latency: LatencyLog::default(),
             map,
+            tables: Arc::default(),
             pause: None,
+            rng: Rng::new(seed),
         }
     }
 

@@ -16,6 +16,9 @@ pub const QUEUED_MAX: usize = shard::command::limits::TRANSACTION_OPS_MAX;
 /// Bytes that the commands of one transaction may have in any case; else those of the longest value.
 pub const QUEUED_BYTES_MIN: usize = 1 << 20;
 
+/// Bytes that a statement of SQL and its arguments may have in any case; else those of the longest value.
+pub const STATEMENT_BYTES_MIN: usize = 1 << 20;
+
 /// Keys that one connection may watch.
 pub const WATCHED_MAX: usize = 1024;
 

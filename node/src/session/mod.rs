@@ -24,6 +24,7 @@ mod blocking;
 pub mod limits;
 mod order;
 mod request;
+mod sql;
 mod transaction;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use shard::command::{Command, Numbered};
 use shard::reply::Reply;
 
+use self::sql::Asked;
 use crate::cluster::{self, ClusterMap, Port};
 use crate::gather::Scope;
 use crate::resp::{encode, Limits, Parser, Protocol, Step};
@@ -49,7 +51,7 @@ pub struct Ticket {
     pub part: u32,
 }
 
-/// What the core's glue is to do. Each is answered by [`Session::reply`] with its ticket, but for the last.
+/// What the core's glue is to do. Each that has a ticket is answered by [`Session::reply`] with it, but for the last.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Run a command on a slice of this host: here, or through the mailbox of the core that has it.
@@ -75,6 +77,8 @@ pub enum Action {
     /// Somebody waits for a key of a slice: it goes on, or ends. Answered by [`Session::woken`], any number of times, or by a reply that is an
     /// error.
     Wait(Ticket, u16, WaitStep),
+    /// Give this core's shard a catalog of tables that may be newer than its own. Nothing is answered.
+    Adopt(Vec<u8>),
     /// Gather the numbers of INFO and reply with [`crate::server::info`] of these sections.
     Info {
         /// Whose reply it is.
@@ -146,6 +150,7 @@ pub struct Session {
     order: Order,
     transactions: Transactions,
     popping: Option<Box<Popping>>,
+    asked: Option<Box<Asked>>,
     /// What stood in front of the request that is being read.
     number: Option<Numbered>,
     out: Vec<u8>,
@@ -192,6 +197,7 @@ impl Session {
             order: Order::default(),
             transactions: Transactions::default(),
             popping: None,
+            asked: None,
             number: None,
             out: Vec::new(),
             closing: None,
@@ -324,6 +330,9 @@ impl Session {
     ) {
         if self.is_try(ticket) {
             return self.on_tried(ticket, reply, server, now, actions);
+        }
+        if self.has_asked(ticket) {
+            return self.on_catalog(reply, server, now, actions);
         }
         if let Some(reply) = self.order.join(ticket, reply) {
             self.finish(ticket.seq, reply, server, now);

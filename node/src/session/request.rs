@@ -5,6 +5,7 @@ use shard::command::{Command, Joint, KeyCommand, Keyspace, Numbered, Split, NOT_
 use shard::reply::Reply;
 use shard::slot::slot;
 
+use super::sql::Parsed;
 use super::transaction::Transactions;
 use super::{limits, Action, Closing, Held, Session, Ticket};
 use crate::cluster::{Port, Route};
@@ -35,13 +36,17 @@ impl Session {
             (row, _) => row,
         };
         self.number = number.and_then(Result::ok);
+        let is_sql = self.client.authenticated && row.as_ref().is_ok_and(|row| row.name == "sql");
+        let statement = is_sql.then(|| Parsed::new(args));
         let row = match row {
             Ok(row) if server.holds(row, row.name == "exec" && self.transactions.writes(), now) => {
                 return Some(Held::Pause);
             }
-            // Claims of a joint command go ahead of what waits for a key, so that must not be what this client asked before; nor is a flush to
-            // come before what is under way, which it makes uncertain.
-            Ok(row) if self.is_barrier(row, args) && !self.order.is_empty() => return Some(Held::Answers),
+            // Claims of a joint command go ahead of what waits for a key, so that must not be what this client asked before; nor is a flush, or a
+            // change of the catalog, to come before what is under way, which it makes uncertain.
+            Ok(row) if !self.order.is_empty() && self.is_barrier(row, args, statement.as_ref()) => {
+                return Some(Held::Answers);
+            }
             Ok(row) => Ok(row),
             Err(_) if is_http(args) => {
                 let peer = self.client.peer;
@@ -68,15 +73,18 @@ impl Session {
                 self.client.last_command = row.name;
                 let brief = Some((Brief::new(row.name, args), now));
                 let seq = self.order.open(self.client.protocol, silent, brief);
-                match row.level {
+                match (row.level, statement) {
                     _ if row.group == "transactions" => {
                         self.transaction_command(row, args, (seq, asking), server, now, actions);
                     }
                     _ if self.transactions.is_open() && !matches!(row.name, "quit" | "reset") => {
                         self.queue_command(row, args, (seq, asking), server, now);
                     }
-                    Level::Pop(_) => self.pop(row, args, (seq, asking), server, now, actions),
-                    Level::Host => self.host_command(row, args, (seq, behind), server, now, actions),
+                    (_, Some(statement)) => {
+                        self.sql(statement, args, (seq, asking), server, now, actions);
+                    }
+                    (Level::Pop(_), None) => self.pop(row, args, (seq, asking), server, now, actions),
+                    (Level::Host, None) => self.host_command(row, args, (seq, behind), server, now, actions),
                     _ => match Command::parse_row(row, args, &server.command_limits) {
                         Ok(command) => self.data_command(seq, command, asking, server, now, actions),
                         Err(error) => self.finish(seq, error, server, now),
@@ -90,10 +98,13 @@ impl Session {
         None
     }
 
-    /// Whether a request waits for the answers of those before it: one that is, or may be, on several keys as one step, and a flush.
-    fn is_barrier(&self, row: &'static Row, args: &[&[u8]]) -> bool {
+    /// Whether a request waits for the answers of those before it: one that is, or may be, on several keys as one step, a flush, and a change of
+    /// the catalog.
+    fn is_barrier(&self, row: &'static Row, args: &[&[u8]], statement: Option<&Parsed>) -> bool {
         let is_queued = self.transactions.is_open();
-        let is_joint = row.is_joint_with(args) || matches!(row.name, "flushall" | "flushdb");
+        let is_joint = row.is_joint_with(args)
+            || matches!(row.name, "flushall" | "flushdb")
+            || statement.is_some_and(Parsed::is_schema);
         is_joint && !is_queued || row.name == "exec" && self.transactions.are_joint()
     }
 
@@ -300,7 +311,13 @@ impl Session {
         }
     }
 
-    fn run_parts(&mut self, seq: u64, parts: Vec<SlicePart>, join: Join, actions: &mut Vec<Action>) {
+    pub(super) fn run_parts(
+        &mut self,
+        seq: u64,
+        parts: Vec<SlicePart>,
+        join: Join,
+        actions: &mut Vec<Action>,
+    ) {
         self.order.gather(parts.len(), join);
         for (part, one) in parts.into_iter().enumerate() {
             let (slice, command, scope) = one.into();

@@ -243,9 +243,11 @@ impl Session {
     ) -> Result<(), Reply> {
         let keys: Vec<&[u8]> = row.keys_of(args).collect();
         let Some(key) = keys.first().filter(|_| matches!(row.level, Level::Key(_))) else {
-            let name = row.name;
-            let text =
-                format!("ERR '{name}' cannot be in a transaction: it is no command on keys, or it waits");
+            let why = match row.name {
+                "sql" => "a statement is one step by itself",
+                _ => "it is no command on keys, or it waits",
+            };
+            let text = format!("ERR '{}' cannot be in a transaction: {why}", row.name);
             return Err(Reply::Error(text.into()));
         };
         if self.number.take().is_some() {

@@ -6,4 +6,5 @@ mod map;
 mod parser_twin;
 mod pipeline;
 mod random;
+mod sql;
 mod world;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use reactor::rng::Rng;
-use shard::command::{execute, glob, Catalog, Command, Context, Joint, Keyspace, Limits};
+use shard::command::{execute, glob, Catalog, Command, Context, Joint, Keyspace, Limits, CATALOG_KEY};
 use shard::joint::{Snapshot, Write};
 use shard::reply::Reply;
 use shard::slot::slot;
@@ -75,6 +75,8 @@ pub struct World {
     pub liveness: Liveness,
     /// What SHUTDOWN asked for.
     pub shutdown: Option<server::Shutdown>,
+    /// The newest that a core has adopted.
+    tables: Catalog,
     limits: Limits,
     next_id: u64,
     /// Who waits, in the order in which they came.
@@ -95,7 +97,7 @@ impl World {
                 version: "0.1.0",
                 config_file: String::new(),
             };
-            Server::new(identity, Settings::new(&given, Box::new(())), map.clone())
+            Server::new(identity, Settings::new(&given, Box::new(())), map.clone(), u64::from(core))
         };
         World {
             servers: (0..options.slices).map(server).collect(),
@@ -105,6 +107,7 @@ impl World {
             map,
             liveness,
             shutdown: None,
+            tables: Catalog::default(),
             limits: Limits { value_bytes_max: options.value_bytes_max, ..Limits::default() },
             next_id: 1,
             waiting: Vec::new(),
@@ -195,6 +198,7 @@ impl World {
                 }
                 return;
             }
+            Action::Adopt(bytes) => return self.adopt(core, &bytes),
             Action::Info { ticket, sections } => {
                 let server = &self.servers[core];
                 let source = InfoSource {
@@ -233,7 +237,7 @@ impl World {
                 let state = self.store.entry(one.key.to_vec()).or_default();
                 let (now_wall_ms, limits) = (self.now.wall_us / 1000, &self.limits);
                 let mut context =
-                    Context { now_wall_ms, limits, rng: &mut Rng::new(1), catalog: &Catalog::default() };
+                    Context { now_wall_ms, limits, rng: &mut Rng::new(1), catalog: &self.tables };
                 let reply = execute(command, state, &mut context);
                 if state.value.is_none() && state.requests.is_empty() {
                     self.store.remove(&*one.key);
@@ -246,6 +250,17 @@ impl World {
         }
     }
 
+    /// A core takes a catalog of tables, if it is newer than its own.
+    pub fn adopt(&mut self, core: usize, bytes: &[u8]) {
+        let catalog = Catalog::decode(bytes).expect("a catalog");
+        if catalog.version() > self.servers[core].tables.version() {
+            self.servers[core].tables = Arc::new(catalog.clone());
+        }
+        if catalog.version() > self.tables.version() {
+            self.tables = catalog;
+        }
+    }
+
     fn joint(&mut self, slice: u16, joint: &Joint) -> Reply {
         let mut found = Vec::new();
         for key in &joint.keys {
@@ -254,10 +269,8 @@ impl World {
             found.push(Snapshot { version: state.version, is: Write::of(state) });
         }
         let (now_wall_ms, limits) = (self.now.wall_us / 1000, &self.limits);
-        let ran = joint.run(
-            &found,
-            &mut Context { now_wall_ms, limits, rng: &mut Rng::new(1), catalog: &Catalog::default() },
-        );
+        let ran = joint
+            .run(&found, &mut Context { now_wall_ms, limits, rng: &mut Rng::new(1), catalog: &self.tables });
         for (key, write) in joint.keys.iter().zip(ran.writes) {
             let state = self.store.entry(key.to_vec()).or_default();
             if let Some(write) = write {
@@ -278,7 +291,8 @@ impl World {
                 scope.as_ref().is_none_or(|ranges| ranges.iter().any(|&(a, b)| (a..=b).contains(&slot)));
             map.slice(slot) == slice && in_scope
         };
-        let there = self.store.iter().filter(|(_, state)| state.value.is_some());
+        let is_there = |key: &Vec<u8>, state: &State| state.value.is_some() && key != CATALOG_KEY;
+        let there = self.store.iter().filter(|(key, state)| is_there(key, state));
         let keys: Vec<Vec<u8>> = there.map(|(key, _)| key).filter(inside).cloned().collect();
         let list = |keys: &mut dyn Iterator<Item = &Vec<u8>>| Reply::Array(keys.map(Reply::bulk).collect());
         match command {
@@ -291,7 +305,10 @@ impl World {
                 }
                 Reply::OK
             }
-            Keyspace::Spread(_) => Reply::OK,
+            Keyspace::Spread(bytes) => {
+                self.adopt(usize::from(slice), bytes);
+                Reply::OK
+            }
             Keyspace::CountInSlot(wanted) => {
                 Reply::Int(keys.iter().filter(|key| slot(key) == *wanted).count() as i64)
             }

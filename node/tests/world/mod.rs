@@ -16,5 +16,6 @@ mod limits;
 mod minority;
 mod stop;
 mod strangers;
+mod tables;
 mod waits;
 mod watchdog;
