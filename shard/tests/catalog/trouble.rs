@@ -61,6 +61,36 @@ fn found_after_a_change_it_is_uncertain() {
     assert_eq!(sql(&mut cluster, 1, "SELECT at FROM chat WHERE room = 'a'"), rows(&["at"], &[&["1"]]));
 }
 
+/// A host that has heard nothing of a change proposes by what it knows, and hears of it from the votes: they are votes for what was planned by the
+/// older catalog, and count for nothing.
+#[test]
+fn votes_that_bear_a_newer_catalog_do_not_count() {
+    let mut cluster = Cluster::new(3, 1450);
+    // Nobody else sweeps away what it is about to write on.
+    cluster.hosts.iter_mut().for_each(|host| host.shard.set_routes(vec![2]));
+    assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
+    cluster.pass(50);
+    assert_eq!(sql(&mut cluster, 2, "INSERT INTO chat VALUES ('a', 1, 'x')"), Reply::Int(1));
+    cluster.pass(50);
+    cluster.loss = Box::new(|_, to, _| to == 2);
+    assert_eq!(define(&mut cluster, 0, "DROP TABLE chat"), Reply::OK);
+    assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
+    let before = versions(&cluster)[2];
+    assert!(before < versions(&cluster)[0]);
+    // No other word gets through than votes, and the catalog.
+    cluster.loss = Box::new(|_, to, bytes| to == 2 && ![ACCEPTED, CATALOG].contains(&bytes[0]));
+    let catalog = cluster.hosts[2].shard.catalog().clone();
+    let command = planned(&catalog, "INSERT INTO chat VALUES ('a', 2, 'y')").expect("a plan");
+    let id = cluster.submit_command(2, command, None, 20_000);
+    cluster.run_while(|cluster| cluster.hosts[2].shard.catalog().version() == before);
+    cluster.heal();
+    let told = cluster.wait(id);
+    assert!(told == Reply::Int(1) || is_uncertain(&told), "{told:?}");
+    let there = sql(&mut cluster, 0, "SELECT at FROM chat WHERE room = 'a'");
+    let both = [rows(&["at"], &[&["2"]]), rows(&["at"], &[])];
+    assert!(there == both[0] || is_uncertain(&told) && there == both[1], "{told:?}, and then {there:?}");
+}
+
 #[test]
 fn who_comes_back_without_its_data_has_the_catalog_before_it_votes() {
     let mut cluster = Cluster::new(3, 1430);
