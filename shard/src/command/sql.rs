@@ -387,11 +387,10 @@ pub(super) fn define(sql: &Sql, state: &mut State, context: &Context<'_>) -> Rep
         Ok(Next::Same(version)) => version_reply(version),
         Ok(Next::New(base, next)) => {
             // The version of the record: whatever becomes of the value, no other catalog has that number.
-            if !planted(542) {
-                state.version_floor = state.version_floor.max(base + 1);
-            }
+            state.version_floor = state.version_floor.max(base + 1);
             state.touch();
-            let next = next.at_version(state.version);
+            let version = if planted(542) { next.version() } else { state.version };
+            let next = next.at_version(version);
             let bytes = next.encode().expect("it was encoded before, with another number");
             state.put(Value::Str(bytes), 0);
             version_reply(next.version())

@@ -1,6 +1,6 @@
 //! Hosts that are away, answers that are lost, and what comes again.
 
-use shard::command::{Command, Keyspace, Op};
+use shard::command::{Catalog, Command, Keyspace, Op};
 use shard::reply::Reply;
 
 use super::{define, is_uncertain, newest, on_catalog, planned, rows, sql, statement, versions, CHAT};
@@ -59,6 +59,30 @@ fn found_after_a_change_it_is_uncertain() {
     assert_eq!(cluster.hosts[2].shard.metrics().catalog_doubts, 1);
     // Whatever it was answered, it happened once.
     assert_eq!(sql(&mut cluster, 1, "SELECT at FROM chat WHERE room = 'a'"), rows(&["at"], &[&["1"]]));
+}
+
+/// Chosen, told to nobody, and flushed: the next one stands on what was told, and has a version that nothing else had.
+#[test]
+fn no_two_catalogs_have_one_version() {
+    let mut cluster = Cluster::new(3, 1460);
+    assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
+    cluster.pass(50);
+    let define_only = |cluster: &mut Cluster, host: usize, name: &str| {
+        let text = format!("CREATE TABLE {name} (k INT PRIMARY KEY)");
+        match cluster.ask_command(host, on_catalog(Op::Define(statement(&text, 0, true)))) {
+            Reply::Int(version) => version,
+            other => panic!("{other:?}"),
+        }
+    };
+    let lost = define_only(&mut cluster, 0, "lost");
+    assert_eq!(cluster.ask(2, &[b"FLUSHALL"]), Reply::OK);
+    cluster.pass(2_000);
+    let next = define_only(&mut cluster, 1, "next");
+    assert!(next > lost, "{lost}, then {next}");
+    let names: Vec<String> = Catalog::decode(&newest(&mut cluster, 2))
+        .map(|catalog| catalog.tables().map(|table| table.name.clone()).collect())
+        .expect("a catalog");
+    assert_eq!(names, ["chat", "next"]);
 }
 
 /// A host that has heard nothing of a change proposes by what it knows, and hears of it from the votes: they are votes for what was planned by the
