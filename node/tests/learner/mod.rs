@@ -46,6 +46,12 @@ fn is_read(cluster: &Cluster, place: usize, key: &str, value: &str) {
 fn a_host_that_lost_its_disk_comes_back_as_a_learner_and_becomes_a_voter() {
     let mut cluster = Cluster::start(3, 2, "");
     is_written(&cluster, 0, "before", "1");
+    for (text, want) in [
+        ("CREATE TABLE tables (k TEXT, PRIMARY KEY (k))", Value::ok()),
+        ("INSERT INTO tables VALUES ('a')", Value::Int(1)),
+    ] {
+        assert_eq!(cluster.hosts[0].client().call(&["SQL", text]), want);
+    }
     // This one is held by hosts 2 and 3 alone, and host 3 is about to forget it.
     cluster.hosts[0].kill();
     cluster.await_peers();
@@ -111,7 +117,7 @@ fn a_host_that_lost_its_disk_comes_back_as_a_learner_and_becomes_a_voter() {
         is_written(&cluster, 2, &key, "by the voter");
         is_read(&cluster, number % 2, &key, "by the voter");
     }
-    assert_eq!(cluster.hosts[2].client().call(&["DBSIZE"]), Value::Int(42));
+    assert_eq!(cluster.hosts[2].client().call(&["DBSIZE"]), Value::Int(43));
 
     // Another host may go now: what it held with the one that lost its disk is not lost.
     cluster.hosts[1].kill();
@@ -120,6 +126,9 @@ fn a_host_that_lost_its_disk_comes_back_as_a_learner_and_becomes_a_voter() {
         is_read(&cluster, place, "pair", "acknowledged");
         is_read(&cluster, place, "before", "1");
         is_written(&cluster, place, "new", "written by two");
+        let count = cluster.hosts[place].client().call(&["SQL", "SELECT count(*) FROM tables WHERE k = 'a'"]);
+        let (name, one) = (Value::Array(vec![Value::bulk("count")]), Value::Array(vec![Value::Int(1)]));
+        assert_eq!(count, Value::Array(vec![name, one]), "tables are taken over as well");
     }
     cluster.hosts[1].start();
     cluster.await_peers();
