@@ -3,7 +3,7 @@
 use shard::command::{Command, Limits};
 use shard::record::CommandId;
 use shard::reply::Reply;
-use shard::wire::{AcceptMessage, Flush, FlushSaid, Forward, PeerMessage, Sender};
+use shard::wire::{AcceptMessage, CatalogSaid, Flush, FlushSaid, Forward, PeerMessage, Sender};
 
 use crate::input::Input;
 use crate::limits::{ANY_BYTES, DECODED_BYTES_PER_BYTE};
@@ -116,6 +116,8 @@ pub fn messages() -> Vec<Vec<u8>> {
         encoded(PeerMessage::Hello { learner: false }),
         encoded(PeerMessage::Flush(Flush { id: 9, said: FlushSaid::Ask })),
         encoded(PeerMessage::Flush(Flush { id: 9, said: FlushSaid::Raise(2) })),
+        encoded(PeerMessage::Catalog(CatalogSaid::Ask)),
+        encoded(PeerMessage::Catalog(CatalogSaid::Tell(b"no catalog"))),
     ];
     messages.extend(paxos_messages());
     messages.extend(survey_messages());
@@ -128,7 +130,7 @@ pub fn messages() -> Vec<Vec<u8>> {
 
 /// A question for the tail of a log, and the answer with a record of the key `k`, laid out as docs/formats/peer-message.md has them.
 fn tail_messages() -> Vec<Vec<u8>> {
-    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0];
+    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0];
     let (place, none) = ([1, 0, 0, 0, 2, 0, 0, 0], [0; 8]);
     let ballot = [4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0];
     let mut entry = Vec::new();
@@ -148,7 +150,7 @@ fn tail_messages() -> Vec<Vec<u8>> {
 /// Slots that are named, what was counted of them, and answers of repair that bear a count, laid out as docs/formats/peer-message.md has
 /// them. Subscriptions are the first and the second of a first start, as a core that gets these may have given them out itself.
 fn confirm_messages() -> Vec<Vec<u8>> {
-    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     let id = [1, 0, 0, 0, 1, 0, 0, 0];
     let counted =
         |subscription: u8, count: u8| [subscription, 0, 0, 0, 1, 0, 0, 0, count, 0, 0, 0, 0, 0, 0, 0];
@@ -169,7 +171,7 @@ fn confirm_messages() -> Vec<Vec<u8>> {
 
 /// A question for a promise for all slots, the promise of one that was given out, a refusal, and the word that a client waits, laid out as docs/formats/peer-message.md has them.
 fn range_messages() -> Vec<Vec<u8>> {
-    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     let counted = [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let ballot = |round: u8| [round, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0];
     let fingerprint = [7, 0, 0, 0, 0, 0, 0, 0, 8, 0];
@@ -187,7 +189,7 @@ fn range_messages() -> Vec<Vec<u8>> {
 /// What is said before a tombstone of the key `k` goes, laid out as docs/formats/peer-message.md has it.
 fn dropping_messages() -> Vec<Vec<u8>> {
     let slot = shard::slot::slot(b"k").to_le_bytes();
-    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0];
+    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0];
     let ballot = [4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0];
     let watermark = [0, 0, 2, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0];
     let fingerprint = [7, 0, 0, 0, 0, 0, 0, 0, 8, 0];
@@ -206,7 +208,7 @@ fn dropping_messages() -> Vec<Vec<u8>> {
 /// Messages about the key `k`, laid out as docs/formats/peer-message.md has them.
 fn paxos_messages() -> Vec<Vec<u8>> {
     let [low, high] = shard::slot::slot(b"k").to_le_bytes();
-    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, low, high, 1, 0, 0, 0, b'k'];
+    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, low, high, 1, 0, 0, 0, b'k'];
     let ballot = |round: u8| [round, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0];
     let mut entry = Vec::new();
     crate::record::sample().encode(&mut entry);
@@ -228,7 +230,7 @@ fn paxos_messages() -> Vec<Vec<u8>> {
 
 /// Questions about slots, and answers to them.
 fn survey_messages() -> Vec<Vec<u8>> {
-    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0];
+    let head = |kind: u8| vec![kind, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0];
     let bodies: [(u8, &[u8]); 4] = [
         (20, &[1, 3, 0, 4, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
         (20, &[3, 3, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 1]),
