@@ -102,7 +102,7 @@ impl<D: Disk> Shard<D> {
             // Nobody waits for it any more: a majority was there before.
             return;
         }
-        let readable = key.len() <= self.config.limits.key_bytes_max && self.is_readable(&message);
+        let readable = key.len() <= self.config.limits.key_bytes_max && self.is_readable(key, &message);
         if crate::slot::slot(key) != slot || !readable || !self.see_round(message.round_max()) {
             self.metrics.messages_refused += 1;
             return;
@@ -242,17 +242,17 @@ impl<D: Disk> Shard<D> {
     }
 
     /// Whether the entry that a message carries, if it does, is one that this version can store.
-    fn is_readable(&self, message: &Message<Held>) -> bool {
+    fn is_readable(&self, key: &[u8], message: &Message<Held>) -> bool {
         let entry = match message {
             Message::Accept { entry, .. } => Some(entry),
             Message::Promise { report, .. } | Message::State { report, .. } => report.entry.as_ref(),
             _ => None,
         };
         entry.is_none_or(|entry| match entry {
-            Held::Delta(delta) => Delta::check(delta).is_ok() && self.is_of_known_epoch(delta),
+            Held::Delta(delta) => Delta::check(delta).is_ok() && self.is_of_known_epoch(key, delta),
             entry => entry
                 .bytes()
-                .is_none_or(|bytes| Record::check(bytes).is_ok() && self.is_of_known_epoch(bytes)),
+                .is_none_or(|bytes| Record::check(bytes).is_ok() && self.is_of_known_epoch(key, bytes)),
         })
     }
 

@@ -218,7 +218,7 @@ impl<D: Disk> Shard<D> {
     ) -> Held {
         let version = if planted(116) && state.value.is_none() { 0 } else { state.version };
         let State { value, expires_at_ms, requests, ties, .. } = state;
-        let epoch = self.flushing.epoch();
+        let epoch = self.epoch_for(&self.peek(id).key);
         let record = Record { version, epoch, value, expires_at_ms, applied, requests, ties };
         if is_large(record.value.as_ref(), self.config.delta_object_bytes_min) && !ballot.is_zero() {
             return self.object_of(id, record, ballot, extends);

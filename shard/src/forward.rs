@@ -164,14 +164,18 @@ impl<D: Disk> Shard<D> {
             }
         };
         let bytes = command.bytes();
-        if self.commands - self.joints.steps() >= self.config.commands_max
-            || self.command_bytes + bytes > self.config.command_bytes_max
-        {
+        if !self.has_room_for(bytes) {
             self.metrics.refused += 1;
             return turn.effects.replies.push((request.id, error::BUSY));
         }
         let slot = crate::slot::slot(command.key().expect("a command of one key has one"));
         self.route(turn, Waiter::Client(request.id), slot, command, request.deadline);
+    }
+
+    /// Whether the bounds of the core leave room for one more command of a client.
+    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
+        self.commands - self.joints.steps() < self.config.commands_max
+            && self.command_bytes + bytes <= self.config.command_bytes_max
     }
 
     /// Sends a command of one key to where it is proposed best. The bounds of the core were checked, where it has any.

@@ -65,6 +65,7 @@ impl<D: Disk> Shard<D> {
         self.note_away(member, up);
         if !up {
             self.drop_held(member);
+            self.catalogs.forget_telling(member);
             self.void_comparison();
             self.take_back_forwards(turn, Some(member));
             self.give_up_former(turn, |travelling, _| travelling.at == Some(member));

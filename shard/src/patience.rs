@@ -6,8 +6,8 @@
 //! up as long as nothing is asked of it.
 //!
 //! What "held up" means is told by the other peers, whose answers take what they take at this load and over these ways, and by what is coordinated
-//! here: where all are slow, nobody is. A host that gets a tenth of a CPU, ten milliseconds in each hundred, never lapses, and holds up all
-//! clients for nine tenths of the time. Only what was seen lately counts: hosts that do not trust each other propose the same keys against each
+//! here: where all are slow, nobody is, but who answers nothing at all for a second. A host that gets a tenth of a CPU, ten milliseconds in each
+//! hundred, never lapses, and holds up all clients for nine tenths of the time. Only what was seen lately counts: hosts that do not trust each other propose the same keys against each
 //! other, which makes all of them slow; by what the others took before that none would ever be trusted again.
 
 use std::collections::BTreeMap;
@@ -48,6 +48,8 @@ struct Pace {
     /// The last of them, and the first.
     last: Nanos,
     first: Nanos,
+    /// Since when it has answered nothing of what would have been slow here as well.
+    silent_since: Option<Nanos>,
 }
 
 impl Pace {
@@ -55,6 +57,7 @@ impl Pace {
         let took = took.clamp(1, FORWARD_NS);
         let mean = self.lately(now).unwrap_or(took);
         (self.mean, self.seen) = ((mean * OLD_EIGHTHS + took) / (OLD_EIGHTHS + 1), now);
+        self.silent_since = None;
     }
 
     /// The mean, if there were answers lately.
@@ -135,6 +138,11 @@ impl Patience {
     /// A forwarded command was not answered in time.
     pub fn on_timeout(&mut self, member: Member, seq: u64, now: Nanos) {
         if self.own.lately(now).is_none_or(|own| own * LATE < FORWARD_NS) {
+            return self.on_lapse(member, seq, now);
+        }
+        // Where all are slow some of what is forwarded is answered all the same.
+        let silent_since = *self.paces[usize::from(member)].silent_since.get_or_insert(now);
+        if now.saturating_sub(silent_since) >= SLOW_PEER_NS {
             return self.on_lapse(member, seq, now);
         }
         // It would not have been answered much sooner here.
@@ -291,6 +299,26 @@ mod tests {
         patience.on_own(0, FORWARD_NS);
         patience.on_timeout(PEER, 2, 10 * SLOW_PEER_NS);
         assert!(!patience.admits(PEER, 10 * SLOW_PEER_NS), "that was long ago");
+        // But who answers nothing at all has stopped, however long all else takes.
+        let mut patience = Patience::default();
+        let mut now = 0;
+        while patience.admits(PEER, now) {
+            assert!(now <= SLOW_PEER_NS, "it has not answered for {now} ns");
+            patience.on_own(now, FORWARD_NS / 2);
+            patience.on_answer(OTHER, 3, now, FORWARD_NS / 2);
+            patience.on_timeout(PEER, 3, now);
+            now += FORWARD_NS / 3;
+        }
+        now += SLOW_PEER_NS;
+        patience.on_own(now, FORWARD_NS / 2);
+        patience.on_sent(PEER, 4);
+        patience.on_timeout(PEER, 4, now);
+        assert!(!patience.admits(PEER, now + SLOW_PEER_NS) && patience.admits(PEER, now + 2 * SLOW_PEER_NS));
+        patience.on_sent(PEER, 5);
+        patience.on_answer(PEER, 5, now + 2 * SLOW_PEER_NS, FORWARD_NS / 2);
+        patience.on_own(now + 2 * SLOW_PEER_NS, FORWARD_NS / 2);
+        patience.on_timeout(PEER, 6, now + 2 * SLOW_PEER_NS);
+        assert!(patience.admits(PEER, now + 2 * SLOW_PEER_NS), "it answers again");
         // A probe that was not answered in time, when it would have been no sooner here, is one that was.
         let mut patience = Patience::default();
         patience.on_timeout(PEER, 1, 0);

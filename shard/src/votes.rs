@@ -162,7 +162,7 @@ impl<D: Disk> Shard<D> {
                 && crate::slot::slot(accept.key) == accept.slot
                 && if accept.is_delta { Delta::check(accept.entry) } else { Record::check(accept.entry) }
                     .is_ok()
-                && self.is_of_known_epoch(accept.entry)
+                && self.is_of_known_epoch(accept.key, accept.entry)
         };
         here && voters && accept.ballot >= self.bound(accept.slot) && readable()
     }

@@ -191,8 +191,7 @@ pub const ALL: &[Mutant] = &[
     mutant(539, "what is under way goes on under the newer catalog"),
     mutant(540, "a change of the catalog is answered when one core has it"),
     mutant(541, "rows of a table that was dropped are seen"),
-    mutant(542, "versions of the catalog go up by one"),
-    mutant(543, "the next catalog is made of the key's value alone"),
+    mutant(543, "the catalog is flushed with the keys"),
 ];
 
 /// The planted bug of this number.

@@ -24,7 +24,7 @@ use self::spread::Spread;
 use crate::command::{Command, KeyCommand, Op};
 use crate::core::{meta, Shard, Status};
 use crate::error;
-use crate::limits::{CATALOG_RESEND_NS, CATALOG_WAITING_MAX};
+use crate::limits::{CATALOG_RESEND_NS, CATALOG_WAITING_MAX, VERSION_MAX};
 use crate::turn::{Request, Turn};
 use crate::wire::{CatalogSaid, PeerMessage, Sender};
 
@@ -38,8 +38,12 @@ pub(crate) struct Catalogs {
     saving: Option<Saving>,
     /// When a newer one was asked for that has not come.
     asked_at: Option<Nanos>,
-    /// What another core of this host said before this one served.
-    early: Option<Box<[u8]>>,
+    /// The newest one that could not be taken when it came, before this core served, or because the log had no room: its version and bytes.
+    wanted: Option<(u64, Box<[u8]>)>,
+    /// When it is tried again.
+    try_at: Option<Nanos>,
+    /// What each member was told last, and when.
+    told_at: Vec<(u64, Nanos)>,
     /// Statements that were planned by a newer one.
     waiting: Vec<Request>,
     spread: Spread,
@@ -58,7 +62,7 @@ struct Saving {
 impl Catalogs {
     /// Without any table, of a core with so many members.
     pub fn new(members: usize) -> Catalogs {
-        Catalogs { spread: Spread::new(members), ..Catalogs::default() }
+        Catalogs { spread: Spread::new(members), told_at: vec![(0, 0); members], ..Catalogs::default() }
     }
 
     /// What this core plans by.
@@ -80,7 +84,19 @@ impl Catalogs {
     pub fn deadline(&self) -> Option<Nanos> {
         let asked = self.asked_at.map(|at| at + CATALOG_RESEND_NS);
         let waiting = self.waiting.iter().map(|request| request.deadline);
-        waiting.chain(asked).chain(self.spread.deadline()).min()
+        waiting.chain(asked).chain(self.try_at).chain(self.spread.deadline()).min()
+    }
+
+    /// The link to a member is down: what it was told is as good as lost with that.
+    pub fn forget_telling(&mut self, member: Member) {
+        self.told_at[usize::from(member)] = (0, 0);
+    }
+
+    /// Keeps the bytes of one that cannot be taken now, if it is the newest.
+    fn want(&mut self, version: u64, bytes: &[u8]) {
+        if self.wanted.as_ref().is_none_or(|(newest, _)| *newest < version) {
+            self.wanted = Some((version, bytes.into()));
+        }
     }
 }
 
@@ -114,7 +130,11 @@ impl<D: Disk> Shard<D> {
         if self.catalogs.vacuumed < self.catalogs.version() {
             self.expiring.note_dropped();
         }
-        if let Some(bytes) = self.catalogs.early.take() {
+        self.take_wanted(turn);
+    }
+
+    fn take_wanted(&mut self, turn: &mut Turn<'_, D>) {
+        if let Some((_, bytes)) = self.catalogs.wanted.take() {
             self.take_catalog(turn, &bytes);
         }
     }
@@ -122,20 +142,32 @@ impl<D: Disk> Shard<D> {
     /// Bytes of a catalog that was chosen, from another core of this host or a client's session: a newer one than the own is made durable, and
     /// begins then.
     pub fn take_catalog(&mut self, turn: &mut Turn<'_, D>, bytes: &[u8]) {
-        match self.status {
-            Status::Failed => return,
-            Status::Ready => {}
-            _ => return self.catalogs.early = Some(bytes.into()),
+        if self.status == Status::Failed {
+            return;
         }
-        let Ok(catalog) = Catalog::decode(bytes) else {
+        let Some(catalog) = Catalog::decode(bytes).ok().filter(|catalog| catalog.version() <= VERSION_MAX)
+        else {
             self.metrics.messages_refused += 1;
             return;
         };
-        if catalog.version() <= self.catalogs.newest() {
+        let version = catalog.version();
+        if self.status != Status::Ready {
+            return self.catalogs.want(version, bytes);
+        }
+        if version <= self.catalogs.newest() {
             return;
         }
-        // Without room for it the core stays where it is, and is no use to those who went on.
-        let Ok(lsn) = self.store.append_meta(meta::CATALOG, bytes) else { return };
+        let lsn = match self.store.append_meta(meta::CATALOG, bytes) {
+            Ok(lsn) => lsn,
+            // Without room for it the core stays where it is, and is no use to those who went on; nobody may tell it again.
+            Err(error) => {
+                if error != bitcask::AppendError::TooLarge {
+                    self.catalogs.want(version, bytes);
+                    self.catalogs.try_at = Some(turn.clock.now + CATALOG_RESEND_NS);
+                }
+                return;
+            }
+        };
         let saving = Saving { catalog, bytes: bytes.into(), lsn };
         self.catalogs.asked_at = None;
         if planted(537) {
@@ -159,7 +191,10 @@ impl<D: Disk> Shard<D> {
             return true;
         }
         if let PeerMessage::Catalog(CatalogSaid::Tell(told)) = message {
-            self.take_catalog(turn, told);
+            match Catalog::decode(told).is_ok_and(|catalog| catalog.version() == theirs.catalog) {
+                true => self.take_catalog(turn, told),
+                false => self.metrics.messages_refused += 1,
+            }
             return false;
         }
         self.metrics.catalog_held += 1;
@@ -184,6 +219,8 @@ impl<D: Disk> Shard<D> {
     /// A member says something of the catalog. What its message bears is durable here.
     pub(crate) fn on_catalog_said(&mut self, turn: &mut Turn<'_, D>, from: Member, said: CatalogSaid<'_>) {
         match said {
+            // Who asks again at once is not told again at once: a question is short, and the answer long.
+            CatalogSaid::Ask if self.was_just_told(turn, from) => {}
             CatalogSaid::Ask if !self.catalogs.bytes.is_empty() => self.tell_catalog(turn, from),
             CatalogSaid::Ask => self.say_of_catalog(turn, from, CatalogSaid::Have),
             CatalogSaid::Tell(_) => self.say_of_catalog(turn, from, CatalogSaid::Have),
@@ -191,7 +228,14 @@ impl<D: Disk> Shard<D> {
         }
     }
 
+    /// Whether a member was told what this core has, so lately that it cannot be tired of waiting.
+    fn was_just_told(&self, turn: &Turn<'_, D>, member: Member) -> bool {
+        let (version, at) = self.catalogs.told_at[usize::from(member)];
+        version > 0 && version == self.catalogs.version() && turn.clock.now < at + CATALOG_RESEND_NS / 2
+    }
+
     fn tell_catalog(&mut self, turn: &mut Turn<'_, D>, to: Member) {
+        self.catalogs.told_at[usize::from(to)] = (self.catalogs.version(), turn.clock.now);
         let bytes = std::mem::take(&mut self.catalogs.bytes);
         self.say_of_catalog(turn, to, CatalogSaid::Tell(&bytes));
         self.catalogs.bytes = bytes;
@@ -237,7 +281,10 @@ impl<D: Disk> Shard<D> {
         for request in waiting {
             match is_planned_by(&request.command).is_some_and(|by| by > version) {
                 true => self.catalogs.waiting.push(request),
-                false => self.submit(turn, request),
+                false => {
+                    self.release_waiting(&request);
+                    self.submit(turn, request);
+                }
             }
         }
     }
@@ -249,16 +296,25 @@ impl<D: Disk> Shard<D> {
         let _ = self.store.append_meta(meta::VACUUMED, &self.catalogs.vacuumed.to_le_bytes());
     }
 
+    /// A statement waits no more.
+    fn release_waiting(&mut self, request: &Request) {
+        self.commands -= 1;
+        self.command_bytes -= request.command.bytes();
+    }
+
     /// Has a statement wait that was planned by a newer catalog than the core's; gives back any other request.
     pub(crate) fn wait_for_catalog(&mut self, turn: &mut Turn<'_, D>, request: Request) -> Option<Request> {
         if is_planned_by(&request.command).is_none_or(|by| by <= self.catalogs.version()) {
             return Some(request);
         }
-        if self.catalogs.waiting.len() >= CATALOG_WAITING_MAX {
+        let bytes = request.command.bytes();
+        if self.catalogs.waiting.len() >= CATALOG_WAITING_MAX || !self.has_room_for(bytes) {
             self.metrics.refused += 1;
             turn.effects.replies.push((request.id, error::BUSY));
             return None;
         }
+        self.commands += 1;
+        self.command_bytes += bytes;
         self.catalogs.waiting.push(request);
         None
     }
@@ -269,6 +325,9 @@ impl<D: Disk> Shard<D> {
             return;
         }
         let now = turn.clock.now;
+        if self.catalogs.try_at.take_if(|at| *at <= now).is_some() {
+            self.take_wanted(turn);
+        }
         if self.catalogs.asked_at.is_some_and(|at| at + CATALOG_RESEND_NS <= now) {
             self.catalogs.asked_at = None;
             // Whoever was asked may be gone, with what it had sent.
@@ -280,6 +339,7 @@ impl<D: Disk> Shard<D> {
         let late: Vec<Request> =
             self.catalogs.waiting.extract_if(.., |request| request.deadline <= now).collect();
         for request in late {
+            self.release_waiting(&request);
             self.metrics.expired_deadlines += 1;
             turn.effects.replies.push((request.id, error::TIMED_OUT));
         }

@@ -140,7 +140,11 @@ impl<D: Disk> Shard<D> {
         let jobs = std::mem::take(&mut self.catalogs.spread.jobs);
         turn.effects.replies.extend(jobs.iter().map(|job| (job.request, begun.clone())));
         let waiting = std::mem::take(&mut self.catalogs.waiting);
-        turn.effects.replies.extend(waiting.iter().map(|request| (request.id, not.clone())));
+        for request in waiting {
+            self.release_waiting(&request);
+            turn.effects.replies.push((request.id, not.clone()));
+        }
         (self.catalogs.saving, self.catalogs.asked_at) = Default::default();
+        (self.catalogs.wanted, self.catalogs.try_at) = Default::default();
     }
 }

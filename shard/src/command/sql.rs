@@ -277,6 +277,10 @@ fn rows_of(table: &Arc<Table>, query: &Query, state: &State) -> Result<Hash, Ref
         return Ok(rows);
     }
     let partition = query.partition().expect("a statement on a partition has one");
+    // Numbers of indexes only go up.
+    if header.version > table.version || header.next_index > table.next_index {
+        return Err(Refused::Reply(errors::ROWS_UNREADABLE));
+    }
     for gone in (1..header.next_index).filter(|id| table.indexes.iter().all(|index| index.id != *id)) {
         fill(&mut rows, Some(Backfill::clear(table, gone, partition)?))?;
     }
@@ -360,7 +364,8 @@ fn is_of(rows: &Hash, table: u32) -> bool {
     matches!(header, Some(Ok(header)) if header.table == table)
 }
 
-/// The newest catalog that is known: the key's, or the core's. Where the key's value was flushed, or dropped, the core's is newer.
+/// The newest catalog that is known: the key's, or the core's. The key's counts for every flush epoch, and is never dropped, so whatever was chosen
+/// once is in all that come later.
 fn newest(state: &State, context: &Context<'_>) -> Result<Catalog, sql::Error> {
     let chosen = match &state.value {
         Some(Value::Str(bytes)) => Some(Catalog::decode(bytes)?),
@@ -389,8 +394,7 @@ pub(super) fn define(sql: &Sql, state: &mut State, context: &Context<'_>) -> Rep
             // The version of the record: whatever becomes of the value, no other catalog has that number.
             state.version_floor = state.version_floor.max(base + 1);
             state.touch();
-            let version = if planted(542) { next.version() } else { state.version };
-            let next = next.at_version(version);
+            let next = next.at_version(state.version);
             let bytes = next.encode().expect("it was encoded before, with another number");
             state.put(Value::Str(bytes), 0);
             version_reply(next.version())

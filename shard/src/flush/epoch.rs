@@ -4,7 +4,8 @@
 //! 16 u8 | epoch varint, not 0 | the entry in one of the other formats
 //! ```
 //!
-//! An entry of epoch 0 has nothing in front of it.
+//! An entry of epoch 0 has nothing in front of it. One of [`EVER`] is never older than an epoch: the catalog of tables is no client's, and
+//! outlives flushes.
 
 use reactor::mutants::planted;
 
@@ -16,11 +17,15 @@ use crate::wire::bytes::Malformed;
 /// The first byte of an entry that bears an epoch.
 const FORMAT_IN_EPOCH: u8 = 16;
 
+/// What entries bear that count for every epoch: those of the catalog's key, and no others.
+pub(crate) const EVER: u32 = u32::MAX;
+const _: () = assert!(EVER > FLUSH_EPOCH_MAX);
+
 const MALFORMED_EPOCH: Malformed = Malformed("record: its flush epoch makes no sense");
 
 /// Puts what stands in front of an entry.
 pub(crate) fn put(epoch: u32, out: &mut Vec<u8>) {
-    assert!(epoch <= FLUSH_EPOCH_MAX, "flush epochs are bounded when they are taken on");
+    assert!(epoch <= FLUSH_EPOCH_MAX || epoch == EVER, "flush epochs are bounded when they are taken on");
     if epoch > 0 {
         out.push(FORMAT_IN_EPOCH);
         put_varint(out, epoch.into());
@@ -32,7 +37,8 @@ pub(crate) fn split(bytes: &[u8]) -> Result<(u32, &[u8]), Malformed> {
     let Some((&FORMAT_IN_EPOCH, rest)) = bytes.split_first() else { return Ok((0, bytes)) };
     let mut reader = Reader::new(rest);
     let epoch = reader.varint().ok().and_then(|epoch| u32::try_from(epoch).ok());
-    let epoch = epoch.filter(|epoch| (1..=FLUSH_EPOCH_MAX).contains(epoch)).ok_or(MALFORMED_EPOCH)?;
+    let is_valid = |epoch: &u32| (1..=FLUSH_EPOCH_MAX).contains(epoch) || *epoch == EVER;
+    let epoch = epoch.filter(is_valid).ok_or(MALFORMED_EPOCH)?;
     Ok((epoch, reader.rest()))
 }
 
@@ -47,9 +53,11 @@ pub(crate) fn is_older(bytes: &[u8], epoch: u32) -> bool {
 }
 
 impl Record {
-    /// The flush epoch of an encoding, whole or a delta; 0 where its bytes do not say. What a log's engine is told as `era_of`.
+    /// The flush epoch of an encoding, whole or a delta; 0 where its bytes do not say. What a log's engine is told as `era_of`: it has one era for
+    /// all that a slot holds, and takes what counts for every epoch for dead after the first flush; so nothing goes by what it says of that
+    /// (`Shard::is_catalogs`).
     pub fn epoch_of(bytes: &[u8]) -> u32 {
-        of(bytes)
+        Some(of(bytes)).filter(|epoch| *epoch != EVER).unwrap_or(0)
     }
 
     /// Reads an encoding as what it is in an epoch.
@@ -127,14 +135,17 @@ mod tests {
 
     #[test]
     fn the_epoch_stands_in_front() {
-        for epoch in [0, 1, 127, 128, FLUSH_EPOCH_MAX] {
+        for epoch in [0, 1, 127, 128, FLUSH_EPOCH_MAX, EVER] {
             let record = Record { epoch, ..record() };
             let mut bytes = Vec::new();
             record.encode(&mut bytes);
             assert_eq!((of(&bytes), Record::check(&bytes)), (epoch, Ok(())));
             assert_eq!(Record::decode(&bytes), Ok(record.clone()));
-            assert_eq!((is_older(&bytes, epoch), is_older(&bytes, epoch + 1)), (false, true));
-            assert_eq!(Record::decode_in(&bytes, epoch + 1), Ok(record.in_epoch(epoch + 1)));
+            let next = epoch.saturating_add(1);
+            assert_eq!((is_older(&bytes, epoch), is_older(&bytes, next)), (false, epoch != EVER));
+            assert_eq!(Record::decode_in(&bytes, next), Ok(record.clone().in_epoch(next)));
+            assert_eq!(Record::epoch_of(&bytes), if epoch == EVER { 0 } else { epoch });
+            assert_eq!(record.clone().in_epoch(FLUSH_EPOCH_MAX) == record, epoch >= FLUSH_EPOCH_MAX);
             assert!(
                 Record::is_tied(&bytes)
                     && Record::is_claimed(&bytes)
@@ -150,7 +161,10 @@ mod tests {
         let mut plain = Vec::new();
         Record::default().encode(&mut plain);
         let over = u64::from(FLUSH_EPOCH_MAX) + 1;
-        for (epoch, valid) in [(0, false), (1, true), (over, false), (u64::MAX, false)] {
+        let (ever, last) = (u64::from(EVER), u64::MAX);
+        for (epoch, valid) in
+            [(0, false), (1, true), (over, false), (ever - 1, false), (ever, true), (last, false)]
+        {
             let mut bytes = vec![FORMAT_IN_EPOCH];
             put_varint(&mut bytes, epoch);
             bytes.extend_from_slice(&plain);

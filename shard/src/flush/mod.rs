@@ -11,7 +11,7 @@
 //! Left out: giving the space back. Sweeps for tombstones ([`crate::repair`]) take what is of older epochs for tombstones, and where those
 //! cannot be dropped have them take the place of the values.
 //!
-//! Invariants: no entry here is of a newer epoch than the core's. An epoch is begun when it is durable, and not before; with it all that is
+//! Invariants: no entry here is of a newer epoch than the core's, but those of the catalog's key, which count for every epoch. An epoch is begun when it is durable, and not before; with it all that is
 //! under way begins anew. What a learner says, and what it has, counts for no flush.
 
 pub(crate) mod epoch;
@@ -24,6 +24,7 @@ use reactor::mutants::planted;
 use reactor::Disk;
 
 use self::job::{Asker, Job};
+use crate::command::CATALOG_KEY;
 use crate::core::{meta, EntityId, Shard};
 use crate::entity::Stage;
 use crate::held::Held;
@@ -112,9 +113,20 @@ impl<D: Disk> Shard<D> {
         self.is_flushed(entry) || Record::is_tombstone(entry) == Ok(true)
     }
 
-    /// Whether an entry is of an epoch that its sender, and so this core, may be in.
-    pub(crate) fn is_of_known_epoch(&self, entry: &[u8]) -> bool {
-        epoch::of(entry) <= self.flushing.epoch || planted(533)
+    /// Whether an entry of a key is of an epoch that its sender, and so this core, may be in.
+    pub(crate) fn is_of_known_epoch(&self, key: &[u8], entry: &[u8]) -> bool {
+        match epoch::of(entry) {
+            epoch::EVER => key == CATALOG_KEY,
+            epoch => epoch <= self.flushing.epoch || planted(533),
+        }
+    }
+
+    /// The epoch of what is written for a key now.
+    pub(crate) fn epoch_for(&self, key: &[u8]) -> u32 {
+        match key == CATALOG_KEY && !planted(543) {
+            true => epoch::EVER,
+            false => self.flushing.epoch,
+        }
     }
 
     // ---- an epoch is heard of ----

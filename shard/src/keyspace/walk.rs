@@ -179,9 +179,14 @@ impl<D: Disk> Shard<D> {
     }
 
     /// The catalog's key, if it is of a slot: it is no client's.
-    fn catalog_key_in(&self, slot: u16) -> Option<KeyRef> {
+    pub(crate) fn catalog_key_in(&self, slot: u16) -> Option<KeyRef> {
         let is_here = crate::slot::slot(CATALOG_KEY) == slot;
         is_here.then(|| self.store.key_ref(slot, CATALOG_KEY))
+    }
+
+    /// Whether a record is the catalog's: it counts for every flush epoch, which the engine does not know of it, and is never dropped.
+    pub(crate) fn is_catalogs(&self, slot: u16, fingerprint: Fingerprint) -> bool {
+        self.catalog_key_in(slot).is_some_and(|key| key.1 == fingerprint)
     }
 
     /// Whether there is a value here.

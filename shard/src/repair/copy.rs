@@ -39,7 +39,7 @@ impl<D: Disk> Shard<D> {
     pub(super) fn take_copy(&mut self, turn: &mut Turn<'_, D>, slot: u16, record: &Copied<'_>) -> bool {
         let Copied { key, ballot, entry } = *record;
         let readable = key.len() <= self.config.limits.key_bytes_max && Record::check(entry).is_ok();
-        let readable = readable && self.is_of_known_epoch(entry);
+        let readable = readable && self.is_of_known_epoch(key, entry);
         if crate::slot::slot(key) != slot || !readable || !self.see_round(ballot.round) {
             self.metrics.messages_refused += 1;
             return true;

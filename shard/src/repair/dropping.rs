@@ -178,7 +178,7 @@ impl<D: Disk> Shard<D> {
             let (found, more) = if self.is_turn(slot) && summary.records > summary.keys {
                 let listed = self.store.slot_entries(slot, from, LIST_ENTRIES_MAX);
                 looked += listed.len();
-                self.tombstones_of(&listed)
+                self.tombstones_of(slot, &listed)
             } else {
                 (VecDeque::new(), None)
             };
@@ -195,6 +195,7 @@ impl<D: Disk> Shard<D> {
     /// Of a page of a slot, what may be asked about, and where the next page starts, if there may be one.
     fn tombstones_of(
         &self,
+        slot: u16,
         listed: &[(Fingerprint, bitcask::Entry)],
     ) -> (VecDeque<(Fingerprint, Ballot)>, Option<Fingerprint>) {
         let mut found = VecDeque::new();
@@ -202,7 +203,8 @@ impl<D: Disk> Shard<D> {
             if found.len() >= DROP_BATCH {
                 return (found, Some(*fingerprint));
             }
-            if entry.kind == Kind::Tombstone && self.is_quiet(*fingerprint) {
+            let is_dead = entry.kind == Kind::Tombstone && !self.is_catalogs(slot, *fingerprint);
+            if is_dead && self.is_quiet(*fingerprint) {
                 found.push_back((*fingerprint, ballot_of(entry.stamp)));
             }
         }
@@ -363,7 +365,7 @@ impl<D: Disk> Shard<D> {
     /// Whether a tombstone may go, as far as this member is concerned: nothing is under way for the key, and its record is
     /// exactly that one, or it holds nothing of the key and will not take anything up to that ballot.
     fn agrees(&self, slot: u16, fingerprint: Fingerprint, ballot: Ballot) -> bool {
-        if !self.is_quiet(fingerprint) {
+        if !self.is_quiet(fingerprint) || self.is_catalogs(slot, fingerprint) {
             return false;
         }
         match self.record_of(slot, fingerprint) {

@@ -142,7 +142,7 @@ impl<D: Disk> Shard<D> {
                 // Of a chain all of it is read to be settled, and given back.
                 let bytes = copy_bytes(&self.store, (slot, *fingerprint), entry);
                 let is_large = entry.kind == Kind::Tombstone && bytes >= EMPTY_BYTES_MIN;
-                if is_large && self.is_quiet(*fingerprint) {
+                if is_large && self.is_quiet(*fingerprint) && !self.is_catalogs(slot, *fingerprint) {
                     self.repair.emptying.queue.push_back((slot, *fingerprint, bytes));
                 }
             }

@@ -77,10 +77,12 @@ impl<D: Disk> Shard<D> {
                 let mut entries = store.slot_entries(*slot, *from, max + 1);
                 let more = entries.len() > max;
                 entries.truncate(max);
+                // That one counts for every flush epoch, which the engine does not know.
+                let catalogs = self.catalog_key_in(*slot).map(|key| key.1);
                 let listed = |(fingerprint, entry): (Fingerprint, Entry)| Listed {
                     fingerprint,
                     ballot: ballot_of(entry.stamp),
-                    dead: entry.kind == Kind::Tombstone,
+                    dead: entry.kind == Kind::Tombstone && catalogs != Some(fingerprint),
                     chosen: entry.marked,
                     bytes: copy_bytes(store, (*slot, fingerprint), &entry),
                 };

@@ -1,5 +1,6 @@
 //! Tables by SQL in the small layout: the catalog is one for all that begins after it was changed, and rows are values like others.
 
+mod chosen;
 mod messages;
 mod rows;
 mod trouble;

@@ -1,6 +1,10 @@
 //! Rows as a value: what the other commands say of them, indexes, and bounds.
 
+use reactor::rng::Rng;
+use shard::command::{execute, Catalog, Context, Limits};
+use shard::object::Hash;
 use shard::reply::Reply;
+use shard::state::{State, Value};
 
 use super::{bulk, define, planned, rows, sql, CHAT};
 use crate::keyspace::cluster::Cluster;
@@ -163,4 +167,42 @@ fn changes_of_large_partitions_are_written_as_such() {
     let catalog = cluster.hosts[1].shard.catalog().clone();
     let command = planned(&catalog, "SELECT count(*) FROM chat WHERE room = 'a'").expect("a plan");
     assert_eq!(cluster.ask_command(1, command), rows(&["count"], &[&["200"]]));
+}
+
+/// Headers that nobody writes: refused, and not worked on for an index that is not there, number by number.
+#[test]
+fn headers_that_make_no_sense_are_refused() {
+    let mut cluster = Cluster::new(1, 1360);
+    assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
+    assert_eq!(define(&mut cluster, 0, "CREATE INDEX by_who ON chat (who)"), Reply::OK);
+    let catalog = Catalog::clone(cluster.hosts[0].shard.catalog());
+    let select = planned(&catalog, "SELECT count(*) FROM chat WHERE room = 'a'").expect("a plan");
+    let table = catalog.table("chat").expect("it is there");
+    assert!(table.id == 1 && table.version < 100 && table.next_index == 2);
+    let (version, last) = (table.version as u8, [0xFF, 0xFF, 0xFF, 0xFF, 0x0F]);
+    let headers: [(&[u8], bool); 8] = [
+        (&[1, version, 2], true),
+        (&[1, version - 1, 1], true),
+        (&[7, 100, 100], true),
+        (&[1, version + 1, 2], false),
+        (&[1, version - 1, 3], false),
+        (&[&[1, version - 1][..], &last].concat(), false),
+        (&[1, version], false),
+        (&[1, version, 2, 0], false),
+    ];
+    for (header, valid) in headers {
+        let mut rows = Hash::default();
+        rows.set(b"", header);
+        let mut state = State { value: Some(Value::Rows(rows)), version: 9, ..State::default() };
+        let (limits, rng) = (&Limits::default(), &mut Rng::new(1));
+        let mut context = Context { now_wall_ms: 1, limits, rng, catalog: &catalog };
+        let reply = execute(&select, &mut state, &mut context);
+        match valid {
+            true => assert_eq!(reply, super::rows(&["count"], &[&["0"]]), "{header:?}"),
+            false => assert!(
+                matches!(&reply, Reply::Error(text) if text.contains("cannot be read")),
+                "{header:?}: {reply:?}"
+            ),
+        }
+    }
 }
