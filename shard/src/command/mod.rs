@@ -433,7 +433,7 @@ pub fn execute(command: &Command, state: &mut State, context: &mut Context<'_>) 
     state.is_one_step = true;
     let reply = match &command.op {
         Op::Sql(sql) if is_of(state, &command.op) => sql::run(&command.key, sql, state, context),
-        Op::Vacuum => sql::vacuum(&command.key, state, context),
+        Op::Vacuum => sql::vacuum(state, context),
         op => run(op, state, context),
     };
     state.is_one_step = false;

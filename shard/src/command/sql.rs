@@ -344,14 +344,15 @@ pub(crate) fn table_of(key: &[u8]) -> Option<&str> {
 }
 
 /// Removes rows of a table that was dropped: its number is in no catalog any more, and whoever has its rows has a catalog that is no older than
-/// the table.
-pub(super) fn vacuum(key: &[u8], state: &mut State, context: &Context<'_>) -> Reply {
+/// the table. What does not say of which table it is stays.
+pub(super) fn vacuum(state: &mut State, context: &Context<'_>) -> Reply {
     let Some(Value::Rows(rows)) = &state.value else { return Reply::Int(0) };
-    let table = table_of(key).and_then(|name| context.catalog.table(name).ok());
-    if table.is_some_and(|table| is_of(rows, table.id)) {
-        return Reply::Int(0);
+    match rows.get(HEADER).map(|bytes| Header::decode(bytes)) {
+        Some(Ok(header)) if context.catalog.table_by_id(header.table).is_none() => {
+            Reply::Int(state.delete().into())
+        }
+        _ => Reply::Int(0),
     }
-    Reply::Int(state.delete().into())
 }
 
 /// Whether a value is a partition of the table with this number.
