@@ -184,7 +184,7 @@ impl Session {
                         .map(|(parts, join)| self.run_parts(seq, parts, join, actions))
                         .err()
                 }
-                Ok(_) => Some(gather::may_be_unknown("a flush came between")),
+                Ok(_) => Some(gather::may_be_unknown("the newest that was read lacks the change")),
                 Err(error) => Some(gather::may_be_unknown(&error.message)),
             },
             (Goal::MakeKnown(_), Reply::Error(why)) => Some(gather::may_be_unknown(&why)),

@@ -128,7 +128,7 @@ fn a_change_that_was_chosen_is_never_answered_as_if_it_was_not() {
     // Chosen, but what was chosen cannot be read.
     for (reply, why) in [
         (error(), told),
-        (Reply::Bulk(catalog(4)), "a flush came between "),
+        (Reply::Bulk(catalog(4)), "the newest that was read lacks the change "),
         (Reply::Bulk(vec![1]), "the catalog is damaged: its bytes are not what was written "),
     ] {
         let mut talk = Talk::new();

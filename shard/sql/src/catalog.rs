@@ -36,6 +36,12 @@ impl Catalog {
         self.tables.values()
     }
 
+    /// Whether all versions and numbers are at most these.
+    pub(crate) fn is_within(&self, version: u64, number: u32) -> bool {
+        let fits = |table: &Arc<Table>| table.version <= version && table.next_index <= number;
+        self.version <= version && self.next_table <= number && self.tables().all(fits)
+    }
+
     /// The table of this name.
     pub fn table(&self, name: &str) -> Result<&Arc<Table>, Error> {
         self.tables.get(name).ok_or_else(|| {

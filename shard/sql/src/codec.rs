@@ -7,7 +7,8 @@ use crate::bytes::{put_bytes, put_count, put_value, Reader};
 use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::limits::{
-    CATALOG_BYTES_MAX, COLUMNS_MAX, INDEXES_MAX, KEY_COLUMNS_MAX, NUMERIC_PRECISION_MAX, TABLES_MAX,
+    CATALOG_BYTES_MAX, COLUMNS_MAX, INDEXES_MAX, KEY_COLUMNS_MAX, NUMBER_MAX, NUMERIC_PRECISION_MAX,
+    TABLES_MAX, VERSION_MAX,
 };
 use crate::numeric::Precision;
 use crate::schema::{Column, Default, Index, KeyColumn, Layout, Table};
@@ -66,6 +67,9 @@ impl Catalog {
             {
                 return Err(reader.damage());
             }
+        }
+        if !catalog.is_within(VERSION_MAX, NUMBER_MAX) {
+            return Err(reader.damage());
         }
         reader.end()?;
         Ok(catalog)

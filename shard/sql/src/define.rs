@@ -7,7 +7,9 @@ use crate::catalog::Catalog;
 use crate::datum::Datum;
 use crate::error::{Error, ErrorKind};
 use crate::expression::{Expression, Function};
-use crate::limits::{COLUMNS_MAX, INDEXES_MAX, KEY_COLUMNS_MAX, NAME_BYTES_MAX, TABLES_MAX};
+use crate::limits::{
+    COLUMNS_MAX, INDEXES_MAX, KEY_COLUMNS_MAX, NAME_BYTES_MAX, NUMBER_MAX, TABLES_MAX, VERSION_MAX,
+};
 use crate::parse::{AddColumn, Body, ColumnSyntax, CreateIndex, CreateTable, Statement};
 use crate::schema::{Column, Default, Index, KeyColumn, Table};
 use crate::types::Type;
@@ -75,6 +77,11 @@ impl Catalog {
     /// The catalog after a CREATE, DROP or ALTER.
     pub fn change(&self, statement: &Statement, context: &Context) -> Result<Changed, Error> {
         context.check(statement)?;
+        if !self.is_within(VERSION_MAX / 2, NUMBER_MAX / 2) {
+            return Err(Error::too_large(
+                "the versions of the catalog, or the numbers of tables or indexes, are used up",
+            ));
+        }
         match &statement.body {
             Body::CreateTable(create) => self.create_table(create, context),
             Body::CreateIndex(create) => self.create_index(create),

@@ -101,6 +101,12 @@ pub const BACKFILL_ROWS: usize = 256;
 /// Characters of an error's message: it is one line, and may quote the statement.
 pub const MESSAGE_CHARS_MAX: usize = 600;
 
+/// Versions of a catalog and of its tables that are read; one that is above half of it is changed no more. Owners give out 2^58 at most.
+pub const VERSION_MAX: u64 = 1 << 60;
+
+/// Numbers of tables and of the indexes of one, as above: each CREATE takes one.
+pub const NUMBER_MAX: u32 = 1 << 31;
+
 /// The longest catalog, in bytes.
 pub const CATALOG_BYTES_MAX: usize = 16 << 20;
 

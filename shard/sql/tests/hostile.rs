@@ -76,6 +76,36 @@ fn what_is_just_within_the_bounds_is_done() {
     }
 }
 
+/// A catalog of these numbers and no tables, with a checksum that holds.
+fn catalog_of(version: u64, next_table: u64) -> Vec<u8> {
+    let mut body = Vec::new();
+    for mut number in [version, next_table, 0] {
+        while number >= 0x80 {
+            body.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        body.push(number as u8);
+    }
+    let (length, checksum) = (body.len() as u32, crc32c::crc32c(&body));
+    [&[1][..], &length.to_le_bytes(), &checksum.to_le_bytes(), &body].concat()
+}
+
+#[test]
+fn numbers_that_are_used_up_are_refused() {
+    let (most, half) = (sql::limits::VERSION_MAX, u64::from(sql::limits::NUMBER_MAX) / 2);
+    for (version, next_table) in [(most + 1, 1), (u64::MAX, 1), (1, u32::MAX.into()), (1, 2 * half + 1)] {
+        assert!(Catalog::decode(&catalog_of(version, next_table)).is_err(), "{version} {next_table}");
+    }
+    for (version, next_table, fits) in
+        [(0, 1, true), (most / 2, half, true), (most / 2 + 1, 1, false), (most, 2 * half, false)]
+    {
+        let catalog = Catalog::decode(&catalog_of(version, next_table)).expect("within the bounds");
+        let mut store = Store { catalog, ..Store::default() };
+        let made = store.run(b"CREATE TABLE t (p INT PRIMARY KEY)", &[]);
+        assert_eq!(made.is_ok(), fits, "{version} {next_table}: {made:?}");
+    }
+}
+
 #[test]
 fn catalogs_that_are_damaged_are_refused() {
     let bytes = made().catalog.encode().expect("bytes");
