@@ -28,6 +28,7 @@ pub mod labels;
 pub mod ledger;
 pub mod limits;
 pub mod mutants;
+mod objects;
 pub mod order;
 mod pace;
 pub mod plan;

@@ -179,6 +179,7 @@ pub const ALL: &[Mutant] = &[
     mutant(516, "a restamp of the end of a chain leaves the request ids out"),
     mutant(517, "repair copies what a chain begins with as the whole"),
     mutant(518, "what a batch changes is seen as its base before it is chosen"),
+    mutant(519, "what is taken out of a set is not said in its delta"),
     mutant(530, "a core speaks in a flush epoch that is not durable"),
     mutant(531, "a flush goes one beyond what its own host knows"),
     mutant(532, "a command that is found in an older flush epoch is answered"),
@@ -192,6 +193,7 @@ pub const ALL: &[Mutant] = &[
     mutant(540, "a change of the catalog is answered when one core has it"),
     mutant(541, "rows of a table that was dropped are seen"),
     mutant(543, "the catalog is flushed with the keys"),
+    mutant(544, "a newer score of a member is not said in its delta"),
 ];
 
 /// The planted bug of this number.

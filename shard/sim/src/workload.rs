@@ -7,9 +7,8 @@ use shard::state::Value;
 use synod_bench::history::{self, Command};
 
 use crate::ledger::TOKEN_BYTES;
-use crate::limits::{
-    EXPIRING_PER_KEY_MAX, EXPIRY_MAX, GROUP_MAX, LENGTHENED_MAX, LENGTH_BYTES, UNKNOWN_PER_KEY_MAX,
-};
+use crate::limits::{EXPIRING_PER_KEY_MAX, EXPIRY_MAX, GROUP_MAX, UNKNOWN_PER_KEY_MAX};
+use crate::objects::{self, Shape};
 use crate::plan::CROWDED_KEYS_MAX;
 use crate::rows;
 
@@ -32,43 +31,13 @@ pub enum Kind {
     Grouped,
 }
 
-/// The field of a hash that stands for a string.
-const FIELD: &[u8] = b"f";
-
-/// Whether a key holds an object in the place of a string, by its name: a list where tokens are appended, else a hash with one field.
-pub fn holds_object(key: &[u8]) -> bool {
-    key.first().is_some_and(u8::is_ascii_uppercase)
-}
-
-/// Whether an object is long, by its key's name.
-fn is_long(key: &[u8]) -> bool {
-    key.last() == Some(&LONG)
-}
-
-/// What ends the names of keys that hold long objects.
-const LONG: u8 = b'l';
-
-/// What makes an object longer, and means nothing, if the command with this token is to do so.
-fn length_of(key: &[u8], token: &[u8]) -> Option<Vec<u8>> {
-    let unique: u64 = std::str::from_utf8(token.get(2..7)?).ok()?.parse().ok()?;
-    (is_long(key) && unique.is_multiple_of(6) && unique <= LENGTHENED_MAX).then(|| vec![b'x'; LENGTH_BYTES])
-}
-
-/// The token that an element of a list begins with.
-fn token_of(element: &[u8]) -> &[u8] {
-    element.get(..TOKEN_BYTES).unwrap_or(element)
-}
-
-/// What a value of a key is to the history: of a list the tokens of all elements one behind the other, of a hash the field.
+/// What a value of a key is to the history.
 pub fn text_of(value: Option<&Value>) -> Vec<u8> {
     match value {
         Some(Value::Str(bytes)) => bytes.clone(),
-        Some(Value::List(list)) => {
-            list.iter_from(0).flat_map(|element| token_of(element).iter().copied()).collect()
-        }
-        Some(Value::Hash(hash)) => hash.get(FIELD).map(|value| value.to_vec()).unwrap_or_default(),
         Some(rows @ Value::Rows(_)) => rows::text_of(rows),
-        Some(Value::Set(_) | Value::SortedSet(_)) | None => Vec::new(),
+        Some(object) => objects::text_of(object),
+        None => Vec::new(),
     }
 }
 
@@ -171,8 +140,8 @@ pub enum Told {
 #[derive(Clone, Debug)]
 struct Place {
     kind: Kind,
-    /// Its keys hold objects.
-    object: bool,
+    /// What its keys hold, if these are objects.
+    object: Option<Shape>,
     /// Its keys are partitions of a table.
     rows: bool,
     generation: u32,
@@ -228,7 +197,7 @@ impl Workload {
         };
         let place = |index: usize| Place {
             kind: kind(index),
-            object: false,
+            object: None,
             rows: false,
             generation: 0,
             unknown: 0,
@@ -239,10 +208,9 @@ impl Workload {
         let hot = rng.coin();
         let mut places: Vec<Place> = (0..keys + grouped).map(place).collect();
         for place in places.iter_mut().filter(|_| extras.objects) {
-            let fits = matches!(place.kind, Kind::Appended | Kind::Register | Kind::Counter);
-            place.object = fits && rng.below(3) > 0;
+            place.object = objects::shape_for(place.kind, &mut rng).filter(|_| rng.below(3) > 0);
         }
-        for place in places.iter_mut().filter(|place| extras.tables && !place.object) {
+        for place in places.iter_mut().filter(|place| extras.tables && place.object.is_none()) {
             let fits = matches!(place.kind, Kind::Register | Kind::Mixed);
             place.rows = fits && rng.below(4) > 0;
         }
@@ -254,24 +222,20 @@ impl Workload {
         (0..self.places.len()).map(|place| (self.key(place), self.is_appended(place))).collect()
     }
 
-    /// The name of the key at a place. The kind is its first letter, a capital where it holds an object.
+    /// The name of the key at a place. The kind is its first letter; what it holds, if that is an object, its last one.
     fn key(&self, place: usize) -> Vec<u8> {
         self.key_of(place, self.places[place].generation)
     }
 
     fn key_of(&self, place: usize, generation: u32) -> Vec<u8> {
         let Place { kind, object, rows, .. } = self.places[place];
-        let mut letter = format!("{kind:?}").chars().next().unwrap_or('?');
-        if !object {
-            letter.make_ascii_lowercase();
-        }
-        let name = format!("{letter}{place}.{generation}");
+        let letter = format!("{kind:?}").to_ascii_lowercase().remove(0);
+        let mut name = format!("{letter}{place}.{generation}");
         if rows {
             return rows::key_of(&name);
         }
-        let mut name = name.into_bytes();
-        name.extend((object && self.extras.long).then_some(LONG));
-        name
+        name.extend(object.map(|shape| objects::suffix(shape, self.extras.long)));
+        name.into_bytes()
     }
 
     fn is_appended(&self, place: usize) -> bool {
@@ -293,18 +257,26 @@ impl Workload {
     pub fn next(&mut self, client: u32) -> Ask {
         let count = self.places.len() as u64;
         let place = if self.hot && self.rng.below(3) > 0 { 0 } else { self.rng.below(count) as usize };
-        let (mut command, form) = self.draw(client, place);
+        let unique = self.token(client);
+        let (mut command, form) = self.draw(unique.clone(), place);
         let key = self.key(place);
         let is_partition = self.places[place].rows;
         if is_partition && !rows::is_said(&command) {
             command = Command::Del;
         }
+        let object = self.places[place].object;
+        if let Some(shape) = object {
+            command = objects::as_said(shape, command);
+        }
         let can = match (&command, form) {
-            (Command::Append(_) | Command::IncrBy(_), _) => !holds_object(&key),
+            (Command::Append(_) | Command::IncrBy(_), _) => object.is_none(),
             (Command::Set(_), Form::Versioned(_)) => true,
             _ => false,
         };
-        let in_steps = self.extras.transactions && can && self.rng.coin();
+        let lengthens = object == Some(Shape::Set)
+            && matches!(command, Command::SetIfAbsent(_))
+            && objects::length_of(&key, &unique).is_some();
+        let in_steps = self.extras.transactions && can && self.rng.coin() || lengthens;
         let numbers = self.extras.numbers && !is_partition;
         let number = (numbers && !command.is_read() && self.rng.coin()).then(|| {
             self.numbered += 1;
@@ -321,8 +293,7 @@ impl Workload {
         unique
     }
 
-    fn draw(&mut self, client: u32, place: usize) -> (Command, Form) {
-        let unique = self.token(client);
+    fn draw(&mut self, unique: Vec<u8>, place: usize) -> (Command, Form) {
         let Place { kind, version, ref seen, .. } = self.places[place];
         let seen = seen.clone();
         let die = if self.reads && self.rng.below(4) > 0 { READS } else { self.rng.below(8) };
@@ -362,7 +333,7 @@ impl Workload {
         };
         let fits = |place: &usize| {
             let place = &self.places[*place];
-            !place.object && !place.rows && (verb == Verb::Get || kinds.contains(&place.kind))
+            place.object.is_none() && !place.rows && (verb == Verb::Get || kinds.contains(&place.kind))
         };
         let mut places: Vec<usize> = (0..self.places.len()).filter(fits).collect();
         let wanted = self.rng.between(2, GROUP_MAX).min(most) as usize;
@@ -438,27 +409,13 @@ impl Ask {
         if rows::name_of(key).is_some() {
             return rows::statement(key, &self.command);
         }
+        if let Some(shape) = objects::shape_of(key) {
+            let words = objects::words(shape, key, &self.command);
+            return parse(&words.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
         let number = |number: u64| number.to_string().into_bytes();
-        let (expiry, version, by, length, mut element);
-        let is_list = self.is_list();
-        length = self.token().and_then(|token| length_of(key, token));
+        let (expiry, version, by);
         let args: Vec<&[u8]> = match (&self.command, self.form) {
-            (Command::Append(value), _) if is_list => {
-                element = value.clone();
-                element.extend(length.iter().flatten());
-                vec![b"RPUSH", key, &element]
-            }
-            (Command::Strlen, _) if is_list => vec![b"LLEN", key],
-            (Command::Get, _) if is_list => vec![b"LRANGE", key, b"0", b"-1"],
-            (Command::Set(value), _) if holds_object(key) => match &length {
-                Some(length) => vec![b"HSET", key, FIELD, value, &value[..1], length],
-                None => vec![b"HSET", key, FIELD, value],
-            },
-            (Command::IncrBy(step), _) if holds_object(key) => {
-                by = number(step.unsigned_abs());
-                vec![b"HINCRBY", key, FIELD, &by]
-            }
-            (Command::Get, _) if holds_object(key) => vec![b"HGET", key, FIELD],
             (Command::Get, Form::Versioned(_)) => vec![b"GETV", key],
             (Command::Set(value), Form::Versioned(expected)) => {
                 version = number(expected.unwrap_or(0));
@@ -492,8 +449,12 @@ impl Ask {
     /// The same, in two steps: what is between them is a value that no other command makes.
     fn to_transaction(&self) -> command::Command {
         let key = self.key.as_slice();
-        let by;
+        let (by, longer);
         let (version, steps): (Option<u64>, [Vec<&[u8]>; 2]) = match (&self.command, self.form) {
+            (Command::SetIfAbsent(member), _) => {
+                longer = objects::lengthening(key);
+                (None, [longer.iter().map(Vec::as_slice).collect(), vec![b"SADD", key, member]])
+            }
             (Command::Append(token), _) => {
                 let (one, other) = token.split_at(token.len() / 2);
                 (None, [vec![b"APPEND", key, one], vec![b"APPEND", key, other]])
@@ -527,18 +488,6 @@ impl Ask {
         }
     }
 
-    /// What it writes, if that is a token that no other command has.
-    fn token(&self) -> Option<&[u8]> {
-        match &self.command {
-            Command::Append(token) | Command::Set(token) => Some(token),
-            _ => None,
-        }
-    }
-
-    fn is_list(&self) -> bool {
-        holds_object(&self.key) && self.key.first() == Some(&b'A')
-    }
-
     /// The value that it writes, if it is one that it bears.
     pub fn value(&self) -> Option<&[u8]> {
         match &self.command {
@@ -559,6 +508,11 @@ impl Ask {
             // The second step answers what the whole would have answered.
             return steps.last().map_or(Told::Failed, |last| self.told(last));
         }
+        let counts = self.key.starts_with(b"c");
+        let of_object = |shape| objects::told(shape, counts, &self.command, reply);
+        if let Some(told) = objects::shape_of(&self.key).and_then(of_object) {
+            return told;
+        }
         let known = |reply: history::Reply| Told::Reply(reply, None);
         match (reply, self.form) {
             (Reply::Error(text), _) if text.starts_with("UNCERTAIN") => Told::Unknown,
@@ -574,17 +528,6 @@ impl Ask {
                 _ => known(history::Reply::Nil),
             },
             (Reply::Simple(_), _) => known(history::Reply::Ok),
-            (Reply::Int(elements), _) if self.is_list() => {
-                known(history::Reply::Int(elements * TOKEN_BYTES as i64))
-            }
-            (Reply::Array(elements), _) if self.is_list() && !elements.is_empty() => {
-                let bytes = |element: &Reply| match element {
-                    Reply::Bulk(bytes) => token_of(bytes).to_vec(),
-                    _ => Vec::new(),
-                };
-                known(history::Reply::Value(elements.iter().flat_map(bytes).collect()))
-            }
-            (Reply::Int(_), _) if matches!(self.command, Command::Set(_)) => known(history::Reply::Ok),
             (Reply::Int(number), _) => known(history::Reply::Int(*number)),
             (Reply::Bulk(value), _) => known(history::Reply::Value(value.clone())),
             _ => known(history::Reply::Nil),

@@ -1,5 +1,7 @@
 //! A sorted set: different members, each with a score.
 
+use reactor::mutants::planted;
+
 use super::seq::Seq;
 use super::{digest, element_bytes, take_count, varint_bytes, Change, Element, Misfit, Notes, Score};
 use crate::command::{put_bytes, put_varint, DecodeError, Reader};
@@ -85,6 +87,9 @@ impl SortedSet {
         };
         let place = self.place(score, member).expect_err("a member has one score");
         self.by_score.insert(place, (score, name.clone()));
+        if old.is_some() && planted(544) {
+            return old;
+        }
         self.notes.add(
             || Change::SetScore(name, score),
             |digest| {

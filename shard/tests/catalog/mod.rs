@@ -1,6 +1,7 @@
 //! Tables by SQL in the small layout: the catalog is one for all that begins after it was changed, and rows are values like others.
 
 mod chosen;
+mod deltas;
 mod messages;
 mod rows;
 mod trouble;

@@ -17,12 +17,13 @@ use super::{Event, Phase, Place, World};
 use crate::class::Class;
 use crate::ledger::show;
 use crate::limits::{DEADLINE_MAX, HELD_BACK_UNTIL_MAX, OVERDUE, PIPELINE_MAX};
+use crate::objects::{self, Shape};
 use crate::order::Swap;
 use crate::plan::Plan;
 use crate::rows;
 use crate::survey::Scan;
 use crate::violation::{invariant, Checked, Violation};
-use crate::workload::{holds_object, Ask, Form, Kind, Told};
+use crate::workload::{Ask, Form, Kind, Told};
 
 /// Of the questions of clients that ask about the keyspace, one in so many does.
 const SURVEY_ONE_IN: u64 = 6;
@@ -142,8 +143,13 @@ impl World {
         entry.left -= 1;
         let again = entry.again.take();
         let (ask, operation) = again.unwrap_or_else(|| (self.workload.next(client), None));
-        if holds_object(&ask.key) {
-            self.label("a command about an object");
+        if let Some(shape) = objects::shape_of(&ask.key) {
+            self.label(match shape {
+                Shape::List => "a command about a list",
+                Shape::Hash => "a command about a hash",
+                Shape::Set => "a command about a set",
+                Shape::SortedSet => "a command about a sorted set",
+            });
         }
         if rows::name_of(&ask.key).is_some() {
             self.label("a statement on a partition");
@@ -266,6 +272,7 @@ impl World {
         match (told, self.workload.kind_of(key)) {
             // Its values come again.
             (_, Kind::Counter) => Ok(()),
+            _ if objects::shape_of(key) == Some(Shape::Set) => Ok(()),
             (history::Reply::Value(value), _) => self.ledger.shown(key, value, chosen),
             // Where there are flushes, any may be empty.
             (history::Reply::Nil, Kind::Appended) if !self.plan.classes.is_drawn(Class::Flushes) => {

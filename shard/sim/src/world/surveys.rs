@@ -16,6 +16,7 @@ use super::clients::{Asker, Outstanding};
 use super::{Event, Phase, Place, World};
 use crate::flushes::Flush;
 use crate::limits::{DEADLINE_MAX, LAST_READ_DEADLINE, PIPELINE_MAX, QUIET, SCAN_COUNT_MAX, SETTLE};
+use crate::objects;
 use crate::rows;
 use crate::survey::{judge, page, presence, Presence, Query, Scan};
 use crate::violation::Checked;
@@ -113,8 +114,8 @@ impl World {
 
     /// What clients know of a key since then.
     fn presence_of(&self, key: &[u8], since: Nanos) -> Presence {
-        if rows::name_of(key).is_some() {
-            // Of a table that was dropped partitions lie there until somebody sweeps them.
+        // Of a table that was dropped partitions lie there until somebody sweeps them.
+        if rows::name_of(key).is_some() || objects::may_lack_value(key) {
             return Presence::Either;
         }
         let operations: Vec<&Operation> =
@@ -224,7 +225,7 @@ impl World {
         let level = self.phase == Phase::LastSurveys { level: true };
         let of = |(key, replies): (&Vec<u8>, &Vec<history::Reply>)| {
             let presence = match (replies.first(), self.workload.kind_of(key)) {
-                _ if rows::name_of(key).is_some() => Presence::Either,
+                _ if rows::name_of(key).is_some() || objects::may_lack_value(key) => Presence::Either,
                 (Some(history::Reply::Nil) | None, _) if level => Presence::Absent,
                 (Some(history::Reply::Nil) | None, _) => Presence::Either,
                 (_, Kind::Expiring) => Presence::Either,
