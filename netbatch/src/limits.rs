@@ -71,8 +71,9 @@ pub const PARTIAL_KEPT_BYTES: usize = 64 << 10;
 /// took.
 pub const OUTBOX_RESERVE_BYTES_MAX: usize = 256 << 10;
 
-/// A link that carried nothing for this long carries an empty frame.
-pub const HEARTBEAT_DEFAULT: Nanos = 100 * MILLISECOND;
+/// A link that carried nothing for this long carries an empty frame. Where there is something to carry, acknowledgements tell sooner
+/// how a peer is; this is what a cluster at rest pays, a wake-up at each end.
+pub const HEARTBEAT_DEFAULT: Nanos = 200 * MILLISECOND;
 
 /// A peer that neither sends nor acknowledges for this long is taken for dead: above three heartbeats and
 /// three of TCP's shortest retransmission time-outs (200 ms each).

@@ -59,7 +59,7 @@ impl Net {
     fn forgive_own_pause(&mut self) {
         let now = self.now;
         let pause = self.due.map_or(0, |due| now.saturating_sub(due));
-        if pause > self.own.config.tuning.heartbeat.saturating_mul(2) {
+        if pause > self.own.config.tuning.heartbeat {
             self.links.values_mut().filter_map(Link::ready_mut).for_each(|flow| flow.forgive(now, pause));
         }
     }
