@@ -246,7 +246,7 @@ fn add_float(state: &mut State, field: &[u8], by: &[u8], context: &Context<'_>) 
 }
 
 /// Most fields, and longest field or value, of a hash that Redis keeps in one piece.
-const PACKED: (usize, usize) = (128, 64);
+const PACKED: (usize, usize) = (512, 64);
 
 /// What Redis would say of a hash freshly made.
 pub(super) fn encoding(hash: &Hash) -> &'static str {

@@ -61,17 +61,19 @@ pub(super) fn keep<T: Object>(state: &mut State, object: T, context: &Context<'_
         state.delete();
         return Ok(());
     }
-    check(&object, context.limits)?;
+    check(self::object::<T>(state), &object, context.limits)?;
     let expires_at_ms = state.expires_at_ms;
     state.put(object.into_value(), expires_at_ms);
     Ok(())
 }
 
-fn check<T: Object>(object: &T, limits: &Limits) -> Result<(), Reply> {
-    if object.encoded_bytes() > limits.value_bytes_max {
+/// What is over a bound may shrink: it was made under another one, and whoever empties it must be able to.
+fn check<T: Object>(old: Option<&T>, object: &T, limits: &Limits) -> Result<(), Reply> {
+    let (bytes, entries) = old.map_or((0, 0), |old| (old.encoded_bytes(), old.entries()));
+    if object.encoded_bytes() > limits.value_bytes_max.max(bytes) {
         return Err(errors::object_too_long(limits));
     }
-    if object.entries() > OBJECT_ENTRIES_MAX {
+    if object.entries() > OBJECT_ENTRIES_MAX.max(entries) {
         return Err(errors::too_many_entries());
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! REQID: a request that its client numbered, so that it can be sent again, to any host, and is done once
 //! (docs/design/request-ids.md, section 2).
 
+use std::collections::HashSet;
+
 use reactor::mutants::planted;
 
 use super::bytes::DecodeError;
@@ -60,7 +62,7 @@ impl Command {
                 Ok(Command::Key(KeyCommand { key, op }))
             }
             Command::Many(Split { parts, gather }) => {
-                let parts = parts.into_iter().map(|part| part.numbered(request));
+                let parts = last_writes(parts).into_iter().map(|part| part.numbered(request));
                 Ok(Command::Many(Split { parts: parts.collect::<Result<_, _>>()?, gather }))
             }
             Command::Joint(joint) if joint.is_read() => Ok(Command::Joint(joint)),
@@ -70,6 +72,23 @@ impl Command {
             }
             Command::Keyspace(_) => Err(errors::NOT_TO_BE_NUMBERED),
         }
+    }
+}
+
+/// Of the writes to one key (`MSET k 1 k 2`, `DEL k k`) the last one, which is what they come to: a key would take the second one for the first
+/// that comes again.
+fn last_writes(parts: Vec<Command>) -> Vec<Command> {
+    let mut seen = HashSet::new();
+    let mut is_last: Vec<bool> =
+        parts.iter().rev().map(|part| !part.is_write() || seen.insert(key_of(part))).collect();
+    is_last.reverse();
+    parts.into_iter().zip(is_last).filter_map(|(part, is_last)| is_last.then_some(part)).collect()
+}
+
+fn key_of(part: &Command) -> Option<Box<[u8]>> {
+    match part {
+        Command::Key(command) => Some(command.key.clone()),
+        _ => None,
     }
 }
 

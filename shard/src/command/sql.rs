@@ -330,7 +330,14 @@ fn keep(state: &mut State, rows: Hash, context: &Context<'_>) -> Result<(), Refu
         state.delete();
         return Ok(());
     }
-    if rows.encoded_bytes() > context.limits.value_bytes_max || rows.len() > OBJECT_ENTRIES_MAX {
+    // What is over a bound may shrink: it was made under another one.
+    let (bytes, entries) = match &state.value {
+        Some(Value::Rows(old)) => (old.encoded_bytes(), old.len()),
+        _ => (0, 0),
+    };
+    if rows.encoded_bytes() > context.limits.value_bytes_max.max(bytes)
+        || rows.len() > OBJECT_ENTRIES_MAX.max(entries)
+    {
         return Err(Refused::Reply(errors::partition_too_large(context.limits)));
     }
     state.put(Value::Rows(rows), 0);

@@ -1,7 +1,9 @@
 //! Numbered requests: done once however often they come, by a key that remembers them.
 
 use reactor::rng::Rng;
-use shard::command::{execute, Catalog, Command, Context, KeyCommand, Limits, Numbered, Op, Transaction};
+use shard::command::{
+    execute, Catalog, Command, Context, KeyCommand, Limits, Numbered, Op, Split, Transaction,
+};
 use shard::record::{CommandId, Record};
 use shard::reply::Reply;
 use shard::state::{State, Value};
@@ -67,6 +69,35 @@ fn what_changed_nothing_is_not_done_later_either() {
     run(&numbered("SET k 3", "a", 4), &mut state);
     assert_eq!(run(&del, &mut state), Reply::Int(0));
     assert_eq!(state.value, Some(Value::Str(b"3".to_vec())));
+}
+
+/// A key takes the second part for the first that comes again: so there is one part for each.
+#[test]
+fn a_request_that_names_a_key_twice_is_done_once_for_it() {
+    for (line, reply, value) in [
+        ("MSET k 1 k 2", Reply::OK, Some(Value::Str(b"2".to_vec()))),
+        ("MSET k 1 l x k 2", Reply::OK, Some(Value::Str(b"2".to_vec()))),
+        ("DEL k k", Reply::Int(1), None),
+        ("UNLINK k k k", Reply::Int(1), None),
+    ] {
+        for again in [false, true] {
+            let before = Some(Value::Str(b"0".to_vec()));
+            let mut state = State { value: before, ..State::default() };
+            for _ in 0..=u8::from(again) {
+                let Split { parts, gather } = numbered(line, "a", 1).split();
+                let on_k = |part: &Command| matches!(part, Command::Key(command) if *command.key == *b"k");
+                assert_eq!(parts.iter().filter(|part| on_k(part)).count(), 1, "{line}");
+                let replies = parts.iter().map(|part| match on_k(part) {
+                    true => run(part, &mut state),
+                    false => run(part, &mut State::default()),
+                });
+                assert_eq!(gather.join(replies.collect()), reply, "{line}");
+                assert_eq!(state.value, value, "{line}");
+            }
+        }
+    }
+    let Command::Many(split) = numbered("MGET k k", "a", 2) else { panic!("a list") };
+    assert_eq!(split.parts.len(), 2, "reads are asked as often as they are named");
 }
 
 #[test]

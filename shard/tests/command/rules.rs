@@ -53,6 +53,33 @@ fn every_command_keeps_the_rules() {
     assert!(writes > 5_000 && reads > 5_000 && expired > 30, "too tame: {writes} {reads} {expired}");
 }
 
+/// What was made under a higher bound is emptied under a lower one, and does not grow.
+#[test]
+fn what_is_over_a_bound_may_shrink() {
+    let items: String = (100..140).map(|item| format!(" {item}")).collect();
+    let pairs: String = (100..140).map(|item| format!(" 1 {item}")).collect();
+    let (wide, narrow) = (Limits::default(), Limits { value_bytes_max: 50, key_bytes_max: 16 });
+    for (fill, grow, shrink) in [
+        (format!("RPUSH k{items}"), "LPUSH k 1", "LPOP k"),
+        (format!("RPUSH k{items}"), "RPUSH k 1", "LTRIM k 1 30"),
+        (format!("SADD k{items}"), "SADD k 1", "SREM k 100"),
+        (format!("HSET k{items}"), "HSET k 1 1", "HDEL k 100"),
+        (format!("ZADD k{pairs}"), "ZADD k 1 1", "ZREM k 100"),
+        (format!("ZADD k{pairs}"), "ZADD k 1 1", "ZPOPMIN k"),
+    ] {
+        let mut state = State::default();
+        let mut run = |line: &str, limits: &Limits| {
+            let words = words(line);
+            let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            execute(&Command::parse(&args, limits).expect("is a command"), &mut state, 1, limits)
+        };
+        assert!(!run(&fill, &wide).is_error());
+        let Reply::Error(text) = run(grow, &narrow) else { panic!("{grow} is refused") };
+        assert!(text.starts_with("ERR object exceeds maximum allowed size"), "{text}");
+        assert!(!run(shrink, &narrow).is_error(), "{shrink}");
+    }
+}
+
 #[test]
 fn changed_is_never_cleared() {
     let limits = Limits::default();
