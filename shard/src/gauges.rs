@@ -40,6 +40,11 @@ impl<D: Disk> Shard<D> {
         self.store.directory_bytes()
     }
 
+    /// Bytes of large objects that are kept decoded, by the lengths of their encodings.
+    pub fn objects_bytes(&self) -> u64 {
+        self.objects.bytes() as u64
+    }
+
     /// The engine's counters.
     pub fn store_stats(&self) -> bitcask::Stats {
         self.store.stats()

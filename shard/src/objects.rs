@@ -47,6 +47,11 @@ impl Objects {
         Objects { kept, order: BTreeMap::new(), clock: 0, bytes: 0, bytes_max }
     }
 
+    /// What the objects kept take, by the lengths of their encodings.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The object that a record means.
     pub fn find(&mut self, key: Fingerprint, ballot: Ballot) -> Option<Rc<Object>> {
         let kept = self.kept.get_mut(&key).filter(|kept| kept.ballot == ballot || planted(515))?;

@@ -161,12 +161,12 @@ select 1
 # What differs, each with lines whose last replies differ.
 DIFFERS = [
     ("exec", "keys of different slots are refused when they are queued, where Redis does that at EXEC", "multi ; set a 1 ; set b 1 ; exec"),
-    ("mget", "on the plain port keys of different slots are taken, one after the other", "mget a b"),
-    ("mset", "on the plain port keys of different slots are taken, one after the other", "mset a 1 b 2"),
-    ("del", "on the plain port keys of different slots are taken, one after the other", "del a b"),
-    ("exists", "on the plain port keys of different slots are taken, one after the other", "exists a b"),
-    ("unlink", "on the plain port keys of different slots are taken, one after the other", "unlink a b"),
-    ("touch", "on the plain port keys of different slots are taken, one after the other", "touch a b"),
+    ("mget", "key by key, not in one step, but between MULTI and EXEC; on the plain port keys of different slots are taken, too", "mget a b"),
+    ("mset", "key by key, not in one step, but between MULTI and EXEC; on the plain port keys of different slots are taken, too", "mset a 1 b 2"),
+    ("del", "key by key, not in one step, but between MULTI and EXEC; on the plain port keys of different slots are taken, too", "del a b"),
+    ("exists", "key by key, not in one step, but between MULTI and EXEC; on the plain port keys of different slots are taken, too", "exists a b"),
+    ("unlink", "key by key, not in one step, but between MULTI and EXEC; on the plain port keys of different slots are taken, too", "unlink a b"),
+    ("touch", "key by key, not in one step, but between MULTI and EXEC; on the plain port keys of different slots are taken, too", "touch a b"),
     ("hgetall", "in the order of the fields' bytes", "hset a z 1 y 2 x 3 ; hgetall a"),
     ("hkeys", "in the order of the fields' bytes", "hset a z 1 y 2 x 3 ; hkeys a"),
     ("hvals", "in the order of the fields' bytes", "hset a z 1 y 2 x 3 ; hvals a"),
@@ -188,7 +188,8 @@ NOTES = {
     "flushdb": "as FLUSHALL",
     "incrbyfloat": "adds decimals exactly, where Redis adds binary numbers of 80 bits",
     "hincrbyfloat": "adds decimals exactly, where Redis adds binary numbers of 80 bits",
-    "multi": "arguments are checked when they are queued, where Redis does that at EXEC",
+    "multi": "arguments are checked when they are queued, where Redis does that at EXEC; commands that take from the first of several keys, those that wait, those about all keys and UNWATCH are refused",
+    "reqid": "in front of writes to named keys, and of EXEC; not of commands that take from the first of several keys, that wait, or that empty all",
 }
 
 

@@ -51,6 +51,12 @@ pub struct InfoSource {
     pub memory_peak: u64,
     /// Bytes of memory of the machine.
     pub memory_total: u64,
+    /// Bytes that the directories of keys take.
+    pub directory_bytes: u64,
+    /// Bytes of values that are kept in memory.
+    pub cache_bytes: u64,
+    /// Bytes of large objects that are kept decoded.
+    pub objects_bytes: u64,
     /// Keys.
     pub keys: u64,
     /// Keys that expire.
@@ -245,6 +251,9 @@ fn memory_section(source: &InfoSource, out: &mut Lines<'_>) {
         out.add(name, bytes);
         out.add(&format!("{name}_human"), human(bytes));
     }
+    out.add("memory_directories_bytes", source.directory_bytes);
+    out.add("memory_values_bytes", source.cache_bytes);
+    out.add("memory_objects_bytes", source.objects_bytes);
     out.add("maxmemory", 0);
     out.add("maxmemory_policy", "noeviction");
 }

@@ -345,6 +345,7 @@ impl Session {
             reply = self.transactions.take_versions(reply);
             self.note_transaction();
         }
+        self.transactions.complete(seq, &mut reply);
         if let Some((brief, started)) = self.order.take_brief(seq) {
             self.count(brief, started, &reply, server, now);
         }

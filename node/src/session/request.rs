@@ -6,7 +6,6 @@ use shard::reply::Reply;
 use shard::slot::slot;
 
 use super::sql::Parsed;
-use super::transaction::Transactions;
 use super::{limits, Action, Closing, Held, Session, Ticket};
 use crate::cluster::{Port, Route};
 use crate::gather::{self, Join, SlicePart};
@@ -138,7 +137,7 @@ impl Session {
         let pending = (behind, self.out.len() + self.order.held_bytes());
         let outcome = execute(row, args, &mut self.client, server, pending, now);
         if row.name == "reset" {
-            self.transactions = Transactions::default();
+            self.transactions.forget();
         }
         let ticket = Ticket { seq, part: 0 };
         match outcome {

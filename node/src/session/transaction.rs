@@ -8,7 +8,7 @@ use shard::slot::slot;
 
 use super::{limits, Action, Held, Session};
 use crate::cluster::Route;
-use crate::server::{text, Now, Server};
+use crate::server::{execute, text, Now, Outcome, Server};
 
 type Key = Box<[u8]>;
 
@@ -23,13 +23,24 @@ pub(super) struct Transactions {
     watching: Option<(u64, Vec<Key>)>,
     /// A WATCH failed: what comes behind it must not run as if nothing had been watched.
     watch_failed: bool,
+    /// EXECs whose replies are awaited, and what the host answered in the place of commands on keys.
+    answered: Vec<(u64, Answered)>,
 }
+
+/// What the host answered within a transaction, each with how many replies stand before it.
+type Answered = Vec<(usize, Reply)>;
+
+/// Commands that the host answers by itself and that a transaction may have.
+const OF_THE_HOST: [&str; 7] =
+    ["ping", "echo", "time", "select", "client|id", "client|getname", "client|setname"];
 
 #[derive(Debug, Default)]
 struct Queue {
     /// Which keys it is about: all of one slot.
     keys: Vec<Key>,
     commands: Vec<Command>,
+    /// Commands that the host answers, each with how many stand before it, and its arguments.
+    of_the_host: Vec<(usize, &'static Row, Vec<Key>)>,
     bytes: usize,
     /// A command was refused: EXEC does nothing.
     is_broken: bool,
@@ -57,7 +68,7 @@ impl Transactions {
 
     /// Commands queued, keys watched, and the bytes of both: for CLIENT LIST.
     pub(super) fn counts(&self) -> (Option<usize>, usize, usize) {
-        let queued = self.queue.as_ref().map(|queue| queue.commands.len());
+        let queued = self.queue.as_ref().map(Queue::len);
         let bytes = self.queue.as_ref().map_or(0, |queue| queue.bytes) + self.watched_bytes();
         (queued, self.watched.len(), bytes)
     }
@@ -73,9 +84,26 @@ impl Transactions {
         }
     }
 
+    /// Nothing is queued and watched any more. EXECs that are under way go on.
+    pub(super) fn forget(&mut self) -> Transactions {
+        let answered = std::mem::take(&mut self.answered);
+        std::mem::replace(self, Transactions { answered, ..Transactions::default() })
+    }
+
     /// Whether a request is the WATCH whose reply is awaited.
     pub(super) fn is_watch(&self, seq: u64) -> bool {
         self.watching.as_ref().is_some_and(|(watch, _)| *watch == seq)
+    }
+
+    /// Puts what the host answered into the reply of an EXEC that was run.
+    pub(super) fn complete(&mut self, seq: u64, reply: &mut Reply) {
+        let Some(at) = self.answered.iter().position(|(exec, _)| *exec == seq) else { return };
+        let (_, answered) = self.answered.swap_remove(at);
+        if let Reply::Array(replies) = reply {
+            for (at, reply) in answered {
+                replies.insert(at.min(replies.len()), reply);
+            }
+        }
     }
 
     /// Takes the versions out of the reply of that WATCH; what is left is for the client.
@@ -96,15 +124,34 @@ impl Transactions {
 }
 
 impl Queue {
-    /// Queues a command on these keys.
-    fn push(&mut self, keys: &[&[u8]], command: Command, bytes_max: usize) -> Result<(), Reply> {
-        let bytes = command.bytes();
-        let count = self.commands.len();
+    fn len(&self) -> usize {
+        self.commands.len() + self.of_the_host.len()
+    }
+
+    fn check(&self, bytes: usize, bytes_max: usize) -> Result<(), Reply> {
+        let count = self.len();
         if count >= limits::QUEUED_MAX || count > 0 && self.bytes + bytes > bytes_max {
             let max = limits::QUEUED_MAX;
             let text = format!("ERR a transaction has up to {max} commands of {bytes_max} bytes together");
             return Err(Reply::Error(text.into()));
         }
+        Ok(())
+    }
+
+    /// Queues a command that the host answers.
+    fn push_of_the_host(&mut self, row: &'static Row, args: &[&[u8]], bytes_max: usize) -> Result<(), Reply> {
+        let bytes = args.iter().map(|arg| arg.len()).sum();
+        self.check(bytes, bytes_max)?;
+        let args = args.iter().map(|arg| Key::from(*arg)).collect();
+        self.of_the_host.push((self.len(), row, args));
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Queues a command on these keys.
+    fn push(&mut self, keys: &[&[u8]], command: Command, bytes_max: usize) -> Result<(), Reply> {
+        let bytes = command.bytes();
+        self.check(bytes, bytes_max)?;
         let first = self.keys.first().map(|key| slot(key));
         if keys.iter().any(|key| slot(key) != first.unwrap_or_else(|| slot(keys[0]))) {
             return Err(Reply::error(text::CROSSSLOT));
@@ -181,10 +228,10 @@ impl Session {
                 self.transactions.queue = Some(Queue::default());
                 Ok(Some(Reply::OK))
             }
-            "exec" => self.exec(seq, asking, server, actions),
+            "exec" => self.exec(seq, asking, server, now, actions),
             "discard" if !self.transactions.is_open() => Err(Reply::error("ERR DISCARD without MULTI")),
             "discard" => {
-                self.transactions = Transactions::default();
+                self.transactions.forget();
                 Ok(Some(Reply::OK))
             }
             "watch" if self.transactions.is_open() => {
@@ -202,7 +249,7 @@ impl Session {
                 ))
             }
             _ => {
-                self.transactions = Transactions::default();
+                self.transactions.forget();
                 Ok(Some(Reply::OK))
             }
         };
@@ -241,6 +288,13 @@ impl Session {
         asking: bool,
         server: &Server,
     ) -> Result<(), Reply> {
+        let bytes_max = server.command_limits.value_bytes_max.max(limits::QUEUED_BYTES_MIN);
+        if OF_THE_HOST.contains(&row.name) && self.number.is_none() {
+            return match &mut self.transactions.queue {
+                Some(queue) if !queue.is_broken => queue.push_of_the_host(row, args, bytes_max),
+                _ => Ok(()),
+            };
+        }
         let keys: Vec<&[u8]> = row.keys_of(args).collect();
         let Some(key) = keys.first().filter(|_| matches!(row.level, Level::Key(_))) else {
             let why = match row.name {
@@ -259,10 +313,7 @@ impl Session {
             return Err(owner.moved(slot));
         }
         match &mut self.transactions.queue {
-            Some(queue) if !queue.is_broken => {
-                let bytes_max = server.command_limits.value_bytes_max.max(limits::QUEUED_BYTES_MIN);
-                queue.push(&keys, command, bytes_max)
-            }
+            Some(queue) if !queue.is_broken => queue.push(&keys, command, bytes_max),
             _ => Ok(()),
         }
     }
@@ -271,18 +322,31 @@ impl Session {
         &mut self,
         seq: u64,
         asking: bool,
-        server: &Server,
+        server: &mut Server,
+        now: Now,
         actions: &mut Vec<Action>,
     ) -> Result<Option<Reply>, Reply> {
         if !self.transactions.is_open() {
             return Err(Reply::error("ERR EXEC without MULTI"));
         }
-        let Transactions { queue, watched, watch_failed, .. } = std::mem::take(&mut self.transactions);
-        let queue = queue.unwrap_or_default();
+        let Transactions { queue, watched, watch_failed, .. } = self.transactions.forget();
+        let mut queue = queue.unwrap_or_default();
         if queue.is_broken || watch_failed {
             return Err(Reply::error("EXECABORT Transaction discarded because of previous errors."));
         }
-        let Some(command) = queue.exec(&watched)? else { return Ok(Some(Reply::Array(Vec::new()))) };
+        let of_the_host = std::mem::take(&mut queue.of_the_host);
+        let command = queue.exec(&watched)?;
+        let answered = of_the_host.into_iter().map(|(at, row, args)| {
+            let args: Vec<&[u8]> = args.iter().map(AsRef::as_ref).collect();
+            match execute(row, &args, &mut self.client, server, (0, 0), now) {
+                Outcome::Reply(reply) => (at, reply),
+                other => unreachable!("{} is answered at once, not by {other:?}", row.name),
+            }
+        });
+        let answered: Answered = answered.collect();
+        let Some(command) = command else {
+            return Ok(Some(Reply::Array(answered.into_iter().map(|(_, reply)| reply).collect())));
+        };
         let command = match self.number.take() {
             Some(number) => command.numbered(&number)?,
             None => command,
@@ -291,6 +355,9 @@ impl Session {
             Command::Key(command) => self.one_key(seq, command, asking, server, actions)?,
             Command::Joint(joint) => self.several_keys(seq, joint, asking, server, actions)?,
             Command::Many(_) | Command::Keyspace(_) => return Err(NOT_TO_BE_NUMBERED),
+        }
+        if !answered.is_empty() {
+            self.transactions.answered.push((seq, answered));
         }
         Ok(None)
     }

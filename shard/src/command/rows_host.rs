@@ -137,7 +137,7 @@ pub(super) const ROWS: &[Row] = &[
         .flags(&["noscript", "loading", "stale", "fast", "no_auth", "allow_busy"], &["fast", "connection"]),
     row("select", 2, "connection", "1.0.0", "Chooses a database: there is one, 0.")
         .flags(&["loading", "stale", "fast"], &["fast", "connection"]),
-    row("multi", 1, "transactions", "1.2.0", "Begins a transaction, on one key.")
+    row("multi", 1, "transactions", "1.2.0", "Begins a transaction, on keys of one slot.")
         .flags(&["noscript", "loading", "stale", "fast", "allow_busy"], &["fast", "transaction"]),
     row("exec", 1, "transactions", "1.2.0", "Runs what was queued since MULTI, as one step.")
         .flags(&["noscript", "loading", "stale", "skip_slowlog"], &["slow", "transaction"]),
