@@ -130,6 +130,7 @@ pub const WANTED: &[&str] = &[
     "routes changed",
     "several keys were read side by side",
     "several keys were written in one step",
+    "several lists were written in one step",
     "slots merged by surveys",
     "still reading",
     "the last frame went astray, unnoticed",

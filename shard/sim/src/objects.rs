@@ -15,6 +15,9 @@ use crate::workload::{Kind, Told};
 /// The field of a hash, or the member of a set, that stands for a value.
 const FIELD: &[u8] = b"f";
 
+/// One that stands for nothing.
+const OTHER: &[u8] = b"g";
+
 /// What ends the names of keys that hold long objects.
 const LONG: char = 'l';
 
@@ -144,6 +147,24 @@ fn put(shape: Shape, key: &[u8], token: &[u8]) -> Vec<Vec<u8>> {
 /// What makes a set longer, before its member is added.
 pub fn lengthening(key: &[u8]) -> Vec<Vec<u8>> {
     vec![b"SADD".to_vec(), key.to_vec(), vec![b'x'; LENGTH_BYTES]]
+}
+
+/// The same as two steps, of which the second one tells what the whole would tell.
+pub fn in_steps(shape: Shape, key: &[u8], command: &Command) -> Option<[Vec<Vec<u8>>; 2]> {
+    let step = |words: &[&[u8]]| words.iter().map(|word| word.to_vec()).collect::<Vec<_>>();
+    let whole = || words(shape, key, command);
+    Some(match (shape, command) {
+        (Shape::List, Command::Append(_)) => [whole(), words(shape, key, &Command::Strlen)],
+        (Shape::Hash, Command::Set(_)) => [step(&[b"HSET", key, OTHER, b"1"]), whole()],
+        (Shape::SortedSet, Command::Set(_)) => [step(&[b"ZADD", key, b"1", OTHER]), whole()],
+        (Shape::Hash | Shape::SortedSet, Command::IncrBy(by)) => {
+            let add = |by| words(shape, key, &Command::IncrBy(by));
+            [add(by + 1), add(-1)]
+        }
+        (Shape::Set, Command::SetIfAbsent(_)) => [lengthening(key), whole()],
+        (Shape::Set, Command::Del) => [step(&[b"SREM", key, OTHER]), whole()],
+        _ => return None,
+    })
 }
 
 /// What a reply about an object says, if that is not what the same reply says about a string. `counts`: the key is a counter's.

@@ -269,7 +269,12 @@ impl Workload {
             command = objects::as_said(shape, command);
         }
         let can = match (&command, form) {
-            (Command::Append(_) | Command::IncrBy(_), _) => object.is_none(),
+            (command, _) if object.is_some() => {
+                !command.is_read()
+                    && object.and_then(|shape| objects::in_steps(shape, &key, command)).is_some()
+                    && !(object == Some(Shape::Set) && matches!(command, Command::SetIfAbsent(_)))
+            }
+            (Command::Append(_) | Command::IncrBy(_), _) => true,
             (Command::Set(_), Form::Versioned(_)) => true,
             _ => false,
         };
@@ -449,11 +454,12 @@ impl Ask {
     /// The same, in two steps: what is between them is a value that no other command makes.
     fn to_transaction(&self) -> command::Command {
         let key = self.key.as_slice();
-        let (by, longer);
+        let (by, of_object);
         let (version, steps): (Option<u64>, [Vec<&[u8]>; 2]) = match (&self.command, self.form) {
-            (Command::SetIfAbsent(member), _) => {
-                longer = objects::lengthening(key);
-                (None, [longer.iter().map(Vec::as_slice).collect(), vec![b"SADD", key, member]])
+            (command, _) if objects::shape_of(key).is_some() => {
+                of_object = objects::shape_of(key).and_then(|shape| objects::in_steps(shape, key, command));
+                let steps = of_object.as_ref().expect("it was asked whether it can be said so");
+                (None, steps.each_ref().map(|words| words.iter().map(Vec::as_slice).collect()))
             }
             (Command::Append(token), _) => {
                 let (one, other) = token.split_at(token.len() / 2);

@@ -17,7 +17,9 @@ use super::clients::{Asker, Outstanding};
 use super::{Event, Phase, Place, World};
 use crate::ledger::{show, TOKEN_BYTES};
 use crate::limits::{DEADLINE_MAX, OVERDUE};
+use crate::objects::{self, Shape};
 use crate::violation::{invariant, Checked, Violation};
+use crate::workload;
 
 /// Questions that each mover has.
 const QUESTIONS: u32 = 25;
@@ -78,9 +80,13 @@ pub(super) struct Joints {
 }
 
 impl Joints {
-    pub fn new(mut rng: Rng) -> Joints {
+    /// `lists`: the keys hold lists, in half of the runs, in the place of strings; and whether these are long.
+    pub fn new(mut rng: Rng, lists: Option<bool>) -> Joints {
         let tag = rng.below(1000);
-        let keys = (0..rng.between(2, 4)).map(|key| format!("a{{{tag}}}{key}").into_bytes()).collect();
+        let count = rng.between(2, 4);
+        let suffix = lists.filter(|_| rng.coin()).map(|is_long| objects::suffix(Shape::List, is_long));
+        let suffix = suffix.unwrap_or_default();
+        let keys = (0..count).map(|key| format!("a{{{tag}}}{key}{suffix}").into_bytes()).collect();
         let movers = vec![Mover { left: QUESTIONS, waits_for: None }; rng.between(2, 4) as usize];
         Joints { rng, keys, movers, asked: Vec::new() }
     }
@@ -180,6 +186,23 @@ impl Joints {
     }
 }
 
+/// What the reply about one key says; None: it is none of those that tell.
+fn told(shape: Option<Shape>, token: Option<&[u8]>, reply: &Reply) -> Option<history::Reply> {
+    if let Some(shape) = shape {
+        let command = token.map_or(history::Command::Get, |token| history::Command::Append(token.to_vec()));
+        if let Some(workload::Told::Reply(told, _)) = objects::told(shape, false, &command, reply) {
+            return Some(told);
+        }
+    }
+    match reply {
+        Reply::Int(length) => Some(history::Reply::Int(*length)),
+        Reply::Bulk(value) => Some(history::Reply::Value(value.clone())),
+        Reply::Nil => Some(history::Reply::Nil),
+        Reply::Array(elements) if elements.is_empty() => Some(history::Reply::Nil),
+        _ => None,
+    }
+}
+
 fn parsed(words: &[&[u8]]) -> Command {
     Command::parse(words, &Limits::default()).expect("it can be parsed")
 }
@@ -222,9 +245,14 @@ impl World {
         joints.movers[mover as usize].left -= 1;
         joints.movers[mover as usize].waits_for = Some(number);
         let names: Vec<Vec<u8>> = keys.iter().map(|key| joints.keys[*key].clone()).collect();
-        let of_key = |name: &Vec<u8>| match &token {
-            Some(token) => parsed(&[b"APPEND", name, token]),
-            None => parsed(&[b"GET", name]),
+        let told = token.clone().map_or(history::Command::Get, history::Command::Append);
+        let of_key = |name: &Vec<u8>| match (objects::shape_of(name), &token) {
+            (Some(shape), _) => {
+                let words = objects::words(shape, name, &told);
+                parsed(&words.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            }
+            (None, Some(token)) => parsed(&[b"APPEND", name, token]),
+            (None, None) => parsed(&[b"GET", name]),
         };
         let command = if is_joint {
             let mut queue = Queue::default();
@@ -236,9 +264,8 @@ impl World {
             of_key(&names[0])
         };
         let mut asked = |name: &Vec<u8>, place: u32| {
-            let told = token.clone().map_or(history::Command::Get, history::Command::Append);
             let thread = MOVERS + mover * 8 + place;
-            self.history.call(thread, name, told, now)
+            self.history.call(thread, name, told.clone(), now)
         };
         let operations = names.iter().zip(0..).map(|(name, place)| asked(name, place)).collect();
         let question =
@@ -281,27 +308,24 @@ impl World {
             return Ok(());
         }
         let parts: &[Reply] = match reply {
-            Reply::Array(parts) => parts,
+            Reply::Array(parts) if question.is_joint => parts,
             other => std::slice::from_ref(other),
         };
-        let is_told = |reply: &Reply| matches!(reply, Reply::Int(_) | Reply::Bulk(_) | Reply::Nil);
-        let label = if parts.len() == question.keys.len() && parts.iter().all(is_told) {
+        let shape = objects::shape_of(&joints.keys[question.keys[0]]);
+        let told = |reply: &Reply| told(shape, question.token.as_deref(), reply);
+        let all: Option<Vec<history::Reply>> = parts.iter().map(told).collect();
+        let label = if let Some(all) = all.filter(|all| all.len() == question.keys.len()) {
             question.told = Told::Done;
-            for (reply, operation) in parts.iter().zip(&question.operations) {
-                let told = match reply {
-                    Reply::Int(length) => history::Reply::Int(*length),
-                    Reply::Bulk(value) => {
-                        question.seen.push(value.clone());
-                        history::Reply::Value(value.clone())
-                    }
-                    _ => {
-                        question.seen.push(Vec::new());
-                        history::Reply::Nil
-                    }
-                };
+            for (told, operation) in all.into_iter().zip(&question.operations) {
+                match &told {
+                    history::Reply::Value(value) => question.seen.push(value.clone()),
+                    history::Reply::Nil => question.seen.push(Vec::new()),
+                    _ => {}
+                }
                 self.history.replied(*operation, now, told, None);
             }
             match (question.is_joint, question.token.is_some()) {
+                (true, true) if shape.is_some() => "several lists were written in one step",
                 (true, true) => "several keys were written in one step",
                 (true, false) => "several keys were read side by side",
                 (false, _) => "a key of joint commands alone",

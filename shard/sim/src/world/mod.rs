@@ -197,7 +197,9 @@ impl World {
         let jobs =
             plan.classes.has(Class::Jobs).then(|| Jobs::new(Stream::Jobs.rng(plan.seed).fork(), &plan));
         jobs.iter().flat_map(Jobs::keys).for_each(|key| ledger.watch(key, false));
-        let joints = plan.classes.has(Class::Joint).then(|| Joints::new(Stream::Joint.rng(plan.seed).fork()));
+        let lists = extras.objects.then_some(extras.long);
+        let joints =
+            plan.classes.has(Class::Joint).then(|| Joints::new(Stream::Joint.rng(plan.seed).fork(), lists));
         let grows = !extras.flushes;
         joints.iter().flat_map(Joints::keys).for_each(|key| ledger.watch(key, grows));
         let tables =
