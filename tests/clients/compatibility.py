@@ -161,12 +161,12 @@ select 1
 # What differs, each with lines whose last replies differ.
 DIFFERS = [
     ("exec", "keys of different slots are refused when they are queued, where Redis does that at EXEC", "multi ; set a 1 ; set b 1 ; exec"),
-    ("mget", "key by key, not in one step, but between MULTI and EXEC; on the plain port keys of different slots are taken, too", "mget a b"),
-    ("mset", "key by key, not in one step, but between MULTI and EXEC; on the plain port keys of different slots are taken, too", "mset a 1 b 2"),
-    ("del", "key by key, not in one step, but between MULTI and EXEC; on the plain port keys of different slots are taken, too", "del a b"),
-    ("exists", "key by key, not in one step, but between MULTI and EXEC; on the plain port keys of different slots are taken, too", "exists a b"),
-    ("unlink", "key by key, not in one step, but between MULTI and EXEC; on the plain port keys of different slots are taken, too", "unlink a b"),
-    ("touch", "key by key, not in one step, but between MULTI and EXEC; on the plain port keys of different slots are taken, too", "touch a b"),
+    ("mget", "key by key, and only between MULTI and EXEC in one step; on the plain port keys of different slots are taken, too", "mget a b"),
+    ("mset", "on the plain port keys of different slots are taken, too, one after the other; up to 128 of one slot, and a MiB, are one step", "mset a 1 b 2"),
+    ("del", "on the plain port keys of different slots are taken, too, one after the other; up to 128 of one slot, and a MiB, are one step", "del a b"),
+    ("exists", "key by key, and only between MULTI and EXEC in one step; on the plain port keys of different slots are taken, too", "exists a b"),
+    ("unlink", "on the plain port keys of different slots are taken, too, one after the other; up to 128 of one slot, and a MiB, are one step", "unlink a b"),
+    ("touch", "key by key, and only between MULTI and EXEC in one step; on the plain port keys of different slots are taken, too", "touch a b"),
     ("hgetall", "in the order of the fields' bytes", "hset a z 1 y 2 x 3 ; hgetall a"),
     ("hkeys", "in the order of the fields' bytes", "hset a z 1 y 2 x 3 ; hkeys a"),
     ("hvals", "in the order of the fields' bytes", "hset a z 1 y 2 x 3 ; hvals a"),

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::groups::{cores, engine, etcd, hot, idle, objects, reads, single, tail, touch, tree, writes};
+use crate::groups::{cores, engine, etcd, hot, idle, large, objects, reads, single, tail, touch, tree, writes};
 use crate::point::Point;
 use crate::record::{Operation, Outcome, Record, Who};
 
@@ -54,7 +54,7 @@ type Part<'a> = fn(&mut Bench<'a>) -> Option<()>;
 /// Judges everything there are figures for.
 pub fn judge<'a>(record: &'a Record) -> Vec<Goal> {
     let mut bench = Bench { record, group: "", run: 0, goals: Vec::new() };
-    let parts: [(&'static str, Part<'a>); 12] = [
+    let parts: [(&'static str, Part<'a>); 13] = [
         (writes::NAME, Bench::writes),
         (reads::NAME, Bench::reads),
         (single::NAME, Bench::single),
@@ -62,6 +62,7 @@ pub fn judge<'a>(record: &'a Record) -> Vec<Goal> {
         (etcd::NAME, Bench::etcd),
         (idle::NAME, Bench::idle),
         (objects::NAME, Bench::objects),
+        (large::NAME, Bench::large),
         (hot::NAME, Bench::hot),
         (tail::NAME, Bench::tail),
         (cores::NAME, Bench::cores),
@@ -256,6 +257,20 @@ impl<'a> Bench<'a> {
         Some(())
     }
 
+    fn large(&mut self) -> Option<()> {
+        let rate = |operation| Some(self.sample(Who::Synod, operation, large::POINT)?.ops_per_second);
+        let set = rate(Operation::Set)?;
+        let others = large::OPERATIONS.map(|operation| (operation, rate(operation)));
+        let tagged = rate(Operation::TaggedSet);
+        for (operation, rate) in others {
+            if let Some(rate) = rate {
+                self.at_least(format!("{} of a megabyte: rate / SET", operation.name()), rate / set, 0.5);
+            }
+        }
+        self.at_least("SET of a tag of 100,000 keys: rate / SET of others", tagged? / set, 0.5);
+        Some(())
+    }
+
     fn hot(&mut self) -> Option<()> {
         self.at_least(hot::SLOWEST, self.value(hot::SLOWEST)?, 100_000.0);
         Some(())
@@ -434,6 +449,18 @@ mod tests {
             record.samples.push(Sample { group, run: 1, who, operation, point, rate: None, outcome });
         }
         assert_eq!(met(&record), [true, false, true]);
+    }
+
+    #[test]
+    fn large_things_are_judged_beside_set() {
+        let mut record = Record::default();
+        let rates = [(Operation::Set, 100.0), (Operation::TaggedSet, 51.0), (Operation::Lpush, 49.0)];
+        for (operation, ops_per_second) in rates {
+            let outcome = Outcome { ops_per_second, ..Outcome::default() };
+            let (group, who, point) = (large::NAME, Who::Synod, large::POINT);
+            record.samples.push(Sample { group, run: 1, who, operation, point, rate: None, outcome });
+        }
+        assert_eq!(met(&record), [false, true]);
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub enum Operation {
     FirstSet,
     /// SET in an open loop: at a fixed rate, latency from when it was due.
     PacedSet,
+    /// SET of keys that all have the same tag.
+    TaggedSet,
     /// INCR of one key.
     Incr,
     /// LPUSH of a value.
@@ -88,6 +90,7 @@ impl Operation {
             Operation::Set => "SET",
             Operation::FirstSet => "SET, first touch",
             Operation::PacedSet => "SET, open loop",
+            Operation::TaggedSet => "SET, one tag",
             Operation::Incr => "INCR, one key",
             Operation::Lpush => "LPUSH",
             Operation::Rpop => "RPOP",
@@ -107,7 +110,7 @@ impl Operation {
     pub fn command(self) -> &'static str {
         match self {
             Operation::Get => "get",
-            Operation::Set | Operation::FirstSet | Operation::PacedSet => "set",
+            Operation::Set | Operation::FirstSet | Operation::PacedSet | Operation::TaggedSet => "set",
             Operation::Incr => "incr",
             Operation::Lpush => "lpush",
             Operation::Rpop => "rpop",

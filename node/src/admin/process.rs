@@ -51,6 +51,14 @@ impl ProcessFacts {
         }
     }
 
+    /// Bytes of memory of the machine; 0 if the system does not say.
+    pub fn machine_bytes() -> u64 {
+        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        kib.map_or(0, |kib| kib.saturating_mul(1024))
+    }
+
     /// Writes the facts as metrics.
     pub(super) fn render(&self, out: &mut String) {
         let cpu = Descriptor {
@@ -85,6 +93,7 @@ mod tests {
     fn the_facts_are_those_of_this_process() {
         let facts = ProcessFacts::read();
         assert!(facts.resident_bytes > 1 << 20 && facts.resident_bytes < 1 << 40, "{facts:?}");
+        assert!(ProcessFacts::machine_bytes() > facts.resident_bytes);
         assert!(facts.open_fds >= 3 && facts.open_fds <= facts.max_fds, "{facts:?}");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after the epoch");
         let age = now.saturating_sub(facts.started);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use super::limits::{KEYS, KEY_DIRECTORY_BYTES};
 use super::{ConfigError, Loaded, Secret, Settings};
 use crate::datadir::{DirectoryId, Identity};
 
@@ -188,8 +189,8 @@ pub fn resolve(loaded: &Loaded, facts: Facts) -> Result<HostConfig, ConfigError>
         admin: settings.admin_port,
     };
     let admin_bind = if settings.admin_bind.is_empty() { &bind } else { &settings.admin_bind };
+    let cores = cores(settings, &facts.core_directories, &facts.cpus, &bind, own.address, ports)?;
     Ok(HostConfig {
-        cores: cores(settings, &facts.core_directories, &facts.cpus, &bind, own.address, ports)?,
         plain: on_all(&bind, ports.plain),
         admin: on_all(admin_bind, ports.admin),
         ports,
@@ -200,16 +201,38 @@ pub fn resolve(loaded: &Loaded, facts: Facts) -> Result<HostConfig, ConfigError>
         requirepass: settings.requirepass.clone().filter(|password| !password.reveal().is_empty()),
         protected_mode: settings.protected_mode,
         limits: limits(settings),
-        storage: Storage {
+        storage: Storage::new(settings, cores.len()),
+        cores,
+        settings: settings.clone(),
+    })
+}
+
+impl Storage {
+    /// As the settings have it, for so many cores.
+    fn new(settings: &Settings, cores: usize) -> Storage {
+        let mut storage = Storage {
             segment_bytes: settings.segment_bytes.0,
             cache_bytes: settings.cache_bytes.0,
             objects_bytes: settings.objects_bytes.0,
             delta_object_bytes_min: settings.delta_object_bytes_min.0,
             merge_bytes_per_second: settings.merge_bytes_per_second.0,
             keys_max: settings.keys_max.0,
-        },
-        settings: settings.clone(),
-    })
+        };
+        if settings.memory_max.0 > 0 {
+            let share = settings.memory_max.0 / cores.max(1) as u64;
+            storage.keys_max = (share / 2 / KEY_DIRECTORY_BYTES).clamp(*KEYS.start(), *KEYS.end());
+            storage.cache_bytes = share / 10 * 3;
+            storage.objects_bytes = share / 5;
+        }
+        storage
+    }
+
+    /// What keys, values and objects in memory take at most on so many cores.
+    pub fn memory_max(&self, cores: usize) -> u64 {
+        let keys = self.keys_max.saturating_mul(KEY_DIRECTORY_BYTES);
+        let core = keys.saturating_add(self.cache_bytes).saturating_add(self.objects_bytes);
+        core.saturating_mul(cores as u64)
+    }
 }
 
 /// The bounds on clients as the settings have them; `CONFIG SET` calls it again after a change.
@@ -309,6 +332,30 @@ mod tests {
             cluster_secret: secret.then(|| Secret::new("a secret of the cluster")),
         };
         resolve(&loaded, facts).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn one_bound_on_memory_is_shared_out() {
+        let storage = |flags: &[(&str, &str)], slices: u16| {
+            let cpus: Vec<usize> = (0..usize::from(slices)).collect();
+            let config = resolved(flags, slices, &cpus, false).expect("valid");
+            (config.storage.memory_max(config.cores.len()), config.storage)
+        };
+        let (max, apart) = storage(&[("keys_max", "1000000"), ("cache_bytes", "64 MiB")], 2);
+        assert_eq!(
+            (apart.keys_max, apart.cache_bytes, apart.objects_bytes),
+            (1_000_000, 64 << 20, 128 << 20)
+        );
+        assert_eq!(max, 2 * (32_000_000 + (192 << 20)));
+        let (max, shared) = storage(&[("memory_max", "8 GB"), ("cache_bytes", "1 MiB")], 4);
+        let share = 2_000_000_000;
+        assert_eq!(
+            (shared.keys_max, shared.cache_bytes, shared.objects_bytes),
+            (share / 64, share / 10 * 3, share / 5)
+        );
+        assert!((7_999_000_000..=8_000_000_000).contains(&max), "{max}");
+        let (_, least) = storage(&[("memory_max", "1")], 1);
+        assert_eq!((least.keys_max, least.cache_bytes), (1_000, 0), "never no keys at all");
     }
 
     const THREE: (&str, &str) = ("host", "3=10.0.0.3,1=10.0.0.1,2=10.0.0.2/203.0.113.2");

@@ -54,7 +54,13 @@ pub const REPAIR_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=64 << 30;
 /// Records that a core takes over in a second: a fiftieth of the least is still two each second.
 pub const REPAIR_RECORDS: std::ops::RangeInclusive<u64> = 100..=100_000_000;
 
-/// Keys per core: the directory takes at most 32 bytes per key.
+/// Keys, values and objects in memory, of all cores, in bytes. Zero: each has a bound of its own.
+pub const MEMORY: std::ops::RangeInclusive<u64> = 0..=1 << 46;
+
+/// Bytes of the directory that a key takes, at most.
+pub const KEY_DIRECTORY_BYTES: u64 = 32;
+
+/// Keys per core: the directory takes at most [`KEY_DIRECTORY_BYTES`] per key.
 pub const KEYS: std::ops::RangeInclusive<u64> = 1_000..=4_000_000_000;
 
 /// Ports that may be configured; 0 (any) would make an address that no peer can know.

@@ -203,6 +203,9 @@ settings! {
     cache_bytes: Bytes = "64 MiB", Restart, in limits::CACHE_BYTES;
     /// Bytes of large objects that each core keeps decoded in memory.
     objects_bytes: Bytes = "128 MiB", Restart, in limits::OBJECTS_BYTES;
+    /// Bytes that keys, values and objects in memory may take, of all cores together: half of it for directories of keys, three
+    /// tenths for values and a fifth for objects, in the place of `keys_max`, `cache_bytes` and `objects_bytes`. 0: these three say it, per core.
+    memory_max: Bytes = "0", Restart, in limits::MEMORY;
     /// Size of a hash, list, set or sorted set in bytes from which on what changes in it is written and sent, not all of it.
     delta_object_bytes_min: Bytes = "1 KiB", Restart, in limits::DELTA_OBJECT_BYTES;
     /// Bytes per second that each core's merge may read and write to reclaim the space of dead records.

@@ -490,7 +490,12 @@ impl Core {
 /// The runtime settings of a core, as `CONFIG GET` shows them.
 pub(super) fn settings(handover: &Handover) -> Settings {
     let debug = handover.control.settings().text("enable_debug_command").unwrap_or_default();
-    let given = [("port", handover.config.ports.plain.to_string()), ("enable-debug-command", debug)];
+    let memory_max = handover.config.storage.memory_max(handover.config.cores.len());
+    let given = [
+        ("port", handover.config.ports.plain.to_string()),
+        ("enable-debug-command", debug),
+        ("maxmemory", memory_max.to_string()),
+    ];
     let mut settings = Settings::new(&given, Box::new(Own(handover.control.clone())));
     settings.reload();
     settings

@@ -264,6 +264,7 @@ impl Core {
         let facts = ProcessFacts::read();
         source.memory_resident = facts.resident_bytes;
         source.memory_peak = facts.resident_bytes;
+        source.memory_total = ProcessFacts::machine_bytes();
         source.cpu_user = facts.cpu.as_secs_f64();
         source
     }

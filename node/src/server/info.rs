@@ -182,7 +182,7 @@ fn section(name: &str, source: &InfoSource, server: &Server, text: &mut String) 
     match name {
         "server" => server_section(source, server, &mut out),
         "clients" => clients_section(source, server, &mut out),
-        "memory" => memory_section(source, &mut out),
+        "memory" => memory_section(source, server, &mut out),
         "persistence" => persistence_section(source, &mut out),
         "stats" => stats_section(source, &mut out),
         "replication" => replication_section(source, server, &mut out),
@@ -241,7 +241,7 @@ fn clients_section(source: &InfoSource, server: &Server, out: &mut Lines<'_>) {
     out.add("tracking_clients", 0);
 }
 
-fn memory_section(source: &InfoSource, out: &mut Lines<'_>) {
+fn memory_section(source: &InfoSource, server: &Server, out: &mut Lines<'_>) {
     for (name, bytes) in [
         ("used_memory", source.memory_resident),
         ("used_memory_rss", source.memory_resident),
@@ -254,7 +254,7 @@ fn memory_section(source: &InfoSource, out: &mut Lines<'_>) {
     out.add("memory_directories_bytes", source.directory_bytes);
     out.add("memory_values_bytes", source.cache_bytes);
     out.add("memory_objects_bytes", source.objects_bytes);
-    out.add("maxmemory", 0);
+    out.add("maxmemory", server.settings.memory_max());
     out.add("maxmemory_policy", "noeviction");
 }
 

@@ -253,6 +253,11 @@ impl Settings {
         usize::try_from(self.number("maxclients")).unwrap_or(usize::MAX)
     }
 
+    /// Bytes that keys, values and objects in memory may take.
+    pub fn memory_max(&self) -> u64 {
+        self.number("maxmemory").unsigned_abs()
+    }
+
     /// Seconds after which an idle client is closed; 0: never.
     pub fn timeout_seconds(&self) -> u64 {
         self.number("timeout").unsigned_abs()

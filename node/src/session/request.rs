@@ -102,6 +102,7 @@ impl Session {
     fn is_barrier(&self, row: &'static Row, args: &[&[u8]], statement: Option<&Parsed>) -> bool {
         let is_queued = self.transactions.is_open();
         let is_joint = row.is_joint_with(args)
+            || matches!(row.name, "mset" | "del" | "unlink") && is_of_one_slot(row, args)
             || matches!(row.name, "flushall" | "flushdb")
             || statement.is_some_and(Parsed::is_schema);
         is_joint && !is_queued || row.name == "exec" && self.transactions.are_joint()
@@ -206,6 +207,10 @@ impl Session {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
+        let command = match command {
+            Command::Many(split) => split.in_one_step(),
+            other => other,
+        };
         let command = match self.number.take() {
             Some(number) => command.numbered(&number),
             None => Ok(command),
@@ -345,6 +350,14 @@ impl Session {
 /// Whether REQID may stand in front of a command: of a write of keys, or EXEC. In front of a read it says nothing.
 fn may_be_numbered(row: &Row) -> bool {
     matches!(row.level, Level::Key(_)) || row.name == "exec"
+}
+
+/// Whether a command's keys are several of one slot.
+fn is_of_one_slot(row: &Row, args: &[&[u8]]) -> bool {
+    let mut keys = row.keys_of(args);
+    let first = keys.next().map(slot);
+    let mut others = keys.peekable();
+    others.peek().is_some() && others.all(|key| Some(slot(key)) == first)
 }
 
 /// A browser that a web page makes speak to this port begins so. Redis closes it as well.

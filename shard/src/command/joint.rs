@@ -12,8 +12,9 @@ use super::sorted_set::Range;
 use super::transaction::Replies;
 use super::{errors, strings, Command, Context, Gather, Given, ListOp, Numbered, Op, SetOp, Split};
 use crate::joint::{Ran, Snapshot, Write};
-use crate::limits::JOINT_KEYS_MAX;
+use crate::limits::{JOINT_KEYS_MAX, JOINT_WRITE_BYTES_MAX};
 use crate::reply::Reply;
+use crate::slot::slot;
 use crate::state::{State, Type, Value};
 
 /// A command on one or more keys that it sees and changes as one step.
@@ -49,6 +50,8 @@ pub(super) enum Work {
     StoreSorted { from: usize, to: usize, sort: Sort },
     /// LCS.
     Lcs(Lcs),
+    /// MSET, DEL and UNLINK: operations on one key each, and how their replies make one.
+    Parts(Vec<(usize, Op)>, Gather),
     /// What was queued between MULTI and EXEC.
     Exec { versions: Vec<(usize, u64)>, steps: Vec<Step> },
 }
@@ -140,6 +143,7 @@ impl Work {
             Work::OnSets(work) => work.is_read(),
             Work::OnSortedSets(work) => work.is_read(),
             Work::Lcs(_) => true,
+            Work::Parts(parts, _) => parts.iter().all(|(_, op)| op.is_read()),
             Work::Exec { steps, .. } => steps.iter().all(Step::is_read),
             Work::Rename { .. }
             | Work::Copy { .. }
@@ -155,6 +159,7 @@ impl Work {
         match self {
             Work::MoveMember { member, .. } => member.len(),
             Work::SetAllIfAbsent(pairs) => pairs.iter().map(|(_, value)| value.len() + 24).sum(),
+            Work::Parts(parts, _) => bytes_of(parts),
             Work::Exec { steps, .. } => steps.iter().map(Step::bytes).sum(),
             Work::StoreRange { range, .. } => range.span.bytes(),
             Work::Rename { .. }
@@ -197,6 +202,7 @@ impl Work {
             }
             Work::StoreSorted { from, to, sort } => sort::store(states, (*from, *to), sort, context),
             Work::Lcs(work) => lcs::run(work, states).unwrap_or_else(|error| error),
+            Work::Parts(parts, gather) => run_parts(parts, *gather, states, context),
             Work::Exec { versions, steps } => exec(states, versions, steps, context),
         }
     }
@@ -212,11 +218,49 @@ impl Step {
 
     fn bytes(&self) -> usize {
         match self {
-            Step::Parts(parts, _) => {
-                parts.iter().map(|(_, op)| mem::size_of::<(usize, Op)>() + op.bytes()).sum()
-            }
+            Step::Parts(parts, _) => bytes_of(parts),
             Step::Joint(_, work) => mem::size_of::<Work>() + work.bytes(),
         }
+    }
+}
+
+fn bytes_of(parts: &[(usize, Op)]) -> usize {
+    parts.iter().map(|(_, op)| mem::size_of::<(usize, Op)>() + op.bytes()).sum()
+}
+
+fn run_parts(
+    parts: &[(usize, Op)],
+    gather: Gather,
+    states: &mut States<'_>,
+    context: &mut Context<'_>,
+) -> Reply {
+    let run = |(place, op): &(usize, Op)| super::run(op, states.at(*place), context);
+    gather.join(parts.iter().map(run).collect())
+}
+
+impl Split {
+    /// The same as one step, where that can be: it writes, its keys are several of one slot, no more than a step may have, and what it writes is
+    /// no more than a step may write.
+    pub fn in_one_step(self) -> Command {
+        let of_parts = || self.parts.iter().filter_map(Command::key);
+        let is_of_one = of_parts().zip(of_parts().skip(1)).all(|(one, next)| slot(one) == slot(next));
+        let bytes: usize = self.parts.iter().map(Command::bytes).sum();
+        if !is_of_one || self.parts.len() > JOINT_KEYS_MAX || bytes > JOINT_WRITE_BYTES_MAX / 2 {
+            return Command::Many(self);
+        }
+        let mut keys = Keys::default();
+        let place = |part: &Command| match part {
+            Command::Key(part) if !part.op.is_read() => Some(keys.place(&part.key)),
+            _ => None,
+        };
+        let places: Option<Vec<usize>> = self.parts.iter().map(place).collect();
+        let Some(places) = places.filter(|_| keys.0.len() > 1) else { return Command::Many(self) };
+        let ops = self.parts.into_iter().filter_map(|part| match part {
+            Command::Key(part) => Some(part.op),
+            _ => None,
+        });
+        let work = Work::Parts(places.into_iter().zip(ops).collect(), self.gather);
+        Command::Joint(Box::new(Joint { keys: keys.0, request: None, work }))
     }
 }
 
@@ -332,10 +376,7 @@ fn exec(
     let mut replies = Replies::new(context.limits, steps.len());
     for step in steps {
         replies.add(step.is_read(), || match step {
-            Step::Parts(parts, gather) => {
-                let run = |(place, op): &(usize, Op)| super::run(op, states.at(*place), context);
-                gather.join(parts.iter().map(run).collect())
-            }
+            Step::Parts(parts, gather) => run_parts(parts, *gather, states, context),
             Step::Joint(places, work) => {
                 work.run(&mut States { all: states.all, places: Some(places) }, context)
             }

@@ -11,7 +11,8 @@
 //! is still at that version (0 = absent) and answers the new version.
 //!
 //! What differs from Redis, and why:
-//! * MGET, MSET, DEL, EXISTS, UNLINK and TOUCH of many keys are split and not atomic across them.
+//! * MGET, EXISTS and TOUCH of many keys are split and not atomic across them; so are MSET, DEL and UNLINK, unless their keys are of one slot, up
+//!   to 128, and what they write is no more than a MiB.
 //! * HGETALL, HKEYS, HVALS and SMEMBERS answer in the order of the fields' and members' bytes. SPOP, SRANDMEMBER, HRANDFIELD and ZRANDMEMBER
 //!   choose by the core's own generator; different ones come in the order of the bytes.
 //! * Arguments are checked before the key is looked at, where some commands of Redis look first.

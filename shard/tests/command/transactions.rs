@@ -208,3 +208,36 @@ fn hostile_transactions_are_refused() {
     assert!(Command::decode(&step(&[b"EXEC", b"k", b"x"])).is_err());
     assert!(Command::decode(&step(&[b"EXEC", b"k"])).is_err());
 }
+
+#[test]
+fn several_keys_of_one_slot_are_written_in_one_step() {
+    let many: String = (0..129).map(|key| format!(" {{k}}{key} x")).collect();
+    let long = format!("MSET {{k}}1 {0} {{k}}2 {0}", "x".repeat(600_000));
+    let (too_many, most) = (format!("MSET{many}"), format!("MSET{}", many.replacen(" {k}0 x", "", 1)));
+    for (line, keys) in [
+        ("MSET {k}1 a {k}2 b", Some(2)),
+        ("MSET {k}1 a {k}2 b {k}1 c", Some(2)),
+        ("DEL {k}1 {k}2 {k}3", Some(3)),
+        ("UNLINK {k}1 {k}2", Some(2)),
+        (&most, Some(128)),
+        (&too_many, None),
+        (&long, None),
+        ("MSET k 1 k 2", None),
+        ("MSET {k}1 a {l}2 b", None),
+        ("DEL {k}1 {l}1", None),
+        ("MGET {k}1 {k}2", None),
+        ("EXISTS {k}1 {k}2", None),
+        ("TOUCH {k}1 {k}2", None),
+    ] {
+        let Some(Command::Many(split)) = parse(line) else { panic!("{line:.40}") };
+        let found = match split.in_one_step() {
+            Command::Joint(joint) => {
+                assert!(!joint.is_read());
+                Some(joint.keys.len())
+            }
+            Command::Many(_) => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found, keys, "{line:.40}");
+    }
+}

@@ -16,6 +16,7 @@ pub mod engine;
 pub mod etcd;
 pub mod hot;
 pub mod idle;
+pub mod large;
 pub mod objects;
 pub mod reads;
 pub mod single;
@@ -34,7 +35,7 @@ pub struct Group {
 }
 
 /// All groups, in the order in which they are measured.
-pub const ALL: [Group; 12] = [
+pub const ALL: [Group; 13] = [
     Group {
         name: writes::NAME,
         about: "replicated writes beside Valkey WAITAOF and Redis WAIT",
@@ -61,6 +62,11 @@ pub const ALL: [Group; 12] = [
         name: objects::NAME,
         about: "commands on hashes, lists, sets and sorted sets beside Valkey WAITAOF",
         measure: objects::measure,
+    },
+    Group {
+        name: large::NAME,
+        about: "objects of a megabyte and a tag of 100,000 keys beside SET",
+        measure: large::measure,
     },
     Group { name: hot::NAME, about: "INCR of one key through each host", measure: hot::measure },
     Group {
