@@ -20,6 +20,8 @@ pub enum Join {
     Keys(Gather),
     /// One part, whose reply is the reply.
     One,
+    /// What is there under a name, in an array; else what the row of that name is answered, if there is a second part.
+    Row,
     /// The sum of integers.
     Sum,
     /// OK if all say so.
@@ -179,12 +181,13 @@ fn join(how: Join, replies: Vec<Reply>) -> Reply {
     if how == Join::Spread {
         return made_known(&replies);
     }
-    if let Some(error) = replies.iter().find(|reply| reply.is_error()) {
+    if let Some(error) = replies.iter().find(|reply| reply.is_error()).filter(|_| how != Join::Row) {
         return error.clone();
     }
     match how {
         Join::Keys(gather) => gather.join(replies),
         Join::One => replies.into_iter().next().unwrap_or(Reply::Nil),
+        Join::Row => row(replies),
         Join::Sum => Reply::Int(sum(&replies)),
         Join::AllOk | Join::Flush | Join::Spread => Reply::OK,
         Join::Killed if sum(&replies) > 0 => Reply::OK,
@@ -236,6 +239,16 @@ fn made_known(replies: &[Reply]) -> Reply {
 pub fn may_be_unknown(why: &str) -> Reply {
     let text = "UNCERTAIN the tables are changed, but not every host may know it yet; again, with IF EXISTS or IF NOT EXISTS, it is answered when they do";
     Reply::Error(format!("{text}: {why}").into())
+}
+
+/// What is there under a name that a row may have, or else what the row is answered.
+pub fn row(replies: Vec<Reply>) -> Reply {
+    let mut replies = replies.into_iter();
+    match replies.next() {
+        Some(Reply::Array(found)) => found.into_iter().next().unwrap_or(Reply::Nil),
+        Some(Reply::Nil) => replies.next().unwrap_or(Reply::Nil),
+        refused => refused.unwrap_or(Reply::Nil),
+    }
 }
 
 fn sum(replies: &[Reply]) -> i64 {

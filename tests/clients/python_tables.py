@@ -43,6 +43,9 @@ def by_cluster(cluster):
     for number in range(20):
         node = client.get_node_from_key(f"{{py_cluster:{number}}}")
         assert client.execute_command("SQL", "INSERT INTO py_cluster VALUES ($1, $2)", number, number, target_nodes=node) == 1
+        # The name of a row leads to it by itself.
+        assert client.hgetall(f"{{py_cluster:{number}}}:{number}") == {"k": str(number), "n": str(number)}
+        assert client.hgetall(f"{{py_cluster:{number}}}:{number + 1}") == {}
     assert client.execute_command("SQL", "DROP TABLE py_cluster", target_nodes=client.get_random_node()) == "OK"
     client.close()
 
@@ -83,6 +86,17 @@ def main():
     assert [row["id"] for row in rows] == [number for number in reversed(range(ROWS)) if number % 3]
     assert rows[0]["note"] is None and rows[1]["note"] == '{"gift": true}' and rows[0]["paid"] is None
     assert rows[0]["at"] == "2024-05-06 07:04:59" and rows[0]["total"] == "93.50"
+
+    # A row is a hash, to whoever knows its name.
+    name = "{py_orders:alice}:2024-05-06%2007%3a04%3a58:298"
+    assert two.hgetall(name) == {"customer": "alice", "at": "2024-05-06 07:04:58", "id": "298", "total": "86.50", "note": '{"gift": true}'}
+    assert three.hget(name, "total") == "86.50" and one.hget(name, "paid") is None and two.hlen(name) == 5
+    assert three.hmget(name, "id", "paid") == ["298", None] and one.hexists(name, "note") and not one.exists(name)
+    plan = one.execute_command("SQL", "EXPLAIN SELECT * FROM py_orders WHERE customer = 'alice' AND at = '2024-05-06T07:04:58' AND id = 298")
+    assert [f"  as a hash: {name}"] in plan, plan
+    pipeline = three.pipeline(transaction=False)
+    [pipeline.hget(f"{{py_orders:alice}}:2024-05-06%2007%3a00%3a{number:02}:{number}", "id") for number in range(60)]
+    assert pipeline.execute() == [str(number) if number % 3 else None for number in range(60)]
 
     # Another order wants an index, and says which.
     by_total = "SELECT id, total FROM py_orders WHERE customer = $1 ORDER BY total"

@@ -24,13 +24,15 @@ mod blocking;
 pub mod limits;
 mod order;
 mod request;
+mod rows;
 mod sql;
 mod transaction;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use shard::command::{Command, Numbered};
+use shard::command::{Command, KeyCommand, Numbered};
 use shard::reply::Reply;
 
 use self::sql::Asked;
@@ -151,6 +153,8 @@ pub struct Session {
     transactions: Transactions,
     popping: Option<Box<Popping>>,
     asked: Option<Box<Asked>>,
+    /// Reads of hashes whose key may be the name of a row, by their requests: at most [`limits::PIPELINE_DEPTH_MAX`].
+    rows: BTreeMap<u64, KeyCommand>,
     /// What stood in front of the request that is being read.
     number: Option<Numbered>,
     out: Vec<u8>,
@@ -198,6 +202,7 @@ impl Session {
             transactions: Transactions::default(),
             popping: None,
             asked: None,
+            rows: BTreeMap::new(),
             number: None,
             out: Vec::new(),
             closing: None,
@@ -334,6 +339,7 @@ impl Session {
         if self.has_asked(ticket) {
             return self.on_catalog(reply, server, now, actions);
         }
+        let Some(reply) = self.on_row(ticket, reply, server, now, actions) else { return };
         if let Some(reply) = self.order.join(ticket, reply) {
             self.finish(ticket.seq, reply, server, now);
         }

@@ -41,6 +41,7 @@ impl Session {
             Ok(row) if server.holds(row, row.name == "exec" && self.transactions.writes(), now) => {
                 return Some(Held::Pause);
             }
+            Ok(_) if is_sql && self.may_await_rows() => return Some(Held::Answers),
             // Claims of a joint command go ahead of what waits for a key, so that must not be what this client asked before; nor is a flush, or a
             // change of the catalog, to come before what is under way, which it makes uncertain.
             Ok(row) if !self.order.is_empty() && self.is_barrier(row, args, statement.as_ref()) => {
@@ -220,7 +221,7 @@ impl Session {
             Err(error) => return self.finish(seq, error, server, now),
         };
         let planned = match command {
-            Command::Key(command) => self.one_key(seq, command, asking, server, actions),
+            Command::Key(command) => self.row_or_key(seq, command, asking, server, actions),
             Command::Many(split) => self.many_keys(seq, split, asking, server, actions),
             Command::Joint(joint) => self.several_keys(seq, joint, asking, server, actions),
             Command::Keyspace(command) => {

@@ -6,5 +6,6 @@ mod map;
 mod parser_twin;
 mod pipeline;
 mod random;
+mod rows;
 mod sql;
 mod world;

@@ -135,6 +135,71 @@ fn a_table_that_is_made_anew_has_no_old_rows_anywhere() {
     }
 }
 
+/// What a read of a hash is answered: fields and values in turns.
+fn fields(client: &mut Client, name: &str) -> Vec<String> {
+    let Value::Array(values) = client.call(&["HGETALL", name]) else { panic!("{name} is read as a hash") };
+    let text = |value| match value {
+        Value::Bulk(bytes) => String::from_utf8(bytes).expect("UTF-8"),
+        other => panic!("{other:?}"),
+    };
+    values.into_iter().map(text).collect()
+}
+
+/// A row is a hash at every host as soon as it is written, though its table is new and a host was away when it was made.
+#[test]
+fn rows_are_hashes_at_every_host() {
+    let cluster = Cluster::start(3, 2, "");
+    for turn in 0..4 {
+        let (at, away, other) = (turn % 3, (turn + 1) % 3, (turn + 2) % 3);
+        cluster.hosts[away].freeze();
+        let mut client = cluster.hosts[at].client();
+        run(
+            &mut client,
+            &format!("CREATE TABLE r{turn} (k TEXT, n INT, v NUMERIC(8,2), w TEXT, PRIMARY KEY (k, n DESC))"),
+        );
+        for key in PARTITIONS {
+            run(
+                &mut client,
+                &format!("INSERT INTO r{turn} VALUES ('{key}:x', -1, 2.5, NULL), ('{key}:x', 2, 0, 'y')"),
+            );
+        }
+        cluster.hosts[away].signal("CONT");
+        for (place, key) in PARTITIONS.iter().enumerate() {
+            let name = format!("{{r{turn}:{key}%3ax}}:-1");
+            let want = ["k", &format!("{key}:x"), "n", "-1", "v", "2.50"];
+            let mut reader = cluster.hosts[if place % 2 == 0 { away } else { other }].client();
+            eventually("the host that was away answers", || {
+                let reply = reader.call(&["HLEN", &name]);
+                assert!(reply.as_error().is_some() || reply == Value::Int(3), "{name}: {reply:?}");
+                reply == Value::Int(3)
+            });
+            assert_eq!(fields(&mut reader, &name), want);
+            // In one pipeline with what changes it, in its order.
+            let update = format!("UPDATE r{turn} SET w = 'z', v = NULL WHERE k = '{key}:x' AND n = -1");
+            let words: [&[&[u8]]; 3] = [
+                &[b"HMGET", name.as_bytes(), b"v", b"w"],
+                &[b"SQL", update.as_bytes()],
+                &[b"HMGET", name.as_bytes(), b"v", b"w"],
+            ];
+            let bytes: Vec<u8> = words.iter().flat_map(|words| super::client::request(words)).collect();
+            reader.send(&bytes).expect("sent");
+            let replies = [(); 3].map(|()| reader.reply().expect("a reply"));
+            let pair = |v, w| Value::Array(vec![v, w]);
+            assert_eq!(
+                replies,
+                [pair(Value::bulk("2.50"), Value::Nil), Value::Int(1), pair(Value::Nil, Value::bulk("z"))]
+            );
+            // A hash of a client's own under that name is in front of it, until it is gone.
+            assert_eq!(reader.call(&["HSET", &name, "f", "v"]), Value::Int(1));
+            assert_eq!(fields(&mut client, &name), ["f", "v"]);
+            assert_eq!(client.call(&["DEL", &name]), Value::Int(1));
+            assert_eq!(reader.call(&["HGET", &name, "w"]), Value::bulk("z"));
+            assert_eq!(reader.call(&["EXISTS", &name]), Value::Int(0));
+        }
+        cluster.await_peers();
+    }
+}
+
 /// Rows that a writer was told are there, and how many more may be.
 #[derive(Default)]
 struct Written {

@@ -2,7 +2,7 @@
 //!
 //! Where the table is not there the key has no value: so a statement that reads is answered, and one that writes was not done.
 
-use shard::command::{Command, KeyCommand, Op, Sql};
+use shard::command::{Command, KeyCommand, Limits, Op, Sql};
 use shard::reply::Reply;
 use shard::state::Value;
 use sql::{Context, Plan, Statement};
@@ -72,6 +72,15 @@ pub fn sql_of(text: &str, writes: bool) -> Sql {
     Sql { text: text.as_bytes().into(), parameters: Vec::new(), now_micros, random, catalog: 0, writes }
 }
 
+/// A read of the value as that of a hash's field.
+pub fn hash_read(key: &[u8]) -> Command {
+    let words: [&[u8]; 3] = [b"HGET", key, b"v"];
+    match Command::parse(&words, &Limits::default()) {
+        Ok(Command::Key(read)) => Command::Key(read.at_name()),
+        other => unreachable!("it is a read of a key: {other:?}"),
+    }
+}
+
 /// What a session says of a statement by a catalog: nothing, if it can be sent.
 pub fn refusal(catalog: &sql::Catalog, sql: &Sql) -> Option<Reply> {
     let context = Context { parameters: &sql.parameters, now_micros: sql.now_micros, random: sql.random };
@@ -88,6 +97,14 @@ pub fn told(command: &history::Command, reply: &Reply) -> Told {
         (Get, Reply::Error(text)) if is_of_no_table(text) => known(history::Reply::Nil),
         (Exists, Reply::Error(text)) if is_of_no_table(text) => known(history::Reply::Int(0)),
         (_, Reply::Error(_)) => Told::Failed,
+        // Read as a hash: the value, nothing, or that there are rows of no table.
+        (Get, Reply::Array(found)) if !matches!(found.first(), Some(Reply::Array(_))) => {
+            match found.first() {
+                Some(Reply::Bulk(value)) => known(history::Reply::Value(value.clone())),
+                Some(Reply::Error(text)) if !text.starts_with("WRONGTYPE") => Told::Failed,
+                _ => known(history::Reply::Nil),
+            }
+        }
         (Get | Exists, Reply::Array(lines)) => match lines.get(1) {
             Some(Reply::Array(row)) => match row.first() {
                 Some(Reply::Bulk(value)) => known(history::Reply::Value(value.clone())),

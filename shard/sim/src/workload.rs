@@ -412,7 +412,11 @@ impl Ask {
     fn to_plain(&self) -> command::Command {
         let key = self.key.as_slice();
         if rows::name_of(key).is_some() {
-            return rows::statement(key, &self.command);
+            // Of every other partition the row is read as a hash.
+            return match &self.command {
+                Command::Get if self.place % 2 == 1 => rows::hash_read(key),
+                command => rows::statement(key, command),
+            };
         }
         if let Some(shape) = objects::shape_of(key) {
             let words = objects::words(shape, key, &self.command);

@@ -51,6 +51,11 @@ impl Catalog {
         })
     }
 
+    /// Whether there is a table of this name.
+    pub fn has_table(&self, name: &str) -> bool {
+        self.tables.contains_key(name)
+    }
+
     /// The table of this number.
     pub fn table_by_id(&self, id: u32) -> Option<&Arc<Table>> {
         self.tables.values().find(|table| table.id == id)

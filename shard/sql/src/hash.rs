@@ -1,12 +1,15 @@
-//! Rows as hashes: `HGETALL {table:pk}:ck` reads one row, a field for each column that is not NULL.
+//! Rows as hashes: `{table:pk}:ck` names one row, which is read as a field for each column that is not NULL.
+//!
+//! A row has one name: what is spelt otherwise, though it says the same (`1.50` for `1.5`, `%3A` for `%3a`, `%41` for `A`), names none. So the
+//! tag of a name is its partition's name, byte for byte, and leads clients to where that is.
 
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::error::{Error, ErrorKind};
-use crate::key::encode;
+use crate::error::Error;
+use crate::key::{decode, encode};
 use crate::limits::ROW_KEY_BYTES_MAX;
-use crate::routing::{unescaped, Partition};
+use crate::routing::{escaped, unescaped, Partition};
 use crate::row;
 use crate::schema::Table;
 
@@ -21,56 +24,61 @@ pub struct HashKey {
     pub row: Vec<u8>,
 }
 
-/// Reads `{table:pk}:ck1:ck2`. None if the key is of another form, or of no table: it is an ordinary key then.
-pub fn parse_hash_key(catalog: &Catalog, key: &[u8]) -> Option<Result<HashKey, Error>> {
-    let text = std::str::from_utf8(key).ok()?;
-    let (tag, clustering) = text.strip_prefix('{')?.split_once('}')?;
-    let (name, partition) = tag.split_once(':')?;
-    let table = catalog.table(name).ok()?;
-    Some(read(table, partition, clustering))
+/// Takes a key apart that may be the name of a row: the name of a table, and that of a partition, which ends with the first brace. None: no row of
+/// any table has this name.
+pub fn hash_key_parts(key: &[u8]) -> Option<(&str, &[u8])> {
+    let end = key.iter().position(|byte| *byte == b'}')?;
+    let (partition, clustering) = key.split_at(end + 1);
+    if !matches!(clustering.first(), None | Some(b':')) {
+        return None;
+    }
+    let name = partition.strip_prefix(b"{")?.split(|byte| *byte == b':').next()?;
+    // Between the name and the end of the tag there is a colon at least.
+    let is_one = !name.is_empty() && name.len() + 2 < partition.len();
+    is_one.then_some((std::str::from_utf8(name).ok()?, partition))
 }
 
-fn read(table: &Arc<Table>, partition: &str, clustering: &str) -> Result<HashKey, Error> {
-    let wrong = || {
-        let names = |columns: &mut dyn Iterator<Item = usize>| {
-            columns.map(|column| table.columns[column].name.clone()).collect::<Vec<_>>()
-        };
-        let partition = names(&mut table.partition.iter().copied()).join(":");
-        let clustering: String = names(&mut table.clustering.iter().map(|column| column.column))
-            .iter()
-            .map(|name| format!(":{name}"))
-            .collect();
-        Error::new(
-            ErrorKind::NeedsKey,
-            "42601",
-            format!("a row of table \"{0}\" is {{{0}:{partition}}}{clustering}", table.name),
-        )
-    };
-    let parts: Vec<&str> = partition.split(':').collect();
-    if parts.len() != table.partition.len() {
-        return Err(wrong());
-    }
-    let pairs = table.partition.iter().zip(parts);
-    let values = pairs
-        .map(|(column, text)| unescaped(text, table.columns[*column].kind))
-        .collect::<Result<Vec<_>, Error>>()?;
-    let partition = Partition::new(table, &values)?;
-    let parts: Vec<&str> = match clustering.strip_prefix(':') {
-        Some(rest) => rest.split(':').collect(),
-        None if clustering.is_empty() => Vec::new(),
-        None => return Err(wrong()),
-    };
+/// The row with the name `{table:pk}:ck1:ck2`. None: no row of a table has it, and it is a key like others.
+pub fn parse_hash_key(catalog: &Catalog, key: &[u8]) -> Option<HashKey> {
+    let (name, partition) = hash_key_parts(key)?;
+    let table = catalog.tables.get(name)?;
+    let text = std::str::from_utf8(key).ok()?;
+    let clustering = text.get(partition.len()..)?;
+    let partition = Partition::of_name(table, partition)?;
+    let row = row_key(table, clustering)?;
+    (hash_key(table, &partition, &row).ok()? == text).then(|| HashKey {
+        table: Arc::clone(table),
+        partition,
+        row,
+    })
+}
+
+/// The key of a row, from the values behind its partition's name.
+fn row_key(table: &Table, clustering: &str) -> Option<Vec<u8>> {
+    let parts: Vec<&str> = clustering.split(':').skip(1).collect();
     if parts.len() != table.clustering.len() {
-        return Err(wrong());
+        return None;
     }
-    let mut key = row::row_prefix();
+    let mut row = row::row_prefix();
     for (column, text) in table.clustering.iter().zip(parts) {
-        encode(&unescaped(text, table.columns[column.column].kind)?, column.descending, &mut key);
+        let value = unescaped(text, table.columns[column.column].kind).ok()?;
+        encode(&value, column.descending, &mut row);
     }
-    match key.len() <= ROW_KEY_BYTES_MAX {
-        true => Ok(HashKey { table: Arc::clone(table), partition, row: key }),
-        false => Err(Error::too_large(format!("the key of a row has at most {ROW_KEY_BYTES_MAX} bytes"))),
+    (row.len() <= ROW_KEY_BYTES_MAX).then_some(row)
+}
+
+/// The name of the row with this key.
+pub(crate) fn hash_key(table: &Table, partition: &Partition, row: &[u8]) -> Result<String, Error> {
+    let mut name = partition.routing.clone();
+    let mut rest =
+        row.strip_prefix(row::row_prefix().as_slice()).ok_or_else(|| Error::damage("a row's key"))?;
+    for column in &table.clustering {
+        let (value, behind) = decode(rest, table.columns[column.column].kind, column.descending)?;
+        name.push(':');
+        name += &escaped(&value);
+        rest = behind;
     }
+    Ok(name)
 }
 
 /// Fields and values of a row, in the order of the columns, without those that are NULL.

@@ -54,7 +54,7 @@ pub use datum::{Datum, Row};
 pub use define::{Changed, Effect};
 pub use error::{Error, ErrorKind};
 pub use execute::{Execution, Input, Place, Step};
-pub use hash::{hash_fields, parse_hash_key, HashKey};
+pub use hash::{hash_fields, hash_key_parts, parse_hash_key, HashKey};
 pub use numeric::{Numeric, Precision};
 pub use parse::{Kind, Statement};
 pub use plan::{Context, Plan, Query};

@@ -34,6 +34,20 @@ impl Partition {
         Ok(Partition { table: table.id, key, routing: format!("{{{}:{}}}", table.name, texts.join(":")) })
     }
 
+    /// The partition with this name. None: no partition of the table has it.
+    pub fn of_name(table: &Table, name: &[u8]) -> Option<Partition> {
+        let text = std::str::from_utf8(name).ok()?;
+        let inner =
+            text.strip_prefix('{')?.strip_prefix(&table.name)?.strip_prefix(':')?.strip_suffix('}')?;
+        let parts: Vec<&str> = inner.split(':').collect();
+        if parts.len() != table.partition.len() {
+            return None;
+        }
+        let value = |(column, text): (&usize, &str)| unescaped(text, table.columns[*column].kind).ok();
+        let values = table.partition.iter().zip(parts).map(value).collect::<Option<Vec<_>>>()?;
+        Partition::new(table, &values).ok().filter(|partition| partition.routing == text)
+    }
+
     /// The values of the partition's columns.
     pub fn values(&self, table: &Table) -> Result<Vec<Datum>, Error> {
         partition_values(table, &self.key)

@@ -85,8 +85,7 @@ impl Script {
     fn hash(&self, key: &str) -> String {
         match parse_hash_key(&self.store.catalog, key.as_bytes()) {
             None => "an ordinary key".to_owned(),
-            Some(Err(error)) => format!("{:?} {}: {error}", error.kind, error.state),
-            Some(Ok(key)) => {
+            Some(key) => {
                 let contents = self.store.partitions.get(&(key.table.id, key.partition.key.clone()));
                 match contents.and_then(|contents| contents.get(&key.row)) {
                     None => format!("{}: no row", key.partition.routing),

@@ -9,7 +9,7 @@ use super::bytes::{put_bytes, put_varint, DecodeError, Reader};
 use super::limits::ARGUMENTS_MAX;
 use super::strings::{Condition, Given, Set};
 use super::{
-    sql, Command, ExpireIf, Expiry, Gather, KeyCommand, Keyspace, Limits, Moment, Once, Op, Split,
+    as_hash, sql, Command, ExpireIf, Expiry, Gather, KeyCommand, Keyspace, Limits, Moment, Once, Op, Split,
     Transaction,
 };
 use crate::joint::JointOp;
@@ -59,7 +59,7 @@ impl Command {
         let arguments = arguments(bytes)?;
         let read =
             Transaction::read(&arguments).or_else(|| Once::read(&arguments)).or_else(|| step(&arguments));
-        let read = read.or_else(|| sql::read(&arguments));
+        let read = read.or_else(|| sql::read(&arguments)).or_else(|| as_hash::read(&arguments));
         read.unwrap_or_else(|| plain(&arguments))
     }
 }
@@ -166,6 +166,7 @@ pub(super) fn on_key(key: &[u8], op: &Op, to: &mut Arguments<'_>) {
             once.spell(key, to);
             to
         }
+        Op::AsHash(read) => read.spell(key, to),
         Op::Sql(sql) => sql.spell(sql::RUN, key, to),
         Op::Define(sql) => sql.spell(sql::DEFINE, key, to),
         Op::Catalog => to.text(sql::CATALOG),

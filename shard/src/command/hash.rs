@@ -139,8 +139,8 @@ pub(super) fn run(op: &HashOp, state: &mut State, context: &mut Context<'_>) -> 
     changed.unwrap_or_else(|error| error)
 }
 
-/// What changes nothing.
-fn look(op: &HashOp, hash: Option<&Hash>, context: &mut Context<'_>) -> Result<Reply, Reply> {
+/// What changes nothing. No hash: as an absent key.
+pub(super) fn look(op: &HashOp, hash: Option<&Hash>, context: &mut Context<'_>) -> Result<Reply, Reply> {
     let get = |field: &[u8]| hash.and_then(|hash| hash.get(field));
     let value = |field: &[u8]| get(field).map_or(Reply::Nil, Reply::bulk);
     let entries = || hash.into_iter().flat_map(Hash::iter);

@@ -37,6 +37,7 @@
 //! a state only by dropping what has expired; the version of a key never goes down in a batch.
 
 mod algebra;
+mod as_hash;
 mod bytes;
 mod codec;
 mod errors;
@@ -76,6 +77,7 @@ mod transaction;
 pub(crate) use self::sql::{is_of_older_catalog, is_partition_of, table_of};
 pub use self::sql::{sql_error, sql_reply, Sql, CATALOG_KEY};
 pub use ::sql::Catalog;
+pub use as_hash::AsHash;
 pub use bytes::DecodeError;
 pub(crate) use bytes::{put_bytes, put_varint, Reader};
 pub use errors::NOT_TO_BE_NUMBERED;
@@ -198,6 +200,8 @@ pub enum Op {
     OnSet(SetOp),
     /// What is done with a sorted set.
     OnSortedSet(SortedSetOp),
+    /// What reads a hash, where the key may be the name of a row.
+    AsHash(Box<AsHash>),
     /// A statement on a partition of a table.
     Sql(Box<Sql>),
     /// A statement that changes the catalog, at its key: answers the version of the newest one, with the change.
@@ -299,6 +303,7 @@ impl Op {
             Op::Once(once) => once.bytes(),
             Op::Joint(step) => step.bytes(),
             Op::Sql(sql) | Op::Define(sql) => sql.bytes(),
+            Op::AsHash(read) => read.bytes(),
             _ => 0,
         }
     }
@@ -310,6 +315,7 @@ impl Op {
             Op::Transaction(_)
                 | Op::Once(_)
                 | Op::Joint(_)
+                | Op::AsHash(_)
                 | Op::Sql(_)
                 | Op::Define(_)
                 | Op::Catalog
@@ -347,6 +353,7 @@ impl Op {
             | Op::Sort(_)
             | Op::Transaction(_)
             | Op::Joint(_)
+            | Op::AsHash(_)
             | Op::Vacuum
             | Op::Once(_) => None,
             Op::OnHash(_) => Some(Type::Hash),
@@ -399,6 +406,7 @@ impl Op {
             | Op::ReferenceCount
             | Op::Version
             | Op::Sort(_)
+            | Op::AsHash(_)
             | Op::Catalog => true,
             Op::GetDelete
             | Op::GetExpire(_)
@@ -434,6 +442,7 @@ pub fn execute(command: &Command, state: &mut State, context: &mut Context<'_>) 
     state.is_one_step = true;
     let reply = match &command.op {
         Op::Sql(sql) if is_of(state, &command.op) => sql::run(&command.key, sql, state, context),
+        Op::AsHash(read) => as_hash::run(&command.key, read, state, context),
         Op::Vacuum => sql::vacuum(state, context),
         op => run(op, state, context),
     };
@@ -498,6 +507,6 @@ fn run(op: &Op, state: &mut State, context: &mut Context<'_>) -> Reply {
         Op::Define(sql) => sql::define(sql, state, context),
         Op::Catalog => sql::catalog(state, context),
         // They are about the key as well, and none of several steps.
-        Op::Sql(_) | Op::Vacuum => errors::WRONG_TYPE,
+        Op::Sql(_) | Op::AsHash(_) | Op::Vacuum => errors::WRONG_TYPE,
     }
 }

@@ -290,6 +290,16 @@ fn rows_of(table: &Arc<Table>, query: &Query, state: &State) -> Result<Hash, Ref
     Ok(rows)
 }
 
+/// The bytes of a row of the table, if it lies in the state.
+pub(super) fn row_of<'a>(table: &Table, row: &[u8], state: &'a State) -> Result<Option<&'a [u8]>, Reply> {
+    let Some(Value::Rows(rows)) = &state.value else { return Ok(None) };
+    match rows.get(HEADER).map(|bytes| Header::decode(bytes)) {
+        Some(Ok(header)) if header.table != table.id => Ok(None),
+        Some(Ok(header)) if header.version <= table.version => Ok(rows.get(row).map(|bytes| &**bytes)),
+        _ => Err(errors::ROWS_UNREADABLE),
+    }
+}
+
 fn fill(rows: &mut Hash, backfill: Option<Backfill>) -> Result<(), sql::Error> {
     let Some(mut backfill) = backfill else { return Ok(()) };
     while let Some((from, to, limit)) = backfill.wanted() {

@@ -2,6 +2,7 @@
 
 mod chosen;
 mod deltas;
+mod hashes;
 mod messages;
 mod rows;
 mod trouble;

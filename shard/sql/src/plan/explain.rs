@@ -5,6 +5,7 @@ use super::{lines, Access, Condition, OnConflict, Path, Query, Work};
 use crate::catalog::Catalog;
 use crate::datum::Datum;
 use crate::expression::literal;
+use crate::hash::hash_key;
 use crate::reply::{Reply, Rows};
 use crate::schema::{Default, Table};
 use crate::types::{ColumnType, Type};
@@ -106,6 +107,13 @@ fn where_from(query: &Query, access: &Access, out: &mut Vec<String>) {
         }
     };
     out.push(format!("  path: {path}{}", if access.backwards { ", backwards" } else { "" }));
+    if let (Some(partition), Path::Keys(keys)) = (&query.partition, &access.path) {
+        let name = match keys.as_slice() {
+            [row] => hash_key(table, partition, row).ok(),
+            _ => None,
+        };
+        out.extend(name.map(|name| format!("  as a hash: {name}")));
+    }
     if !access.bounds.is_empty() {
         out.push(format!("  bounds: {}", access.bounds.join(" AND ")));
     }
