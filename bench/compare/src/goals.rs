@@ -5,7 +5,9 @@
 
 use serde::Serialize;
 
-use crate::groups::{cores, engine, etcd, hot, idle, large, objects, reads, single, tail, touch, tree, writes};
+use crate::groups::{
+    cores, engine, etcd, hot, idle, large, objects, reads, single, tail, touch, tree, writes,
+};
 use crate::point::Point;
 use crate::record::{Operation, Outcome, Record, Who};
 

@@ -17,8 +17,7 @@ pub const NAME: &str = "large";
 pub const POINT: Point = Point::new(50, 16);
 
 /// What changes an object.
-pub const OPERATIONS: [Operation; 4] =
-    [Operation::Lpush, Operation::Sadd, Operation::Hset, Operation::Zadd];
+pub const OPERATIONS: [Operation; 4] = [Operation::Lpush, Operation::Sadd, Operation::Hset, Operation::Zadd];
 
 /// Objects of each kind.
 const OBJECTS: u64 = 20;
