@@ -130,6 +130,12 @@ impl Statement {
             _ => Kind::Schema,
         }
     }
+
+    /// Whether it is a SELECT that says neither how many rows it wants nor of which page: `LIMIT` and `CURSOR` behind it ask for its rows page by
+    /// page, unless they are aggregates.
+    pub fn is_unpaged(&self) -> bool {
+        matches!(&self.body, Body::Select(select) if select.limit.is_none() && select.cursor.is_none())
+    }
 }
 
 fn body(mut tokens: Vec<TokenWithSpan>) -> Result<Body, Error> {
