@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{value_parser, Arg, ArgAction, ArgMatches, Command};
 
 use crate::boot::Failure;
-use crate::config::layers::ENV_CONFIG;
+use crate::config::layers::{ENV_CONFIG, ENV_PASSWORD};
 use crate::config::{self, Loaded, Sources, TABLE};
+use crate::shell::Format;
 
 const SETTINGS_HEADING: &str = "Settings (also in the file, and in the environment as SYNOD_NAME)";
 
@@ -65,6 +66,7 @@ pub(super) fn command() -> Command {
                     .help("The host that lost its data"),
             ),
         )
+        .subcommand(sql_flags(setup("sql", "A shell for tables: statements, table output, CSV in and out")))
         .subcommand(
             setup("inspect", "Print what a file of a data directory holds")
                 .arg(Arg::new("file").value_name("FILE").required(true).value_parser(value_parser!(PathBuf))),
@@ -135,6 +137,51 @@ fn serve_flags(command: Command) -> Command {
             .hide(true)
             .help("End when the process that started this one ends"),
     )
+}
+
+fn sql_flags(command: Command) -> Command {
+    command
+        .arg(
+            Arg::new("host")
+                .long("host")
+                .value_name("IP:PORT")
+                .value_delimiter(',')
+                .action(ArgAction::Append)
+                .default_value("127.0.0.1:6379")
+                .help("Plain ports of hosts, with commas between them: the first that answers, the next if that one is lost"),
+        )
+        .arg(Arg::new("user").long("user").value_name("NAME").help("Log in as this user"))
+        .arg(
+            Arg::new("password")
+                .long("password")
+                .value_name("PASSWORD")
+                .help(format!("Log in with this password; {ENV_PASSWORD} says it without showing it to others")),
+        )
+        .arg(
+            Arg::new("command")
+                .short('c')
+                .long("command")
+                .value_name("STATEMENT")
+                .action(ArgAction::Append)
+                .allow_hyphen_values(true)
+                .help("Run this, a statement or a command, and end; may be repeated"),
+        )
+        .arg(
+            Arg::new("file")
+                .short('f')
+                .long("file")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Run the statements of this file, and end; - is the standard input"),
+        )
+        .arg(
+            Arg::new("format")
+                .long("format")
+                .value_name("FORMAT")
+                .value_parser(Format::NAMES)
+                .default_value(Format::NAMES[0])
+                .help("How to print rows"),
+        )
 }
 
 fn print_flag() -> Arg {

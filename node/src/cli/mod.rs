@@ -9,6 +9,7 @@ mod check;
 mod init;
 mod inspect;
 mod recover;
+mod sql;
 mod status;
 
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ fn run(
         }
         "status" => status::run(&args::load(matches, &[])?, matches),
         "recover" => recover::run(&args::load(matches, &[])?, matches),
+        "sql" => sql::run(matches),
         "inspect" => inspect::run(matches),
         "check" => check::run(&args::load(matches, &[])?),
         "config-reference" => {

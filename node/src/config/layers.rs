@@ -71,8 +71,11 @@ impl Loaded {
     }
 }
 
-/// Variables that are no settings: the path of the file itself.
+/// A variable that is no setting: the path of the file itself.
 pub const ENV_CONFIG: &str = "SYNOD_CONFIG";
+
+/// A variable that is no setting: the password with which `synod sql` logs in.
+pub const ENV_PASSWORD: &str = "SYNOD_PASSWORD";
 
 /// Reads all layers, types the values and checks each by itself and all together.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
@@ -92,7 +95,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     for (variable, text) in &sources.env {
         let Some(name) = variable.strip_prefix(ENV_PREFIX) else { continue };
         match find(&name.to_ascii_lowercase()) {
-            _ if variable == ENV_CONFIG => {}
+            _ if variable == ENV_CONFIG || variable == ENV_PASSWORD => {}
             Some(spec) => {
                 texts.insert(spec.name, text.clone());
                 origins.insert(spec.name, Origin::Env(variable.clone()));
@@ -159,7 +162,12 @@ mod tests {
         let path = dir.path().join("synod.toml");
         let content = "plain_port = 1001\nadmin_port = 1002\nclient_port_base = 1003\n";
         std::fs::write(&path, content).expect("written");
-        let env = [("SYNOD_ADMIN_PORT", "2002"), ("SYNOD_CLIENT_PORT_BASE", "2003"), ("HOME", "/")];
+        let env = [
+            ("SYNOD_ADMIN_PORT", "2002"),
+            ("SYNOD_CLIENT_PORT_BASE", "2003"),
+            ("SYNOD_PASSWORD", "of a client"),
+            ("HOME", "/"),
+        ];
         let loaded = load(&sources(Some(&path), &env, &[("client_port_base", "3003")])).expect("valid");
         let settings = &loaded.settings;
         let ports =
