@@ -100,7 +100,7 @@ pub fn spread(
             let slice = map.slice(*slot);
             return Ok((vec![SlicePart { slice, command, scope: None }], Join::One));
         }
-        Keyspace::Scan { .. } => return scan(command, places),
+        Keyspace::Scan { .. } | Keyspace::Partitions { .. } => return scan(command, places),
     };
     let part = |(slice, scope)| SlicePart { slice, command: command.clone(), scope };
     Ok((places.into_iter().map(part).collect(), join))
@@ -118,10 +118,12 @@ fn scopes(map: &ClusterMap, port: Port) -> Vec<(u16, Scope)> {
     }
 }
 
-fn scan(command: Keyspace, places: Vec<(u16, Scope)>) -> Result<(Vec<SlicePart>, Join), Reply> {
-    let Keyspace::Scan { cursor, pattern, count, kind } = command else {
+fn scan(mut command: Keyspace, places: Vec<(u16, Scope)>) -> Result<(Vec<SlicePart>, Join), Reply> {
+    let (Keyspace::Scan { cursor: at, .. } | Keyspace::Partitions { cursor: at, .. }) = &mut command else {
         return Err(Reply::error("ERR syntax error"));
     };
+    let cursor = *at;
+    *at >>= SLICE_BITS;
     // Zero is the start, whatever the first slice is.
     let at = if cursor == 0 {
         Some(0)
@@ -131,8 +133,7 @@ fn scan(command: Keyspace, places: Vec<(u16, Scope)>) -> Result<(Vec<SlicePart>,
     // A cursor of a port that shows other slots: as in Redis, a cursor from elsewhere finds nothing and ends.
     let Some((slice, scope)) = at.and_then(|at| places.get(at)) else { return Err(end_of_scan()) };
     let next = at.and_then(|at| places.get(at + 1)).map(|place| place.0);
-    let inner = Keyspace::Scan { cursor: cursor >> SLICE_BITS, pattern, count, kind };
-    let part = SlicePart { slice: *slice, command: inner, scope: scope.clone() };
+    let part = SlicePart { slice: *slice, command, scope: scope.clone() };
     Ok((vec![part], Join::Scan { slice: *slice, next }))
 }
 
@@ -269,6 +270,11 @@ fn text(reply: &Reply) -> &str {
     }
 }
 
+/// The cursor of a host for that of a slice.
+pub fn cursor_in(slice: u16, inner: u64) -> u64 {
+    inner << SLICE_BITS | u64::from(slice)
+}
+
 /// A page of SCAN with the cursor of its slice turned into one of the host.
 fn turn(page: Reply, slice: u16, next: Option<u16>) -> Reply {
     let Reply::Array(mut fields) = page else { return page };
@@ -281,9 +287,7 @@ fn turn(page: Reply, slice: u16, next: Option<u16>) -> Reply {
     let outer = match (inner, next) {
         (Some(0), None) => Some(0),
         (Some(0), Some(next)) => Some(u64::from(next)),
-        (Some(inner), _) if inner >> (u64::BITS - SLICE_BITS) == 0 => {
-            Some(inner << SLICE_BITS | u64::from(slice))
-        }
+        (Some(inner), _) if inner >> (u64::BITS - SLICE_BITS) == 0 => Some(cursor_in(slice, inner)),
         _ => None,
     };
     match (outer, fields.first_mut()) {

@@ -107,6 +107,16 @@ def main():
     plan = three.execute_command("SQL", "EXPLAIN " + by_total, "alice")
     assert any("py_by_total" in line for [line] in plan[1:]), plan
 
+    # All partitions, one after the other; each page from the next host.
+    rows = pages(clients, "SELECT * FROM py_orders ALLOW SCAN")
+    assert sorted(row["id"] for row in rows) == list(range(ROWS))
+    assert [row["id"] for row in rows if row["customer"] == "bob"] == [number for number in reversed(range(ROWS)) if number % 3 == 0]
+    for client in clients:
+        [_, totals] = client.execute_command("SQL", "SELECT count(*), min(id), max(id), sum(id) FROM py_orders ALLOW SCAN")
+        assert totals == [ROWS, 0, ROWS - 1, str(sum(range(ROWS)))], totals
+        assert len(client.execute_command("SQL", "SELECT id FROM py_orders WHERE paid IS NULL LIMIT 5 ALLOW SCAN")) == 6
+    expect_error(two, "0A000", "SELECT id FROM py_orders ORDER BY at ALLOW SCAN")
+
     # Compare and set, from two hosts.
     pay = "UPDATE py_orders SET paid = true, total = total + 1 WHERE customer = 'bob' AND at = $1 AND id = 0 IF paid IS NULL"
     assert two.execute_command("SQL", pay, "2024-05-06 07:00:00") == 1

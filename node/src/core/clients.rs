@@ -23,6 +23,9 @@ use crate::session::{Action, Session, Ticket, WaitStep, SHUTTING_DOWN, TOO_MANY_
 /// A command on the keyspace may look at every key; its deadline is this many nanoseconds, whatever the one of others.
 const KEYSPACE_DEADLINE_NS: Nanos = 60_000_000_000;
 
+/// How long one page of the partitions of a table may take: a thousand keys that peers may have to be asked for.
+const PARTITIONS_DEADLINE_NS: Nanos = 10_000_000_000;
+
 /// What a listener is for; its number rides on the ring's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
@@ -329,6 +332,7 @@ impl Core {
     pub(super) fn run(&mut self, io: &mut Io, asker: Asker, command: Command, scope: Scope) {
         let deadline = match &command {
             Command::Keyspace(Keyspace::Spread(_)) => self.deadline_ns,
+            Command::Keyspace(Keyspace::Partitions { .. }) => PARTITIONS_DEADLINE_NS,
             Command::Keyspace(_) => KEYSPACE_DEADLINE_NS,
             _ => self.deadline_ns,
         };

@@ -111,6 +111,8 @@ pub struct Server {
     pub map: Arc<ClusterMap>,
     /// The tables, as this core knows them; replaced when it learns of newer ones.
     pub tables: Arc<sql::Catalog>,
+    /// Held by each statement of this core's clients that reads all partitions of a table: so they are counted.
+    pub scans: Arc<()>,
     /// CLIENT PAUSE, if there is one.
     pub pause: Option<Pause>,
     /// What sessions draw for statements.
@@ -130,6 +132,7 @@ impl Server {
             latency: LatencyLog::default(),
             map,
             tables: Arc::default(),
+            scans: Arc::default(),
             pause: None,
             rng: Rng::new(seed),
         }

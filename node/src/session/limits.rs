@@ -19,6 +19,21 @@ pub const QUEUED_BYTES_MIN: usize = 1 << 20;
 /// Bytes that a statement of SQL and its arguments may have in any case; else those of the longest value.
 pub const STATEMENT_BYTES_MIN: usize = 1 << 20;
 
+/// Statements that read all partitions of a table, of the clients of one core: each may hold its answer and some partitions' parts, of 16 MiB each.
+pub const SCANS_MAX: usize = 4;
+
+/// Partitions that such a statement reads at a time: so many may wait for a peer, and other clients of their cores hardly notice.
+pub const SCAN_PARTITIONS: usize = 4;
+
+/// Keys that are looked at in one step, for those that are partitions.
+pub const SCAN_KEYS: u64 = 1024;
+
+/// How long a page of such a statement goes on, in microseconds: then it ends, however few rows it has.
+pub const SCAN_PAGE_US: u64 = 500_000;
+
+/// How long such a statement goes on that is no page, in seconds.
+pub const SCAN_SECONDS_MAX: u64 = 60;
+
 /// Keys that one connection may watch.
 pub const WATCHED_MAX: usize = 1024;
 

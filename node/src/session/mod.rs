@@ -25,6 +25,7 @@ pub mod limits;
 mod order;
 mod request;
 mod rows;
+mod scan;
 mod sql;
 mod transaction;
 
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use shard::command::{Command, KeyCommand, Numbered};
 use shard::reply::Reply;
 
+use self::scan::Scans;
 use self::sql::Asked;
 use crate::cluster::{self, ClusterMap, Port};
 use crate::gather::Scope;
@@ -155,6 +157,7 @@ pub struct Session {
     asked: Option<Box<Asked>>,
     /// Reads of hashes whose key may be the name of a row, by their requests: at most [`limits::PIPELINE_DEPTH_MAX`].
     rows: BTreeMap<u64, KeyCommand>,
+    scans: Scans,
     /// What stood in front of the request that is being read.
     number: Option<Numbered>,
     out: Vec<u8>,
@@ -203,6 +206,7 @@ impl Session {
             popping: None,
             asked: None,
             rows: BTreeMap::new(),
+            scans: Scans::default(),
             number: None,
             out: Vec::new(),
             closing: None,
@@ -338,6 +342,9 @@ impl Session {
         }
         if self.has_asked(ticket) {
             return self.on_catalog(reply, server, now, actions);
+        }
+        if self.scans.awaits(ticket) {
+            return self.on_scanned(ticket, reply, server, now, actions);
         }
         let Some(reply) = self.on_row(ticket, reply, server, now, actions) else { return };
         if let Some(reply) = self.order.join(ticket, reply) {

@@ -98,14 +98,14 @@ impl Session {
         None
     }
 
-    /// Whether a request waits for the answers of those before it: one that is, or may be, on several keys as one step, a flush, and a change of
-    /// the catalog.
+    /// Whether a request waits for the answers of those before it: one that is, or may be, on several keys as one step, a flush, a change of
+    /// the catalog, and what reads all partitions of a table.
     fn is_barrier(&self, row: &'static Row, args: &[&[u8]], statement: Option<&Parsed>) -> bool {
         let is_queued = self.transactions.is_open();
         let is_joint = row.is_joint_with(args)
             || matches!(row.name, "mset" | "del" | "unlink") && is_of_one_slot(row, args)
             || matches!(row.name, "flushall" | "flushdb")
-            || statement.is_some_and(Parsed::is_schema);
+            || statement.is_some_and(|statement| statement.is_schema() || statement.may_scan());
         is_joint && !is_queued || row.name == "exec" && self.transactions.are_joint()
     }
 

@@ -55,6 +55,11 @@ impl Parsed {
     pub(super) fn is_schema(&self) -> bool {
         self.0.as_ref().as_ref().is_ok_and(|statement| statement.kind() == Kind::Schema)
     }
+
+    /// Whether it may read all partitions of a table.
+    pub(super) fn may_scan(&self) -> bool {
+        self.0.as_ref().as_ref().is_ok_and(Statement::may_scan)
+    }
 }
 
 /// A statement as it travels: all that it takes from elsewhere is drawn here, once.
@@ -74,6 +79,7 @@ fn drawn(kind: Kind, args: &[&[u8]], server: &mut Server, now: Now) -> Result<Bo
         random: [server.rng.next_u64(), server.rng.next_u64()],
         catalog: server.tables.version(),
         writes: matches!(kind, Kind::Write | Kind::Schema),
+        share: None,
     }))
 }
 
@@ -104,6 +110,11 @@ fn plan_by(
     plan(&newest, statement, sql)
 }
 
+/// Whether it reads all partitions.
+fn is_of_all(plan: &Plan) -> bool {
+    matches!(plan, Plan::Query(query) if query.partition().is_none())
+}
+
 impl Session {
     /// A statement.
     pub(super) fn sql(
@@ -118,7 +129,7 @@ impl Session {
         let begun = statement.0.map_err(|error| sql_error(&error));
         let begun = begun.and_then(|statement| Ok((drawn(statement.kind(), args, server, now)?, statement)));
         let answer = match begun {
-            Ok((sql, statement)) => self.begin(statement, sql, (seq, asking), server, actions),
+            Ok((sql, statement)) => self.begin(statement, sql, (seq, asking), server, now, actions),
             Err(reply) => Some(reply),
         };
         if let Some(reply) = answer {
@@ -132,15 +143,19 @@ impl Session {
         statement: Statement,
         mut sql: Box<Sql>,
         (seq, asking): (u64, bool),
-        server: &Server,
+        server: &mut Server,
+        now: Now,
         actions: &mut Vec<Action>,
     ) -> Option<Reply> {
         let (op, goal) = match statement.kind() {
             Kind::Schema => (Op::Define(sql), Goal::Change),
             Kind::Catalog => (Op::Catalog, Goal::Plan(statement, sql)),
             Kind::Read | Kind::Write => match plan(&server.tables, &statement, &mut sql) {
-                Ok(plan) => return self.run_plan(plan, sql, (seq, asking), server, actions),
-                Err(_) => (Op::Catalog, Goal::Plan(statement, sql)),
+                Ok(plan) if !is_of_all(&plan) => {
+                    return self.run_plan(plan, sql, (seq, asking), server, now, actions);
+                }
+                // What reads many partitions is planned once for all of them, by the newest catalog.
+                _ => (Op::Catalog, Goal::Plan(statement, sql)),
             },
         };
         self.held = Some(Held::Until(seq));
@@ -190,7 +205,7 @@ impl Session {
             (Goal::MakeKnown(_), Reply::Error(why)) => Some(gather::may_be_unknown(&why)),
             (Goal::Plan(statement, mut sql), Reply::Bulk(bytes)) => {
                 match plan_by(bytes, &statement, &mut sql, server, actions) {
-                    Ok(plan) => self.run_plan(plan, sql, (seq, asking), server, actions),
+                    Ok(plan) => self.run_plan(plan, sql, (seq, asking), server, now, actions),
                     Err(reply) => Some(reply),
                 }
             }
@@ -207,7 +222,8 @@ impl Session {
         plan: Plan,
         sql: Box<Sql>,
         (seq, asking): (u64, bool),
-        server: &Server,
+        server: &mut Server,
+        now: Now,
         actions: &mut Vec<Action>,
     ) -> Option<Reply> {
         let query = match plan {
@@ -215,9 +231,7 @@ impl Session {
             Plan::Query(query) => query,
         };
         let Some(partition) = query.partition() else {
-            let message =
-                "reading all partitions of a table (ALLOW SCAN) is not served yet; give the partition key";
-            return Some(refusal(ErrorKind::Unsupported, "0A000", message.to_owned()));
+            return self.begin_scan(query, sql, seq, server, now, actions);
         };
         let (key, bytes_max) = (partition.routing.as_bytes(), server.command_limits.key_bytes_max);
         if key.len() > bytes_max {

@@ -11,7 +11,7 @@
 //! stands.
 //!
 //! The client of the protocol is one of our own (`link.rs`): a hundred lines of RESP2 with a bound on every reply. The `redis` crate brings thirty
-//! more crates along for the parsing of URLs, has no such bounds, and what it adds (clusters, pools, types) is not wanted here.
+//! more crates along for the parsing of URLs, and what it adds (clusters, pools, types) is not wanted here.
 //!
 //! Invariants:
 //!

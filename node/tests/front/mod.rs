@@ -7,5 +7,6 @@ mod parser_twin;
 mod pipeline;
 mod random;
 mod rows;
+mod scans;
 mod sql;
 mod world;

@@ -10,7 +10,7 @@ use shard::command::{execute, glob, Catalog, Command, Context, Joint, Keyspace, 
 use shard::joint::{Snapshot, Write};
 use shard::reply::Reply;
 use shard::slot::slot;
-use shard::state::State;
+use shard::state::{State, Value};
 use synod::cluster::{ClusterMap, Host, Layout, Liveness, Port};
 use synod::gather::Scope;
 use synod::server::{self, Connection, Connections, Identity, InfoSource, Now, Server, Settings};
@@ -314,6 +314,21 @@ impl World {
             }
             Keyspace::KeysInSlot { slot: wanted, count } => {
                 list(&mut keys.iter().filter(|key| slot(key) == *wanted).take(*count as usize))
+            }
+            Keyspace::Partitions { cursor, table, count } => {
+                let (from, count) = (*cursor as usize, *count as usize);
+                let page = keys.iter().enumerate().skip(from).take(count);
+                let prefix = [b"{", &table[..], b":"].concat();
+                let is_one = |key: &Vec<u8>| {
+                    key.starts_with(&prefix) && matches!(self.store[key].value, Some(Value::Rows(_)))
+                };
+                let item = |(place, key): (usize, &Vec<u8>)| {
+                    Reply::Array(vec![Reply::bulk(place.to_string()), Reply::bulk(key)])
+                };
+                // Not in their order: that is for who asked.
+                let found = page.filter(|(_, key)| is_one(key)).map(item).rev();
+                let next = if from + count < keys.len() { from + count } else { 0 };
+                Reply::Array(vec![Reply::bulk(next.to_string()), Reply::Array(found.collect())])
             }
             Keyspace::Scan { cursor, pattern, count, .. } => {
                 let (from, count) = (*cursor as usize, *count as usize);

@@ -14,6 +14,7 @@ pub mod host;
 mod kills;
 mod limits;
 mod minority;
+mod scans;
 mod shell;
 mod stop;
 mod strangers;

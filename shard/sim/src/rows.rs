@@ -69,7 +69,8 @@ pub fn statement(key: &[u8], command: &history::Command) -> Command {
 /// A statement with what it is run with.
 pub fn sql_of(text: &str, writes: bool) -> Sql {
     let (now_micros, random) = (1_700_000_000_000_000, [1, 2]);
-    Sql { text: text.as_bytes().into(), parameters: Vec::new(), now_micros, random, catalog: 0, writes }
+    let text = text.as_bytes().into();
+    Sql { text, parameters: Vec::new(), now_micros, random, catalog: 0, writes, share: None }
 }
 
 /// A read of the value as that of a hash's field.

@@ -5,7 +5,7 @@ use num_bigint::BigInt;
 use crate::datum::Datum;
 use crate::error::Error;
 use crate::numeric::Numeric;
-use crate::types::Type;
+use crate::types::{Type, TYPES};
 
 pub(crate) fn put_count(count: u64, out: &mut Vec<u8>) {
     let mut rest = count;
@@ -38,6 +38,16 @@ pub(crate) fn put_value(value: &Datum, out: &mut Vec<u8>) {
         Datum::Uuid(value) => out.extend(value),
     }
 }
+
+/// A value of any type, or NULL, with what it is.
+pub(crate) fn put_datum(value: &Datum, out: &mut Vec<u8>) {
+    let number = value.kind().and_then(|kind| TYPES.iter().position(|one| *one == kind));
+    out.push(number.map_or(NULL, |number| number as u8));
+    put_value(value, out);
+}
+
+/// In the place of a type's number.
+const NULL: u8 = 0xff;
 
 /// Takes what was written off the beginning of some bytes.
 pub(crate) struct Reader<'a> {
@@ -121,6 +131,16 @@ impl<'a> Reader<'a> {
             Type::Bytea => Datum::Bytea(self.bytes()?.to_vec()),
             Type::Uuid => Datum::Uuid(self.array()?),
         })
+    }
+
+    /// What [`put_datum`] wrote.
+    pub(crate) fn datum(&mut self) -> Result<Datum, Error> {
+        let number = self.byte()?;
+        match TYPES.get(usize::from(number)) {
+            Some(kind) => self.value(*kind),
+            None if number == NULL => Ok(Datum::Null),
+            None => Err(self.damage()),
+        }
     }
 
     pub(crate) fn end(&self) -> Result<(), Error> {

@@ -13,7 +13,9 @@ const CHECKSUM_BYTES: usize = 4;
 /// A place on a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
-    /// The partition, if all are read.
+    /// Where the walk over all partitions was, if they are all read: a number of the owner's.
+    pub(crate) walk: Option<u64>,
+    /// The partition there.
     pub(crate) partition: Option<Vec<u8>>,
     /// What was looked at last: a row's key, or an entry's of an index.
     pub(crate) key: Option<Vec<u8>>,
@@ -50,7 +52,8 @@ impl Position {
             let checksum = u32::from_le_bytes(reader.array::<CHECKSUM_BYTES>()?);
             let whole = crc32c::crc32c(reader.rest) == checksum;
             let of = (reader.byte()?, reader.count()?, reader.count()?, reader.byte()?);
-            let place = (reader.bytes()?.to_vec(), reader.bytes()?.to_vec());
+            let walk = if all { Some(u64::from_le_bytes(reader.array()?)) } else { None };
+            let place = (walk, reader.bytes()?.to_vec(), reader.bytes()?.to_vec());
             reader.end()?;
             Ok::<_, Error>((
                 whole && of == (FORMAT, table.id.into(), path_number(table, access), all.into()),
@@ -58,8 +61,9 @@ impl Position {
             ))
         })();
         match read {
-            Ok((true, (partition, key))) => {
-                Ok(Position { partition: all.then_some(partition), key: (!key.is_empty()).then_some(key) })
+            Ok((true, (walk, partition, key))) => {
+                let given = |bytes: Vec<u8>| (!bytes.is_empty()).then_some(bytes);
+                Ok(Position { walk, partition: given(partition), key: given(key) })
             }
             _ => Err(wrong()),
         }
@@ -69,7 +73,8 @@ impl Position {
         let mut body = vec![FORMAT];
         put_count(table.id.into(), &mut body);
         put_count(path_number(table, access), &mut body);
-        body.push(self.partition.is_some().into());
+        body.push(self.walk.is_some().into());
+        body.extend(self.walk.iter().flat_map(|walk| walk.to_le_bytes()));
         put_bytes(self.partition.as_deref().unwrap_or_default(), &mut body);
         put_bytes(self.key.as_deref().unwrap_or_default(), &mut body);
         let checksum = crc32c::crc32c(&body).to_le_bytes();

@@ -111,7 +111,7 @@ pub const NUMBER_MAX: u32 = 1 << 31;
 pub const CATALOG_BYTES_MAX: usize = 16 << 20;
 
 /// The longest cursor, in bytes of text: an index key and a partition key in hexadecimal digits, and some.
-pub const CURSOR_BYTES_MAX: usize = 2 * (INDEX_KEY_BYTES_MAX + PARTITION_KEY_BYTES_MAX) + 128;
+pub const CURSOR_BYTES_MAX: usize = 2 * (INDEX_KEY_BYTES_MAX + PARTITION_KEY_BYTES_MAX) + 160;
 
 const _: () = assert!(
     ROW_BYTES_MAX * 2 < CHANGES_BYTES_MAX,

@@ -170,16 +170,63 @@ fn rows_that_are_damaged_are_errors() {
 }
 
 #[test]
+fn parts_that_are_damaged_are_errors() {
+    let mut store = made();
+    store.run(b"CREATE TABLE parts (p INT, a TEXT, b NUMERIC, PRIMARY KEY (p, a))", &[]).expect("a table");
+    store.run(b"INSERT INTO parts VALUES (1, 'x', 1.5), (1, 'y', NULL)", &[]).expect("rows");
+    for text in
+        ["SELECT * FROM parts LIMIT 1 ALLOW SCAN", "SELECT count(*), sum(b), max(a) FROM parts ALLOW SCAN"]
+    {
+        let statement = sql::Statement::parse(text.as_bytes()).expect("a statement");
+        let context = sql::Context { parameters: &[], now_micros: 0, random: [1, 2] };
+        let Ok(sql::Plan::Query(query)) = sql::Plan::new(&store.catalog, &statement, &context) else {
+            panic!("{text}")
+        };
+        let scan = sql::Scan::new(*query.clone()).expect("it reads all partitions");
+        let bytes = store.part(&query, &scan, "{parts:1}").expect("a part").encode();
+        for cut in 0..bytes.len() {
+            assert!(sql::Part::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        // What can be read is taken, or refused: no panic.
+        let mut numbers = Numbers(9);
+        for _ in 0..20_000 {
+            let mut damaged = bytes.clone();
+            for _ in 0..=numbers.below(3) {
+                let at = numbers.below(damaged.len() as u64) as usize;
+                damaged[at] = numbers.below(256) as u8;
+            }
+            let mut scan = sql::Scan::new(*query.clone()).expect("it reads all partitions");
+            if let Ok(part) = sql::Part::decode(&damaged) {
+                if scan.has_room_for(&part) && scan.take(part).is_ok() {
+                    let _ = scan.finish(sql::End::Last);
+                }
+            }
+        }
+        for name in
+            ["{parts:1", "{parts:one}", "{parts:01}", "{parts:1:2}", "{part:1}", "parts:1", "", "{parts:}"]
+        {
+            assert!(scan.share(name.as_bytes()).is_none(), "{name}");
+        }
+    }
+}
+
+#[test]
 fn cursors_of_others_are_refused() {
     let mut store = made();
     let Ok(Reply::Rows(page)) = store.run(b"SELECT c FROM t WHERE p = 1 LIMIT 1 CURSOR '0'", &[]) else {
         panic!("a page")
     };
     let cursor = page.cursor.expect("a cursor");
+    let Ok(Reply::Rows(page)) = store.run(b"SELECT c FROM t LIMIT 1 ALLOW SCAN CURSOR '0'", &[]) else {
+        panic!("a page")
+    };
+    let all = page.cursor.expect("a cursor");
     for (sql, cursor) in [
         ("SELECT c FROM t WHERE p = 1 ORDER BY c DESC LIMIT 1 CURSOR $1", cursor.clone()),
         ("SELECT c FROM t WHERE p = 1 ORDER BY n LIMIT 1 CURSOR $1", cursor.clone()),
         ("SELECT c FROM t LIMIT 1 ALLOW SCAN CURSOR $1", cursor.clone()),
+        ("SELECT c FROM t WHERE p = 1 LIMIT 1 CURSOR $1", all.clone()),
+        ("SELECT c FROM t LIMIT 1 ALLOW SCAN CURSOR $1", all[..all.len() - 2].to_owned()),
         ("SELECT c FROM t WHERE p = 1 LIMIT 1 CURSOR $1", cursor[1..].to_owned()),
         ("SELECT c FROM t WHERE p = 1 LIMIT 1 CURSOR $1", "é".repeat(10)),
         ("SELECT c FROM t WHERE p = 1 LIMIT 1 CURSOR $1", cursor.replace(&cursor[20..22], "zz")),

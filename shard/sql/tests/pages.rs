@@ -67,7 +67,93 @@ fn all_ways_give_the_same_rows() {
             rows(&mut store, "SELECT count(*) FROM t ALLOW SCAN"),
             vec![vec![Some(all.len().to_string())]]
         );
+        all_partitions(&mut store, &mut numbers);
         let keys = store.partitions.values().flat_map(|contents| contents.keys());
         assert_eq!(keys.filter(|key| key[0] == 2).count(), all.len(), "each row has an entry in the index");
     }
+}
+
+/// What is read from all partitions is what one partition gives that has all rows.
+fn all_partitions(store: &mut Store, numbers: &mut Numbers) {
+    let columns = "u (q INT, p INT, a INT, b TEXT, v INT, PRIMARY KEY (q, p, a DESC, b))";
+    store.page = 0;
+    store.run(format!("CREATE TABLE {columns}").as_bytes(), &[]).expect("a table");
+    for row in rows(store, "SELECT p, a, b, v FROM t ALLOW SCAN") {
+        let row: Vec<String> = row.into_iter().map(|value| value.unwrap_or("NULL".to_owned())).collect();
+        let (p, a, b, v) = (&row[0], &row[1], &row[2], &row[3]);
+        store.run(format!("INSERT INTO u VALUES (1, {p}, {a}, '{b}', {v})").as_bytes(), &[]).expect("a row");
+    }
+    for _ in 0..100 {
+        store.page = 1 + numbers.below(5) as usize;
+        let (low, high) = (numbers.below(12), numbers.below(12));
+        let (what, exact) = match numbers.below(5) {
+            0 => (format!("a >= {low}"), true),
+            1 => (format!("p = {} OR b > '{}'", low % 4, high % 6), true),
+            2 => (format!("v BETWEEN {low} AND {high}"), false),
+            3 => (format!("p IN (0, 2) AND a IN ({low}, {high})"), true),
+            _ => ("v IS NULL AND false".to_owned(), true),
+        };
+        let items = "count(*), count(v), min(v), max(b), sum(v), avg(v), sum(v * 1.5) + 1, max(p) - min(a)";
+        let parts = rows(store, &format!("SELECT {items} FROM t WHERE {what} ALLOW SCAN"));
+        assert_eq!(parts, rows(store, &format!("SELECT {items} FROM u WHERE q = 1 AND ({what})")), "{what}");
+        let select = format!("SELECT p, a, b, v FROM t WHERE {what} ALLOW SCAN");
+        let mut want = rows(store, &format!("SELECT p, a, b, v FROM u WHERE q = 1 AND ({what})"));
+        let mut all = rows(store, &select);
+        let limit = numbers.below(all.len() as u64 + 3) as usize;
+        let first = rows(store, &format!("{select} LIMIT {limit}"));
+        assert_eq!(first, all[..limit.min(all.len())], "{select} LIMIT {limit}");
+        for is_hurried in [false, true] {
+            store.is_hurried = is_hurried;
+            assert_eq!(by_cursor(store, &select, 1 + low), all, "{select} by cursor");
+        }
+        store.is_hurried = false;
+        if !exact {
+            // By an index, in its order within each partition.
+            all.sort();
+            want.sort();
+        }
+        assert_eq!(all, want, "{select}");
+    }
+}
+
+#[test]
+fn pages_of_all_partitions_go_on_when_what_they_ended_at_is_gone() {
+    let mut store = Store::default();
+    store.run(b"CREATE TABLE t (p INT, c INT, PRIMARY KEY (p, c))", &[]).expect("a table");
+    for p in 0..6 {
+        store.run(format!("INSERT INTO t VALUES ({p}, 1), ({p}, 2)").as_bytes(), &[]).expect("rows");
+    }
+    let page = |store: &mut Store, cursor: &str| {
+        let sql = format!("SELECT p, c FROM t ALLOW SCAN LIMIT 3 CURSOR '{cursor}'");
+        let Ok(Reply::Rows(rows)) = store.run(sql.as_bytes(), &[]) else { panic!("{sql}") };
+        let texts = |row: &Vec<Datum>| row.iter().filter_map(Datum::text).collect::<String>();
+        (rows.rows.iter().map(texts).collect::<Vec<_>>(), rows.cursor.expect("a page has a cursor"))
+    };
+    let (rows, cursor) = page(&mut store, "0");
+    assert_eq!(rows, ["01", "02", "11"]);
+    // The rest of the partition that it ended in.
+    assert_eq!(page(&mut store, &cursor).0, ["12", "21", "22"]);
+    // The row is gone, then all of them.
+    store.run(b"DELETE FROM t WHERE p = 1 AND c = 1", &[]).expect("gone");
+    assert_eq!(page(&mut store, &cursor).0, ["12", "21", "22"]);
+    store.run(b"DELETE FROM t WHERE p = 1", &[]).expect("gone");
+    store.partitions.values_mut().for_each(|contents| contents.retain(|key, _| key[0] != 9));
+    let (rows, cursor) = page(&mut store, &cursor);
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    // A page that ended with its partition does not read it again.
+    let mut last = cursor;
+    while last != "0" {
+        last = page(&mut store, &last).1;
+    }
+}
+
+#[test]
+fn random_values_differ_between_rows() {
+    let mut store = Store::default();
+    store.run(b"CREATE TABLE t (p INT, c INT, PRIMARY KEY (p, c))", &[]).expect("a table");
+    store.run(b"INSERT INTO t VALUES (1, 1), (1, 2), (1, 3)", &[]).expect("rows");
+    let mut drawn = rows(&mut store, "SELECT gen_random_uuid() FROM t ALLOW SCAN");
+    drawn.sort();
+    drawn.dedup();
+    assert_eq!(drawn.len(), 3);
 }

@@ -1,10 +1,11 @@
 //! A database in maps: what a node is around the crate, without disks, peers and threads. It checks what it is given.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sql::{
-    Backfill, Catalog, Change, Context, Effect, Error, Execution, Input, Kind, Outcome, Partition, Place,
-    Plan, Query, Reply, Statement, Step,
+    Backfill, Catalog, Change, Context, Effect, End, Error, Execution, Input, Kind, Outcome, Part, Partition,
+    Plan, Query, Reply, Scan, Statement, Step,
 };
 
 /// Keys and bytes of one partition.
@@ -20,6 +21,8 @@ pub struct Store {
     pub now_micros: i64,
     /// What random values are made of: goes up with each statement.
     pub random: u64,
+    /// Pages of all partitions end early now and then, as if time was short.
+    pub is_hurried: bool,
     /// Steps that statements took, which is how often a tree on the disk would be asked.
     pub steps: u64,
 }
@@ -95,33 +98,81 @@ impl Store {
     fn query(&mut self, query: Query) -> Result<Reply, Error> {
         let table = query.table().id;
         self.catalog.check_current(table, query.table().version)?;
-        let (writes, mut partition) =
-            (query.writes(), query.partition().map(|partition| partition.key.clone()));
-        let mut execution = Execution::new(query)?;
+        let Some(partition) = query.partition() else { return self.scan(query) };
+        let (writes, key) = (query.writes(), partition.key.clone());
+        let Outcome { reply, changes } = self.execute(&mut Execution::new(query)?, table, &key)?;
+        assert!(writes || changes.is_empty(), "what reads changes nothing");
+        if !changes.is_empty() {
+            apply(self.partitions.entry((table, key)).or_default(), changes);
+        }
+        Ok(reply)
+    }
+
+    /// One partition after the other, in the order of their keys, two of them at each place: as a node does it, which asks some at a time, and
+    /// those again that gave too much. Pages end early now and then.
+    fn scan(&mut self, query: Query) -> Result<Reply, Error> {
+        let mut scan = Scan::new(query.clone())?;
+        if scan.is_full() {
+            return scan.finish(End::Last);
+        }
+        let table = Arc::clone(scan.table());
+        let held =
+            self.partitions.iter().filter(|((of, _), contents)| *of == table.id && !contents.is_empty());
+        let name = |((_, key), _): (&(u32, Vec<u8>), _)| {
+            Partition::of_key(&table, key.clone()).expect("a key").routing
+        };
+        let mut names: Vec<(u64, String)> =
+            held.map(name).enumerate().map(|(place, name)| (place as u64 / 2, name)).collect();
+        names.sort();
+        let begins_at = scan.begins_at();
+        names.retain(|(place, name)| {
+            *place > begins_at || *place == begins_at && !scan.is_read(name.as_bytes())
+        });
+        for asked in names.chunks(3) {
+            let mut parts = Vec::new();
+            for (_, name) in asked {
+                parts.push(self.part(&query, &scan, name)?);
+            }
+            for ((place, name), mut part) in asked.iter().zip(parts) {
+                if !scan.has_room_for(&part) {
+                    part = self.part(&query, &scan, name)?;
+                    assert!(scan.has_room_for(&part), "it was asked for what there is room for");
+                }
+                scan.take(part)?;
+                if scan.is_full() || scan.is_page() && self.is_hurried && self.steps.is_multiple_of(5) {
+                    return scan.finish(End::In(*place, name.as_bytes()));
+                }
+            }
+            let place = asked.last().expect("a chunk has something").0;
+            let is_between =
+                names.iter().all(|(other, name)| *other != place || asked.iter().any(|(_, one)| one == name));
+            if scan.is_page() && is_between && self.is_hurried && self.steps.is_multiple_of(3) {
+                return scan.finish(End::At(place + 1));
+            }
+        }
+        scan.finish(End::Last)
+    }
+
+    /// What one partition gives to a statement that reads all of them.
+    pub fn part(&mut self, query: &Query, scan: &Scan, name: &str) -> Result<Part, Error> {
+        let share = scan.share(name.as_bytes()).expect("a partition of the table");
+        let partition = Partition::of_name(scan.table(), name.as_bytes()).expect("a partition of the table");
+        let mut execution = Execution::part(query.clone(), &partition, &share)?;
+        let Outcome { reply, changes } = self.execute(&mut execution, share.table, &partition.key)?;
+        assert!(changes.is_empty(), "what reads changes nothing");
+        let bytes = execution.into_part(reply).encode();
+        let part = Part::decode(&bytes).expect("what was written");
+        assert_eq!(part.encode(), bytes, "it travels as it is");
+        Ok(part)
+    }
+
+    fn execute(&mut self, execution: &mut Execution, table: u32, key: &[u8]) -> Result<Outcome, Error> {
         let mut input = Input::Start;
         let none = Contents::new();
         loop {
             self.steps += 1;
-            let contents = partition
-                .as_ref()
-                .and_then(|key| self.partitions.get(&(table, key.clone())))
-                .unwrap_or(&none);
+            let contents = self.partitions.get(&(table, key.to_vec())).unwrap_or(&none);
             input = match execution.step(input)? {
-                Step::Partition(place) => {
-                    let mut keys = self
-                        .partitions
-                        .iter()
-                        .filter(|((of, _), contents)| *of == table && !contents.is_empty())
-                        .map(|((_, key), _)| key);
-                    partition = keys
-                        .find(|key| match &place {
-                            Place::First => true,
-                            Place::At(at) => *key >= at,
-                            Place::After(after) => *key > after,
-                        })
-                        .cloned();
-                    Input::Partition(partition.clone())
-                }
                 Step::Get(keys) => Input::Values(keys.iter().map(|key| contents.get(key).cloned()).collect()),
                 Step::Scan { from, to, backwards, limit } => {
                     let limit = if self.page == 0 { limit } else { limit.min(self.page) };
@@ -134,14 +185,7 @@ impl Store {
                     let more = entries.len() == limit;
                     Input::Page { entries, more }
                 }
-                Step::Done(Outcome { reply, changes }) => {
-                    assert!(writes || changes.is_empty(), "what reads changes nothing");
-                    if !changes.is_empty() {
-                        let key = partition.expect("what changes rows is for one partition");
-                        apply(self.partitions.entry((table, key)).or_default(), changes);
-                    }
-                    return Ok(reply);
-                }
+                Step::Done(outcome) => return Ok(outcome),
             };
         }
     }

@@ -271,8 +271,8 @@ fn keyspace(command: &Keyspace, to: &mut Arguments<'_>) {
         }
         Keyspace::Random => to.text("RANDOMKEY"),
         Keyspace::Flush => to.text("FLUSHALL"),
-        // It is never sent: what it does is.
-        Keyspace::Spread(_) => to,
+        // They are never sent: what they do is.
+        Keyspace::Spread(_) | Keyspace::Partitions { .. } => to,
         Keyspace::CountInSlot(slot) => to.text("CLUSTER").text("COUNTKEYSINSLOT").number(slot),
         Keyspace::KeysInSlot { slot, count } => {
             to.text("CLUSTER").text("GETKEYSINSLOT").number(slot).number(count)

@@ -23,6 +23,15 @@ pub enum Keyspace {
         /// Which type, in lower case; one that does not exist matches nothing.
         kind: Option<Box<[u8]>>,
     },
+    /// A page of the partitions of a table, as SCAN gives one; each with the cursor that begins with it. No command of clients.
+    Partitions {
+        /// Where to go on; 0 = from the start.
+        cursor: u64,
+        /// The name of the table.
+        table: Box<[u8]>,
+        /// About how many keys to look at.
+        count: u64,
+    },
     /// RANDOMKEY.
     Random,
     /// FLUSHALL, FLUSHDB: there is one database, and no background freeing to choose.

@@ -441,7 +441,10 @@ pub fn execute(command: &Command, state: &mut State, context: &mut Context<'_>) 
     let changed_before = std::mem::replace(&mut state.changed, expired);
     state.is_one_step = true;
     let reply = match &command.op {
-        Op::Sql(sql) if is_of(state, &command.op) => sql::run(&command.key, sql, state, context),
+        // What is no rows any more has no part in a statement that reads all of them.
+        Op::Sql(sql) if sql.share.is_some() || is_of(state, &command.op) => {
+            sql::run(&command.key, sql, state, context)
+        }
         Op::AsHash(read) => as_hash::run(&command.key, read, state, context),
         Op::Vacuum => sql::vacuum(state, context),
         op => run(op, state, context),

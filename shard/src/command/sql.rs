@@ -9,12 +9,13 @@
 use std::sync::Arc;
 
 use sql::{
-    Backfill, Catalog, Change, Effect, Execution, Input, Layout, Outcome, Plan, Query, Statement, Step, Table,
+    Backfill, Catalog, Change, Effect, Execution, Input, Layout, Outcome, Partition, Plan, Query, Share,
+    Statement, Step, Table,
 };
 
 use reactor::mutants::planted;
 
-use super::bytes::{put_varint, DecodeError, Reader};
+use super::bytes::{put_bytes, put_varint, DecodeError, Reader};
 use super::codec::Arguments;
 use super::{errors, Command, Context, KeyCommand, Op};
 use crate::command::limits::OBJECT_ENTRIES_MAX;
@@ -44,6 +45,8 @@ pub struct Sql {
     pub catalog: u64,
     /// Whether it may change rows, or the catalog.
     pub writes: bool,
+    /// It reads all partitions, and this is what is asked of the one.
+    pub share: Option<Box<Share>>,
 }
 
 /// What a partition says of itself.
@@ -112,7 +115,8 @@ impl Sql {
     /// Bytes of what can be long.
     pub(super) fn bytes(&self) -> usize {
         let parameters = self.parameters.iter().map(|one| one.len() + size_of::<Vec<u8>>());
-        size_of::<Sql>() + self.text.len() + parameters.sum::<usize>()
+        let share = self.share.as_ref().and_then(|share| share.behind.as_ref()).map_or(0, Vec::len);
+        size_of::<Sql>() + self.text.len() + parameters.sum::<usize>() + share
     }
 
     fn context(&self) -> sql::Context<'_> {
@@ -130,7 +134,10 @@ impl Sql {
         put_varint(&mut numbers, self.now_micros as u64);
         self.random.iter().for_each(|half| put_varint(&mut numbers, *half));
         put_varint(&mut numbers, self.catalog);
-        put_varint(&mut numbers, self.writes.into());
+        match &self.share {
+            None => put_varint(&mut numbers, self.writes.into()),
+            Some(share) => put_share(share, &mut numbers),
+        }
         to.text(name).bytes(key).bytes(&numbers).bytes(&self.text);
         self.parameters.iter().fold(to, |to, parameter| to.bytes(parameter))
     }
@@ -175,14 +182,40 @@ fn read_statement(numbers: &[u8], text: &[u8], parameters: &[&[u8]]) -> Result<S
     let now_micros = reader.varint()? as i64;
     let random = [reader.varint()?, reader.varint()?];
     let catalog = reader.varint()?;
-    let writes = match reader.varint()? {
-        0 => false,
-        1 => true,
+    let (writes, share) = match reader.varint()? {
+        0 => (false, None),
+        1 => (true, None),
+        SHARE => (false, Some(Box::new(take_share(&mut reader)?))),
         _ => return Err(DecodeError::Malformed),
     };
     reader.end()?;
     let parameters = parameters.iter().map(|parameter| parameter.to_vec()).collect();
-    Ok(Sql { text: text.into(), parameters, now_micros, random, catalog, writes })
+    Ok(Sql { text: text.into(), parameters, now_micros, random, catalog, writes, share })
+}
+
+/// What stands where others say whether they write.
+const SHARE: u64 = 2;
+
+fn put_share(share: &Share, out: &mut Vec<u8>) {
+    put_varint(out, SHARE);
+    put_varint(out, share.table.into());
+    put_varint(out, share.version);
+    put_varint(out, share.rows_max.is_some().into());
+    put_varint(out, share.rows_max.unwrap_or(0));
+    // No place is empty.
+    put_bytes(out, share.behind.as_deref().unwrap_or_default());
+}
+
+fn take_share(reader: &mut Reader<'_>) -> Result<Share, DecodeError> {
+    let table = u32::try_from(reader.varint()?).map_err(|_| DecodeError::Malformed)?;
+    let version = reader.varint()?;
+    let rows_max = match (reader.varint()?, reader.varint()?) {
+        (0, 0) => None,
+        (1, rows) => Some(rows),
+        _ => return Err(DecodeError::Malformed),
+    };
+    let behind = reader.bytes()?;
+    Ok(Share { table, version, rows_max, behind: (!behind.is_empty()).then(|| behind.to_vec()) })
 }
 
 /// A command on the catalog.
@@ -196,8 +229,14 @@ pub(super) fn run(key: &[u8], sql: &Sql, state: &mut State, context: &Context<'_
         // Who hears of a newer catalog adopts it first; so the sender is not as it should be.
         return errors::TABLE_CHANGED;
     }
-    match query_of(key, sql, context).and_then(|query| run_query(sql, query, state, context)) {
-        Ok(reply) => sql_reply(&reply),
+    let done = match &sql.share {
+        None => query_of(key, sql, context)
+            .and_then(|query| run_query(sql, query, state, context))
+            .map(|reply| sql_reply(&reply)),
+        Some(share) => run_part(key, sql, share, state, context),
+    };
+    match done {
+        Ok(reply) => reply,
         Err(Refused::Reply(reply)) => reply,
         Err(Refused::Error(error)) => sql_error(&error),
     }
@@ -229,6 +268,41 @@ fn query_of(key: &[u8], sql: &Sql, context: &Context<'_>) -> Result<Box<Query>, 
     }
 }
 
+/// Runs the part that a partition has in a statement that reads all of them: the same that was planned for the others, of the same table.
+fn run_part(
+    key: &[u8],
+    sql: &Sql,
+    share: &Share,
+    state: &State,
+    context: &Context<'_>,
+) -> Result<Reply, Refused> {
+    let changed = || Refused::Reply(errors::TABLE_CHANGED);
+    let statement = Statement::parse(&sql.text)?;
+    let plan = Plan::new(context.catalog, &statement, &sql.context()).map_err(|_| changed())?;
+    let Plan::Query(query) = plan else { return Err(changed()) };
+    let table = Arc::clone(query.table());
+    let is_planned = query.partition().is_none() && (table.id, table.version) == (share.table, share.version);
+    let partition = Partition::of_name(&table, key).filter(|_| is_planned).ok_or_else(changed)?;
+    let rows = rows_of(&table, &partition, state)?;
+    let mut execution = Execution::part(*query, &partition, share)?;
+    let Outcome { reply, .. } = run_on(&mut execution, &rows)?;
+    Ok(Reply::Bulk(execution.into_part(reply).encode()))
+}
+
+/// Runs an execution to its end.
+fn run_on(execution: &mut Execution, rows: &Hash) -> Result<Outcome, sql::Error> {
+    let mut input = Input::Start;
+    loop {
+        input = match execution.step(input)? {
+            Step::Done(outcome) => return Ok(outcome),
+            Step::Get(keys) => {
+                Input::Values(keys.iter().map(|key| rows.get(key).map(|value| value.to_vec())).collect())
+            }
+            Step::Scan { from, to, backwards, limit } => scan(rows, &from, &to, backwards, limit),
+        };
+    }
+}
+
 fn run_query(
     sql: &Sql,
     query: Box<Query>,
@@ -236,19 +310,8 @@ fn run_query(
     context: &Context<'_>,
 ) -> Result<sql::Reply, Refused> {
     let table = Arc::clone(query.table());
-    let mut rows = rows_of(&table, &query, state)?;
-    let mut execution = Execution::new(*query)?;
-    let mut input = Input::Start;
-    let Outcome { reply, changes } = loop {
-        input = match execution.step(input)? {
-            Step::Done(outcome) => break outcome,
-            Step::Get(keys) => {
-                Input::Values(keys.iter().map(|key| rows.get(key).map(|value| value.to_vec())).collect())
-            }
-            Step::Scan { from, to, backwards, limit } => scan(&rows, &from, &to, backwards, limit),
-            Step::Partition(_) => return Err(Refused::Reply(errors::TABLE_CHANGED)),
-        };
-    };
+    let mut rows = rows_of(&table, query.partition().expect("it is on one partition"), state)?;
+    let Outcome { reply, changes } = run_on(&mut Execution::new(*query)?, &rows)?;
     if changes.is_empty() {
         return Ok(reply);
     }
@@ -265,7 +328,7 @@ fn run_query(
 }
 
 /// The rows of the table that lie in the state, with all index entries that the table wants.
-fn rows_of(table: &Arc<Table>, query: &Query, state: &State) -> Result<Hash, Refused> {
+fn rows_of(table: &Arc<Table>, partition: &Partition, state: &State) -> Result<Hash, Refused> {
     let Some(Value::Rows(rows)) = &state.value else { return Ok(Hash::default()) };
     let header = rows.get(HEADER).map(|bytes| Header::decode(bytes));
     let Some(Ok(header)) = header else { return Err(Refused::Reply(errors::ROWS_UNREADABLE)) };
@@ -276,7 +339,6 @@ fn rows_of(table: &Arc<Table>, query: &Query, state: &State) -> Result<Hash, Ref
     if header.version == table.version {
         return Ok(rows);
     }
-    let partition = query.partition().expect("a statement on a partition has one");
     // Numbers of indexes only go up.
     if header.version > table.version || header.next_index > table.next_index {
         return Err(Refused::Reply(errors::ROWS_UNREADABLE));

@@ -3,6 +3,7 @@
 use bitcask::Read;
 use reactor::Disk;
 
+use super::place::Place;
 use super::survey::{Stage, Survey};
 use super::walk::Step;
 use super::{Reader, SurveyId, SurveyRead};
@@ -33,7 +34,9 @@ impl<D: Disk> Shard<D> {
         let Stage::Walk(walk) = &mut survey.stage else { return Step::On };
         if let Some(batch) = walk.batch.take() {
             survey.at = batch.until;
-            survey.job.take(batch.keys, batch.seen, |below| self.rng.below(below));
+            let (slot, store) = (batch.slot, &self.store);
+            let place = |key: &[u8]| Place { slot, fingerprint: store.key_ref(slot, key).1 };
+            survey.job.take(batch.keys, batch.seen, |below| self.rng.below(below), place);
         }
         Step::On
     }

@@ -24,6 +24,8 @@ enum Want {
         count: u64,
         kind: Option<Type>,
         none: bool,
+        /// With the place of each key.
+        places: bool,
     },
     Any,
     Some(u64),
@@ -50,7 +52,13 @@ impl Job {
             Keyspace::Scan { pattern, count, kind: name, .. } => {
                 let kind = Type::ALL.into_iter().find(|kind| name.as_deref() == Some(kind.name().as_bytes()));
                 let (pattern, count) = (pattern.clone(), (*count).clamp(1, SCAN_COUNT_MAX));
-                Want::Page { pattern, count, kind, none: name.is_some() && kind.is_none() }
+                Want::Page { pattern, count, kind, none: name.is_some() && kind.is_none(), places: false }
+            }
+            Keyspace::Partitions { table, count, .. } => {
+                // Names of tables have nothing in them that a pattern would not take as it is.
+                let pattern = Some([b"{", &table[..], b":*"].concat().into());
+                let count = (*count).clamp(1, SCAN_COUNT_MAX);
+                Want::Page { pattern, count, kind: Some(Type::Rows), none: false, places: true }
             }
             Keyspace::Random => Want::Any,
             Keyspace::KeysInSlot { count, .. } => Want::Some(*count),
@@ -118,17 +126,28 @@ impl Job {
         self.count += i64::try_from(keys).expect("keys are counted in memory");
     }
 
-    /// Takes the keys of one step, for which `seen` records were looked at. `pick` chooses one of them by chance.
-    pub fn take(&mut self, keys: Vec<Box<[u8]>>, seen: u64, pick: impl FnOnce(u64) -> u64) {
+    /// Takes the keys of one step, for which `seen` records were looked at. `pick` chooses one of them by chance, `place` says where a key is.
+    pub fn take(
+        &mut self,
+        keys: Vec<Box<[u8]>>,
+        seen: u64,
+        pick: impl FnOnce(u64) -> u64,
+        place: impl Fn(&[u8]) -> Place,
+    ) {
         self.seen += seen;
         match &self.want {
             Want::Matching(pattern) => {
                 let pattern = pattern.clone();
                 self.keep(keys.into_iter().filter(|key| glob(&pattern, key)));
             }
-            Want::Page { pattern: Some(pattern), .. } => {
-                let pattern = pattern.clone();
+            Want::Page { pattern: Some(pattern), places, .. } => {
+                let (pattern, places, from) = (pattern.clone(), *places, self.keys.len());
                 self.keep(keys.into_iter().filter(|key| glob(&pattern, key)));
+                for key in self.keys.iter_mut().skip(from).filter(|_| places) {
+                    let at = if let Reply::Bulk(name) = &*key { place(name).group().cursor() } else { 0 };
+                    *key =
+                        Reply::Array(vec![Reply::bulk(at.to_string()), std::mem::replace(key, Reply::Nil)]);
+                }
             }
             Want::Page { pattern: None, .. } => self.keep(keys.into_iter()),
             Want::Any if !keys.is_empty() => {

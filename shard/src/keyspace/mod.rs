@@ -1,4 +1,4 @@
-//! Commands about the keyspace: DBSIZE, SCAN, KEYS, RANDOMKEY and their like, answered from a majority. FLUSHALL is [`crate::flush`]'s matter.
+//! Commands about the keyspace: DBSIZE, SCAN, KEYS, RANDOMKEY and their like, and the partitions of a table, answered from a majority. FLUSHALL is [`crate::flush`]'s matter.
 //!
 //! # How
 //!
@@ -121,7 +121,10 @@ impl<D: Disk> Shard<D> {
             _ => scope.clone().map_or_else(|| vec![self.config.slots()], |scope| scope.into_vec()),
         };
         let asked = Box::new((command, scope));
-        let cursor = if let Keyspace::Scan { cursor, .. } = asked.0 { Some(cursor) } else { None };
+        let cursor = match asked.0 {
+            Keyspace::Scan { cursor, .. } | Keyspace::Partitions { cursor, .. } => Some(cursor),
+            _ => None,
+        };
         let survey = match (&asked.0, cursor) {
             (_, Some(cursor)) => Survey::from_cursor((request, asked), job, deadline, runs, cursor),
             (Keyspace::Random, None) => {

@@ -5,6 +5,7 @@ mod deltas;
 mod hashes;
 mod messages;
 mod rows;
+mod scans;
 mod trouble;
 
 use shard::command::{Catalog, Command, KeyCommand, Keyspace, Op, Sql, CATALOG_KEY};
@@ -42,6 +43,7 @@ fn statement(text: &str, catalog: u64, writes: bool) -> Box<Sql> {
         random,
         catalog,
         writes,
+        share: None,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::bytes::{put_count, put_datum, Reader};
 use crate::cast::cast;
 use crate::datum::Datum;
 use crate::error::Error;
@@ -15,11 +16,11 @@ struct Total {
     kept: Datum,
 }
 
-#[derive(Debug)]
-pub(super) struct Totals(Vec<Total>);
+#[derive(Clone, Debug)]
+pub(crate) struct Totals(Vec<Total>);
 
 impl Totals {
-    pub(super) fn new(aggregates: &[Aggregate]) -> Totals {
+    pub(crate) fn new(aggregates: &[Aggregate]) -> Totals {
         Totals(vec![Total { count: 0, kept: Datum::Null }; aggregates.len()])
     }
 
@@ -39,15 +40,57 @@ impl Totals {
                 AggregateFunction::Min => total.keep(value, Ordering::Less),
                 AggregateFunction::Max => total.keep(value, Ordering::Greater),
                 AggregateFunction::Sum | AggregateFunction::Avg => {
-                    let value = cast(value, ColumnType::plain(sum_type(aggregate)))?;
-                    total.kept = if total.kept.is_null() { value } else { add_numbers(&total.kept, &value)? };
+                    total.add(cast(value, ColumnType::plain(sum_type(aggregate)))?)?;
                 }
             }
         }
         Ok(())
     }
 
-    pub(super) fn finish(&self, aggregates: &[Aggregate]) -> Result<Vec<Datum>, Error> {
+    /// Takes in the totals of other rows.
+    pub(crate) fn merge(&mut self, aggregates: &[Aggregate], others: Totals) -> Result<(), Error> {
+        let fits = |(other, aggregate): (&Total, &Aggregate)| {
+            let kind = other.kept.kind();
+            match aggregate.function {
+                AggregateFunction::Count => kind.is_none(),
+                _ if other.count == 0 => kind.is_none(),
+                AggregateFunction::Min | AggregateFunction::Max => kind.is_some() && kind == aggregate.kind,
+                AggregateFunction::Sum | AggregateFunction::Avg => kind == Some(sum_type(aggregate)),
+            }
+        };
+        if others.0.len() != aggregates.len() || !others.0.iter().zip(aggregates).all(fits) {
+            return Err(Error::damage("the totals of a partition"));
+        }
+        for ((total, aggregate), other) in self.0.iter_mut().zip(aggregates).zip(others.0) {
+            total.count = total.count.checked_add(other.count).ok_or_else(|| Error::damage("a count"))?;
+            match aggregate.function {
+                _ if other.kept.is_null() => {}
+                AggregateFunction::Count => {}
+                AggregateFunction::Min => total.keep(other.kept, Ordering::Less),
+                AggregateFunction::Max => total.keep(other.kept, Ordering::Greater),
+                AggregateFunction::Sum | AggregateFunction::Avg => total.add(other.kept)?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        put_count(self.0.len() as u64, out);
+        for Total { count, kept } in &self.0 {
+            put_count(count.unsigned_abs(), out);
+            put_datum(kept, out);
+        }
+    }
+
+    pub(crate) fn take(reader: &mut Reader) -> Result<Totals, Error> {
+        let one = |reader: &mut Reader| {
+            let count = i64::try_from(reader.count()?).map_err(|_| reader.damage())?;
+            Ok(Total { count, kept: reader.datum()? })
+        };
+        (0..reader.length()?).map(|_| one(reader)).collect::<Result<_, Error>>().map(Totals)
+    }
+
+    pub(crate) fn finish(&self, aggregates: &[Aggregate]) -> Result<Vec<Datum>, Error> {
         let one = |(total, aggregate): (&Total, &Aggregate)| match aggregate.function {
             AggregateFunction::Count => Ok(Datum::BigInt(total.count)),
             AggregateFunction::Avg if total.count > 0 => {
@@ -61,6 +104,11 @@ impl Totals {
 }
 
 impl Total {
+    fn add(&mut self, value: Datum) -> Result<(), Error> {
+        self.kept = if self.kept.is_null() { value } else { add_numbers(&self.kept, &value)? };
+        Ok(())
+    }
+
     fn keep(&mut self, value: Datum, wanted: Ordering) {
         if self.kept.is_null() || value.compare(&self.kept) == Some(wanted) {
             self.kept = value;

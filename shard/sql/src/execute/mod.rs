@@ -4,21 +4,25 @@
 mod aggregate;
 mod insert;
 mod modify;
+mod part;
 mod reader;
 mod select;
 mod write;
 
+use crate::datum::Datum;
 use crate::error::Error;
 use crate::expression::Frame;
 use crate::limits::{REPLY_BYTES_MAX, REPLY_ROWS_MAX};
 use crate::plan::{Projection, Query, Work};
-use crate::reply::{Outcome, Rows};
+use crate::reply::{Outcome, Reply, Rows};
+use crate::routing::Partition;
+
+pub(crate) use aggregate::Totals;
+pub use part::{Part, Share};
 
 /// What an execution needs next.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// A partition of the table; what is asked then is about it. Answered by [`Input::Partition`], asked with ALLOW SCAN alone.
-    Partition(Place),
     /// The bytes of these keys of the partition. Answered by [`Input::Values`].
     Get(Vec<Vec<u8>>),
     /// The keys of the partition from one to before another. Answered by [`Input::Page`].
@@ -36,24 +40,11 @@ pub enum Step {
     Done(Outcome),
 }
 
-/// A place in the list of a table's partitions, which is in any order that stays.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// The first one.
-    First,
-    /// The one with this key, or if it is gone the one that would come behind it.
-    At(Vec<u8>),
-    /// The one that comes behind this key.
-    After(Vec<u8>),
-}
-
 /// What an execution is given.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Nothing was asked yet.
     Start,
-    /// The key of the next partition; none behind the last one.
-    Partition(Option<Vec<u8>>),
     /// For each key that was asked for its bytes, if it is there.
     Values(Vec<Option<Vec<u8>>>),
     /// Keys and bytes in the order that was asked for.
@@ -83,8 +74,8 @@ impl Execution {
     pub fn new(query: Query) -> Result<Execution, Error> {
         let Query { table, partition, work, random } = query;
         let work = match (work, partition) {
-            (Work::Select(selection), partition) => {
-                Running::Select(Box::new(select::Select::new(table, partition, selection, random)?))
+            (Work::Select(selection), Some(partition)) => {
+                Running::Select(Box::new(select::Select::new(table, &partition, selection, random)?))
             }
             (Work::Insert(insertion), Some(partition)) => {
                 Running::Insert(Box::new(insert::Insert::new(table, &partition, insertion, random)?))
@@ -103,9 +94,31 @@ impl Execution {
             (Work::Delete { access, condition, returning }, Some(partition)) => Running::Modify(Box::new(
                 modify::Modify::new(table, &partition, access, None, condition, returning, random)?,
             )),
-            _ => return Err(Error::unsupported("a statement that changes rows is for one partition")),
+            (_, None) => return Err(Error::unsupported("a statement is run on one partition at a time")),
         };
         Ok(Execution { work })
+    }
+
+    /// Begins the part that one partition has in a SELECT that reads all of them.
+    pub fn part(query: Query, partition: &Partition, share: &Share) -> Result<Execution, Error> {
+        match query {
+            Query { table, partition: None, work: Work::Select(selection), random } => {
+                let select = select::Select::part(table, partition, selection, random, share)?;
+                Ok(Execution { work: Running::Select(Box::new(select)) })
+            }
+            _ => Err(Error::unsupported("a statement that does not read all partitions has no parts")),
+        }
+    }
+
+    /// What came of a part, with the reply that [`Step::Done`] had.
+    ///
+    /// # Panics
+    /// If it was no part.
+    pub fn into_part(self, reply: Reply) -> Part {
+        match self.work {
+            Running::Select(select) => select.into_part(reply),
+            other => panic!("it is no part: {other:?}"),
+        }
     }
 
     /// Goes on with what was asked for. An error ends it, and nothing is changed.
@@ -123,17 +136,24 @@ impl Execution {
 
 /// Rows of an answer, within its bounds.
 #[derive(Debug)]
-struct Answer {
-    rows: Rows,
+pub(crate) struct Answer {
+    pub(crate) rows: Rows,
     bytes: usize,
 }
 
 impl Answer {
-    fn new(projection: &Projection) -> Answer {
+    pub(crate) fn new(projection: &Projection) -> Answer {
         Answer { rows: Rows { columns: projection.columns.clone(), ..Rows::default() }, bytes: 0 }
     }
 
-    fn push(&mut self, projection: &Projection, frame: &Frame) -> Result<(), Error> {
+    /// A row that is here already.
+    pub(crate) fn take(&mut self, row: Vec<Datum>) -> Result<(), Error> {
+        self.bytes += row.iter().map(Datum::bytes).sum::<usize>();
+        self.rows.rows.push(row);
+        self.check()
+    }
+
+    pub(crate) fn push(&mut self, projection: &Projection, frame: &Frame) -> Result<(), Error> {
         let mut row = Vec::with_capacity(projection.expressions.len());
         for expression in &projection.expressions {
             let value = expression.evaluate(frame)?;

@@ -1,16 +1,18 @@
-//! SELECT: filters and projects the rows of a path, or aggregates them; of one partition, or of all, one after the other.
+//! SELECT: filters and projects the rows of a path of one partition, or aggregates them; for itself, or as its part of a statement that reads all
+//! partitions.
 
 use std::cell::Cell;
 use std::sync::Arc;
 
 use super::aggregate::Totals;
+use super::part::{Part, Share};
 use super::reader::{Next, Reader};
-use super::{Answer, Input, Place, Step};
+use super::{Answer, Input, Step};
 use crate::cursor::Position;
 use crate::datum::Row;
 use crate::error::Error;
 use crate::expression::Frame;
-use crate::limits::{PAGE_EXAMINED_MAX, PAGE_ROWS};
+use crate::limits::PAGE_EXAMINED_MAX;
 use crate::plan::Selection;
 use crate::reply::{Outcome, Reply};
 use crate::routing::Partition;
@@ -20,98 +22,82 @@ use crate::schema::Table;
 pub(super) struct Select {
     table: Arc<Table>,
     selection: Selection,
-    /// Of the partition that is read; none between two.
-    reader: Option<Reader>,
-    /// Whether all partitions are read, and which one is.
-    all: bool,
-    partition: Option<Vec<u8>>,
+    reader: Reader,
+    /// Whether it is a part of a statement that reads all partitions: nothing is finished then.
+    is_part: bool,
     totals: Totals,
     answer: Answer,
     limit: Option<u64>,
     examined: usize,
+    /// Where it ended, if there may be more rows behind.
+    place: Option<Vec<u8>>,
     random: Cell<[u64; 2]>,
 }
 
 impl Select {
     pub(super) fn new(
         table: Arc<Table>,
-        partition: Option<Partition>,
-        selection: Selection,
+        partition: &Partition,
+        mut selection: Selection,
         random: [u64; 2],
     ) -> Result<Select, Error> {
-        let limit = match (&selection.page, selection.limit) {
-            (Some(_), Some(0)) => {
-                return Err(Error::unsupported(
-                    "LIMIT 0 with CURSOR would never come to an end; give the size of a page",
-                ))
-            }
-            (Some(_), None) => Some(PAGE_ROWS as u64),
-            (_, limit) => limit,
-        };
-        let mut select = Select {
-            answer: Answer::new(&selection.projection),
-            totals: Totals::new(&selection.aggregates),
-            reader: None,
-            all: partition.is_none(),
-            partition: None,
-            limit,
-            examined: 0,
-            random: Cell::new(random),
-            table,
-            selection,
-        };
-        if let Some(partition) = partition {
-            let key = select.selection.page.as_mut().and_then(|page| page.key.take());
-            select.open(&partition, key.as_deref())?;
-        }
-        Ok(select)
+        let limit = selection.wanted()?;
+        let behind = selection.page.as_mut().and_then(|page| page.key.take());
+        Select::open(table, partition, selection, random, (limit, behind.as_deref()), false)
     }
 
-    fn open(&mut self, partition: &Partition, behind: Option<&[u8]>) -> Result<(), Error> {
-        let wanted = self.limit.filter(|_| self.selection.aggregates.is_empty());
-        let mut reader =
-            Reader::new(&self.table, partition.values(&self.table)?, &self.selection.access, wanted);
+    /// A part of a statement that reads all partitions.
+    pub(super) fn part(
+        table: Arc<Table>,
+        partition: &Partition,
+        selection: Selection,
+        random: [u64; 2],
+        share: &Share,
+    ) -> Result<Select, Error> {
+        let from = (share.rows_max, share.behind.as_deref());
+        Select::open(table, partition, selection, random, from, true)
+    }
+
+    fn open(
+        table: Arc<Table>,
+        partition: &Partition,
+        selection: Selection,
+        random: [u64; 2],
+        (limit, behind): (Option<u64>, Option<&[u8]>),
+        is_part: bool,
+    ) -> Result<Select, Error> {
+        let wanted = limit.filter(|_| selection.aggregates.is_empty());
+        let mut reader = Reader::new(&table, partition.values(&table)?, &selection.access, wanted);
         if let Some(place) = behind {
             reader.skip_to(place);
         }
-        self.reader = Some(reader);
-        Ok(())
+        Ok(Select {
+            answer: Answer::new(&selection.projection),
+            totals: Totals::new(&selection.aggregates),
+            reader,
+            is_part,
+            limit,
+            examined: 0,
+            place: None,
+            random: Cell::new(random),
+            table,
+            selection,
+        })
     }
 
     pub(super) fn step(&mut self, input: Input) -> Result<Step, Error> {
-        match (&mut self.reader, input) {
-            (_, Input::Start) if self.selection.limit == Some(0) => return self.done(None),
-            (None, Input::Start) => return Ok(self.resumed()),
-            (Some(_), Input::Start) => {}
-            (None, Input::Partition(Some(key))) => {
-                let partition = Partition::of_key(&self.table, key)?;
-                // Where the cursor is in the middle of this partition, which it is not if that one is gone.
-                let position = self.selection.page.as_mut().map(std::mem::take).unwrap_or_default();
-                let same = position.partition.as_ref() == Some(&partition.key);
-                self.open(&partition, position.key.as_deref().filter(|_| same))?;
-                self.partition = Some(partition.key);
-            }
-            (None, Input::Partition(None)) => return self.done(None),
-            (Some(reader), input) => reader.feed(input)?,
-            (None, input) => panic!("a statement was given what it did not ask for: {input:?}"),
+        match input {
+            Input::Start if self.limit == Some(0) => return self.done(None),
+            Input::Start => {}
+            input => self.reader.feed(input)?,
         }
         self.go_on()
     }
 
-    /// Where ALLOW SCAN begins: where the cursor says, which may be in the middle of a partition.
-    fn resumed(&self) -> Step {
-        let partition = self.selection.page.as_ref().and_then(|position| position.partition.clone());
-        Step::Partition(partition.map_or(Place::First, Place::At))
-    }
-
     fn go_on(&mut self) -> Result<Step, Error> {
         loop {
-            let Some(reader) = &mut self.reader else {
-                return Ok(Step::Partition(self.partition.clone().map_or(Place::First, Place::After)));
-            };
-            match reader.next()? {
+            match self.reader.next()? {
                 Next::Ask(step) => return Ok(step),
-                Next::End if self.all => self.reader = None,
                 Next::End => return self.done(None),
                 Next::Row(place, _, row) => {
                     self.examined += 1;
@@ -141,19 +127,27 @@ impl Select {
 
     /// The answer; with the place of the last row if there may be more behind it.
     fn done(&mut self, place: Option<Vec<u8>>) -> Result<Step, Error> {
-        if !self.selection.aggregates.is_empty() && self.limit != Some(0) {
+        if !self.is_part && !self.selection.aggregates.is_empty() && self.limit != Some(0) {
             let totals = self.totals.finish(&self.selection.aggregates)?;
             let frame = Frame { aggregates: &totals, random: Some(&self.random), ..Frame::default() };
             self.answer.push(&self.selection.projection, &frame)?;
         }
         let mut rows = std::mem::take(&mut self.answer.rows);
-        rows.cursor = self.selection.page.as_ref().map(|_| match place {
+        rows.cursor = self.selection.page.as_ref().filter(|_| !self.is_part).map(|_| match &place {
             Some(key) => {
-                let partition = if self.all { self.partition.clone() } else { None };
-                Position { partition, key: Some(key) }.show(&self.table, &self.selection.access)
+                let position = Position { key: Some(key.clone()), ..Position::default() };
+                position.show(&self.table, &self.selection.access)
             }
             None => "0".to_owned(),
         });
+        self.place = place;
         Ok(Step::Done(Outcome { reply: Reply::Rows(rows), changes: Vec::new() }))
+    }
+
+    /// What came of a part whose reply is here.
+    pub(super) fn into_part(self, reply: Reply) -> Part {
+        let Reply::Rows(rows) = reply else { panic!("a SELECT answers rows: {reply:?}") };
+        let Select { totals, examined, place, .. } = self;
+        Part { rows: rows.rows, totals, examined: examined as u64, place }
     }
 }

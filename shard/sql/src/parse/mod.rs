@@ -136,6 +136,11 @@ impl Statement {
     pub fn is_unpaged(&self) -> bool {
         matches!(&self.body, Body::Select(select) if select.limit.is_none() && select.cursor.is_none())
     }
+
+    /// Whether it may read all partitions of a table.
+    pub fn may_scan(&self) -> bool {
+        matches!(&self.body, Body::Select(select) if select.allow_scan)
+    }
 }
 
 fn body(mut tokens: Vec<TokenWithSpan>) -> Result<Body, Error> {

@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::datum::{Datum, Row};
 use crate::error::Error;
 use crate::expression::{Aggregate, Expression};
-use crate::limits::PARAMETERS_MAX;
+use crate::limits::{PAGE_ROWS, PARAMETERS_MAX};
 use crate::parse::{Body, Statement};
 use crate::reply::{Reply, Rows};
 use crate::routing::Partition;
@@ -83,6 +83,19 @@ pub(crate) struct Selection {
     pub(crate) page: Option<crate::cursor::Position>,
 }
 
+impl Selection {
+    /// Rows that are given at most; those of a page, if it does not say how many.
+    pub(crate) fn wanted(&self) -> Result<Option<u64>, Error> {
+        match (&self.page, self.limit) {
+            (Some(_), Some(0)) => Err(Error::unsupported(
+                "LIMIT 0 with CURSOR would never come to an end; give the size of a page",
+            )),
+            (Some(_), None) => Ok(Some(PAGE_ROWS as u64)),
+            (_, limit) => Ok(limit),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Insertion {
     pub(crate) rows: Vec<Row>,
@@ -149,7 +162,7 @@ fn query(catalog: &Catalog, body: &Body, context: &Context) -> Result<Query, Err
 }
 
 impl Query {
-    /// The partition it is about. None if it reads all of them (ALLOW SCAN): the execution asks for one after the other then.
+    /// The partition it is about. None if it reads all of them (ALLOW SCAN): a [`crate::Scan`] does.
     pub fn partition(&self) -> Option<&Partition> {
         self.partition.as_ref()
     }
