@@ -23,6 +23,7 @@ use crate::limits::{
     WHOLE_PAUSE_NS,
 };
 use crate::record::{Applied, Delta, Record};
+use crate::requests;
 use crate::state::State;
 use crate::turn::Turn;
 
@@ -160,6 +161,7 @@ impl<D: Disk> Shard<D> {
         let Some(value) = &mut state.value else { return false };
         // More would be hardly better than the whole.
         value.begin_notes(DELTA_BYTES_MAX.min(value.bytes() / 2));
+        state.requests.begin_notes();
         true
     }
 
@@ -172,7 +174,13 @@ impl<D: Disk> Shard<D> {
         extends: Option<Ballot>,
     ) -> Held {
         let changes = record.value.as_mut().and_then(|value| value.changes());
-        let delta = extends.zip(changes).and_then(|(base, changes)| Delta::new(base, &record, changes));
+        let requests = record.requests.changes().map(|requests| match planted(542) {
+            true => requests::Changes { done: Vec::new(), ..requests },
+            false => requests,
+        });
+        let delta = extends
+            .zip(changes.zip(requests))
+            .and_then(|(base, (changes, requests))| Delta::new(base, &record, changes, requests));
         let delta = delta.and_then(|delta| {
             let mut bytes = Vec::new();
             delta.encode(&mut bytes).then(|| Bytes::from(bytes))

@@ -14,6 +14,7 @@ use reactor::mutants::planted;
 use crate::expiring::{kind_of, TIED};
 use crate::flush::epoch::is_older;
 use crate::record::{Applied, Damage, Delta, Record};
+use crate::requests;
 use crate::state::{Type, Value};
 
 /// An entry of this core, opaque to `paxos`.
@@ -54,6 +55,7 @@ impl Object {
     pub fn new(at: Ballot, mut record: Record, delta: Option<Bytes>) -> Object {
         // What was noted of it is in the delta, or is of no use.
         record.value.iter_mut().for_each(|value| value.begin_notes(0));
+        record.requests.end_notes();
         Object { at, record, delta, whole: OnceCell::new() }
     }
 
@@ -92,7 +94,8 @@ impl Object {
     /// The delta that says the same again, for a later ballot.
     pub fn delta_of_nothing(&self, base: Ballot) -> Option<Bytes> {
         let mut bytes = Vec::new();
-        let mut delta = Delta::new(base, &self.record, Vec::new())?;
+        let requests = requests::Changes::none_of(&self.record.requests);
+        let mut delta = Delta::new(base, &self.record, Vec::new(), requests)?;
         if planted(516) {
             delta.applied = Applied::default();
         }

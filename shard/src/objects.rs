@@ -18,7 +18,6 @@ use crate::core::{ballot_of, Shard};
 use crate::error::Fault;
 use crate::held::{is_large, Bytes, Held, Object};
 use crate::record::{Applied, Delta, Record};
-use crate::requests::Requests;
 use crate::wire::bytes::Malformed;
 
 /// See the module's head.
@@ -179,12 +178,16 @@ impl<D: Disk> Shard<D> {
     }
 }
 
-/// What a record that was read remembers of commands and requests: its newest part has all of that.
-pub(crate) fn ids_of(found: &Found) -> Result<(Applied, Requests), Malformed> {
+/// What a record that was read remembers of commands, and when a request that it remembers was done last, if there is one: its newest part has all of that.
+pub(crate) fn ids_of(found: &Found) -> Result<(Applied, Option<u64>), Malformed> {
     let newest = newest_part(found);
     match Record::is_delta(newest) {
-        true => Delta::decode(newest).map(|delta| (delta.applied, delta.requests)),
-        false => Record::decode(newest).map(|record| (record.applied, record.requests)),
+        true => Delta::decode(newest).map(|Delta { applied, requests, .. }| {
+            (applied, (!requests.is_empty()).then_some(requests.used_ms))
+        }),
+        false => Record::decode(newest).map(|Record { applied, requests, .. }| {
+            (applied, (!requests.is_empty()).then(|| requests.used_ms()))
+        }),
     }
 }
 

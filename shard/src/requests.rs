@@ -5,7 +5,13 @@
 //! clients u8 | client × { len u8, name | used_ms u64 | forgotten_to u64 | done u8 × { seq u64 | len u16, reply } }
 //! ```
 
+mod changes;
+
 use std::rc::Rc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+pub use self::changes::{Changes, Done};
 
 use crate::limits::{
     CLIENT_NAME_BYTES_MAX, REQUEST_CLIENTS_MAX, REQUEST_TABLE_BYTES_MAX, REQUEST_WINDOW, RESULT_BYTES_MAX,
@@ -25,11 +31,21 @@ struct Client {
 }
 
 /// The requests that a key remembers: of the clients heard of last, the last ones of each.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Requests {
     /// Who was heard of last is last.
     clients: Vec<Client>,
+    /// What was done since notes were asked for. No part of what it says.
+    noted: Option<Vec<Done>>,
 }
+
+impl PartialEq for Requests {
+    fn eq(&self, other: &Requests) -> bool {
+        self.clients == other.clients
+    }
+}
+
+impl Eq for Requests {}
 
 /// What is known of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,15 +83,22 @@ impl Requests {
 
     /// Notes that a request is done by the entry being built.
     pub fn insert(&mut self, name: &[u8], seq: u64, reply: &[u8], now_ms: u64) {
+        let kept = (reply.len() <= RESULT_BYTES_MAX).then(|| Rc::from(reply));
+        if let Some(noted) = &mut self.noted {
+            noted.push(Done { name: name.into(), seq, now_ms, reply: Option::clone(&kept) });
+        }
+        self.insert_kept(name, seq, kept, now_ms);
+    }
+
+    fn insert_kept(&mut self, name: &[u8], seq: u64, reply: Option<Rc<[u8]>>, now_ms: u64) {
         assert!(self.find(name, seq) == Remembered::New, "a request is done at most once");
         let mut client = match self.clients.iter().position(|client| *client.name == *name) {
             Some(place) => self.clients.remove(place),
             None => Client { name: name.into(), used_ms: 0, forgotten_to: 0, done: Vec::new() },
         };
         client.used_ms = client.used_ms.max(now_ms);
-        let kept = (reply.len() <= RESULT_BYTES_MAX).then(|| Rc::from(reply));
         let place = client.done.partition_point(|(other, _)| *other < seq);
-        client.done.insert(place, (seq, kept));
+        client.done.insert(place, (seq, reply));
         if client.done.len() > REQUEST_WINDOW {
             let (oldest, _) = client.done.remove(0);
             client.forgotten_to = client.forgotten_to.max(oldest);
@@ -84,6 +107,32 @@ impl Requests {
         while self.clients.len() > REQUEST_CLIENTS_MAX || self.bytes() > REQUEST_TABLE_BYTES_MAX {
             self.clients.remove(0);
         }
+    }
+
+    /// Has it note what is done from now on.
+    pub fn begin_notes(&mut self) {
+        self.noted = Some(Vec::new());
+    }
+
+    /// What was noted, and no more is noted. None: nobody asked for notes.
+    pub fn changes(&mut self) -> Option<Changes> {
+        let done = self.noted.take()?;
+        Some(Changes { done, ..Changes::none_of(self) })
+    }
+
+    /// No more is noted, and what was is not asked for.
+    pub fn end_notes(&mut self) {
+        self.noted = None;
+    }
+
+    /// What tells one table from another: 0 for the empty one, else XXH3 of its bytes, and 1 in the place of 0.
+    pub fn digest(&self) -> u64 {
+        if self.is_empty() {
+            return 0;
+        }
+        let mut bytes = Vec::with_capacity(self.bytes());
+        self.encode(&mut bytes);
+        xxh3_64(&bytes).max(1)
     }
 
     /// Nobody is told of what was done so far: it was in an older flush epoch.
@@ -112,9 +161,7 @@ impl Requests {
             out.push(client.done.len() as u8);
             for (seq, reply) in &client.done {
                 out.extend_from_slice(&seq.to_le_bytes());
-                let len = reply.as_ref().map_or(u16::MAX, |reply| reply.len() as u16);
-                out.extend_from_slice(&len.to_le_bytes());
-                out.extend_from_slice(reply.as_deref().unwrap_or_default());
+                put_reply(reply.as_deref(), out);
             }
         }
     }
@@ -140,6 +187,13 @@ impl Requests {
     pub(crate) fn check(reader: &mut Reader<'_>) -> Result<(), Malformed> {
         walk(reader, |_| {})
     }
+}
+
+/// Appends a reply that is remembered (None: too large to keep).
+fn put_reply(reply: Option<&[u8]>, out: &mut Vec<u8>) {
+    let len = reply.map_or(u16::MAX, |reply| reply.len() as u16);
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(reply.unwrap_or_default());
 }
 
 enum Step<'a> {
@@ -262,5 +316,39 @@ mod tests {
         let mut bytes = Vec::new();
         requests.encode(&mut bytes);
         assert_eq!(bytes.len(), requests.bytes());
+    }
+
+    #[test]
+    fn what_was_noted_makes_one_table_of_another() {
+        let mut requests = Requests::default();
+        assert_eq!((requests.digest(), requests.changes()), (0, None));
+        let mut digests = Vec::new();
+        for round in 0..200_u64 {
+            let mut before = requests.clone();
+            requests.begin_notes();
+            // Some come late, and in the end clients and numbers are forgotten.
+            for step in 0..round % 4 {
+                let (name, seq) = (format!("{}", (round * 7 + step) % 90), 1 + (round ^ 3) * 4 + step);
+                if requests.find(name.as_bytes(), seq) == Remembered::New {
+                    requests.insert(name.as_bytes(), seq, &vec![b'r'; (round * 5) as usize % 600], round);
+                }
+            }
+            let changes = requests.changes().expect("notes were asked for");
+            let mut bytes = Vec::new();
+            if !changes.is_empty() {
+                changes.encode(&mut bytes);
+                let read = |bytes| Changes::decode(&mut Reader::new(bytes, "changes"));
+                assert_eq!(read(&bytes), Ok(changes.clone()));
+                assert!(Changes::check(&mut Reader::new(&bytes, "changes")).is_ok());
+                (0..bytes.len()).for_each(|end| assert!(read(&bytes[..end]).is_err(), "cut at {end}"));
+            }
+            assert_eq!(changes.apply(&mut before), Ok(()));
+            assert_eq!((&before, before.digest()), (&requests, changes.digest));
+            // Once more it does not fit.
+            assert_eq!(changes.apply(&mut before).is_err(), !changes.done.is_empty());
+            digests.push(requests.digest());
+        }
+        digests.dedup();
+        assert!(digests.len() > 100);
     }
 }

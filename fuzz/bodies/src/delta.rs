@@ -2,6 +2,7 @@
 
 use shard::object::List;
 use shard::record::{Delta, Record};
+use shard::requests::{Changes, Done};
 use shard::state::{Type, Value};
 use shard::wire::bytes::Reader;
 
@@ -40,7 +41,10 @@ fn sample(kind: Type, changes: &[u8]) -> Vec<u8> {
 
 /// As [`sample`], of a flush epoch.
 fn sample_in(epoch: u32, kind: Type, changes: &[u8]) -> Vec<u8> {
-    let Record { version, expires_at_ms, applied, requests, .. } = record::sample();
+    let Record { version, expires_at_ms, applied, .. } = record::sample();
+    let done = |seq, reply| Done { name: (*b"client").into(), seq, now_ms: 99, reply };
+    let done = vec![done(7, Some((*b"+").into())), done(4, None)];
+    let requests = Changes { digest: 0x89ab_cdef, used_ms: 99, done };
     let base = Reader::new(&[7; 16], "ballot").ballot().expect("sixteen bytes are a ballot");
     let (digest, entries, changes) = (0x0123_4567, 4, changes.to_vec());
     let delta =

@@ -3,6 +3,7 @@
 use shard::joint::{Claim, Decision, JointId, Ties, Write};
 use shard::object::{Hash, List, Score, Set, SortedSet};
 use shard::record::{Applied, CommandId, Record};
+use shard::requests::Requests;
 use shard::state::{State, Value};
 
 use crate::limits::{ANY_BYTES, DECODED_BYTES_PER_BYTE};
@@ -43,13 +44,18 @@ pub fn sample() -> Record {
         applied.insert(CommandId { node, incarnation: 1, seq }, reply);
     }
     applied.settle(1 << 16, 1, 5);
+    let mut requests = Requests::default();
+    for (name, seq, reply) in [(&b"client"[..], 7, &[13][..]), (b"other", 1, &[5; 600]), (b"client", 9, b"+")]
+    {
+        requests.insert(name, seq, reply, 99);
+    }
     Record {
         version: 1025,
         epoch: 0,
         value: Some(Value::Str(b"value".to_vec())),
         expires_at_ms: 99,
         applied,
-        requests: Default::default(),
+        requests,
         ties: None,
     }
 }

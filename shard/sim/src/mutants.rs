@@ -192,6 +192,7 @@ pub const ALL: &[Mutant] = &[
     mutant(539, "what is under way goes on under the newer catalog"),
     mutant(540, "a change of the catalog is answered when one core has it"),
     mutant(541, "rows of a table that was dropped are seen"),
+    mutant(542, "the numbered requests that were done are not said in a delta"),
     mutant(543, "the catalog is flushed with the keys"),
     mutant(544, "a newer score of a member is not said in its delta"),
 ];

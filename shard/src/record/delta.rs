@@ -5,20 +5,21 @@
 //! base ballot (16 bytes) | digest u64 | entries varint | changes, each: what it is u8, then its arguments
 //! ```
 //!
-//! What is not in the changes is in the delta as it is after it: version, flush epoch, type, expiry, all request ids. The digest, the count of entries and those
-//! tell whether a whole record means the same ([`Delta::means`]).
+//! In format 2 the place of the requests that clients numbered themselves has what became of them ([`crate::requests::Changes`]). What else is not in the changes
+//! is in the delta as it is after it: version, flush epoch, type, expiry, ids of commands. The digests, the count of entries and those tell whether a whole
+//! record means the same ([`Delta::means`]).
 
 use paxos::Ballot;
 
 use super::{
-    format_without_ties, has_requests, put_head, tag_of, type_of, Applied, Head, Record, FORMAT_WITH_TIES,
-    KIND_DELTA,
+    has_requests, put_head, tag_of, type_of, Applied, Head, Record, FORMAT, FORMAT_WITH_REQUESTS,
+    FORMAT_WITH_TIES, KIND_DELTA,
 };
 use crate::command::{put_varint, DecodeError};
 use crate::flush::epoch;
 use crate::limits::DELTA_BYTES_MAX;
 use crate::object::{Change, Misfit};
-use crate::requests::Requests;
+use crate::requests;
 use crate::state::{Type, Value};
 use crate::wire::bytes::{put_ballot, put_bytes, Malformed, Reader};
 
@@ -37,8 +38,8 @@ pub struct Delta {
     pub expires_at_ms: u64,
     /// Request ids with results, all of them.
     pub applied: Applied,
-    /// Requests that clients numbered themselves, all of them.
-    pub requests: Requests,
+    /// What became of the requests that clients numbered themselves.
+    pub requests: requests::Changes,
     /// The digest of the object after it.
     pub digest: u64,
     /// Fields, elements or members of the object after it.
@@ -74,9 +75,14 @@ impl From<Misfit> for Damage {
 }
 
 impl Delta {
-    /// The delta that makes a record's object of its base's, where `changes` is what became of it. None: there is no object, there are ties, or it would be
-    /// larger than a delta may be.
-    pub fn new(base: Ballot, record: &Record, changes: Vec<u8>) -> Option<Delta> {
+    /// The delta that makes a record's object of its base's, where `changes` and `requests` are what became of it and of what clients numbered. None: there
+    /// is no object, or there are ties.
+    pub fn new(
+        base: Ballot,
+        record: &Record,
+        changes: Vec<u8>,
+        requests: requests::Changes,
+    ) -> Option<Delta> {
         let value = record.value.as_ref().filter(|value| !matches!(value, Value::Str(_)))?;
         let entries = u32::try_from(value.entries()).ok()?;
         record.ties.is_none().then(|| Delta {
@@ -86,7 +92,7 @@ impl Delta {
             kind: value.kind(),
             expires_at_ms: record.expires_at_ms,
             applied: record.applied.clone(),
-            requests: record.requests.clone(),
+            requests,
             digest: value.digest(),
             entries,
             changes,
@@ -98,7 +104,8 @@ impl Delta {
         let start = out.len();
         epoch::put(self.epoch, out);
         let kinds = [KIND_DELTA, tag_of(self.kind)];
-        put_head(out, format_without_ties(&self.requests), self.version, kinds, self.expires_at_ms);
+        let format = if self.requests.is_empty() { FORMAT } else { FORMAT_WITH_REQUESTS };
+        put_head(out, format, self.version, kinds, self.expires_at_ms);
         let mut body = Vec::with_capacity(HEAD_BYTES + 5 + self.changes.len());
         put_ballot(&mut body, self.base);
         body.extend_from_slice(&self.digest.to_le_bytes());
@@ -133,7 +140,7 @@ impl Delta {
         Body::take(&head, bytes)?;
         Applied::check(&mut reader)?;
         if has_requests(head.format, &mut reader)? {
-            Requests::check(&mut reader)?;
+            requests::Changes::check(&mut reader)?;
         }
         reader.end()
     }
@@ -146,8 +153,8 @@ impl Delta {
         let Body { kind, base, digest, entries, changes } = Body::take(&head, bytes)?;
         let applied = Applied::decode(&mut reader)?;
         let requests = match has_requests(head.format, &mut reader)? {
-            true => Requests::decode(&mut reader)?,
-            false => Requests::default(),
+            true => requests::Changes::decode(&mut reader)?,
+            false => requests::Changes::default(),
         };
         reader.end()?;
         let Head { version, expires_at_ms, .. } = head;
@@ -167,8 +174,9 @@ impl Delta {
 
     /// Whether what both have beside the object is the same.
     fn is_beside(&self, whole: &Record) -> bool {
-        let own = (self.version, self.epoch, self.expires_at_ms, &self.applied, &self.requests);
-        own == (whole.version, whole.epoch, whole.expires_at_ms, &whole.applied, &whole.requests)
+        let own = (self.version, self.epoch, self.expires_at_ms, &self.applied);
+        own == (whole.version, whole.epoch, whole.expires_at_ms, &whole.applied)
+            && self.requests.digest == whole.requests.digest()
     }
 
     /// Whether two deltas on one base mean the same, and so whether two on any bases do.
@@ -176,10 +184,12 @@ impl Delta {
         let meaning = |delta: &Delta| {
             (delta.version, delta.epoch, delta.kind, delta.expires_at_ms, delta.digest, delta.entries)
         };
-        meaning(self) == meaning(other) && self.applied == other.applied && self.requests == other.requests
+        meaning(self) == meaning(other)
+            && self.applied == other.applied
+            && self.requests.digest == other.requests.digest
     }
 
-    /// Makes the record that this delta means of the one that it stands on. The digest is not compared: who applies many does so once, at the end
+    /// Makes the record that this delta means of the one that it stands on. The digests are not compared: who applies many does so once, at the end
     /// ([`Delta::means`]).
     pub fn apply(&self, record: &mut Record) -> Result<(), Damage> {
         let value = record.value.as_mut().filter(|value| value.kind() == self.kind).ok_or(Damage::Base)?;
@@ -191,8 +201,7 @@ impl Delta {
         record.version = self.version;
         record.expires_at_ms = self.expires_at_ms;
         record.applied = self.applied.clone();
-        record.requests = self.requests.clone();
-        Ok(())
+        Ok(self.requests.apply(&mut record.requests)?)
     }
 
     /// The record that a chain means: a whole one, and deltas, each on the one before it. What the first one stands on is the reader's matter.

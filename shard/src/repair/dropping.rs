@@ -272,9 +272,9 @@ impl<D: Disk> Shard<D> {
         if !fits || found.stamp != stamp_of(ballot) || !self.is_dead(&found.body) {
             return;
         }
-        let settled = ids_of(&found).is_ok_and(|(applied, requests)| {
-            let remembered_to = requests.used_ms().saturating_add(REQUESTS_KEPT_MS);
-            let remembers = !requests.is_empty() && turn.clock.wall_ms < remembered_to;
+        let settled = ids_of(&found).is_ok_and(|(applied, used_ms)| {
+            let is_new = |used_ms: u64| turn.clock.wall_ms < used_ms.saturating_add(REQUESTS_KEPT_MS);
+            let remembers = used_ms.is_some_and(is_new);
             self.is_all_settled(&applied) && !remembers
         });
         if settled {

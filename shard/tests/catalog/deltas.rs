@@ -4,6 +4,7 @@ use paxos::Ballot;
 use reactor::rng::Rng;
 use shard::command::{execute, Catalog, Context, Limits};
 use shard::record::{Delta, Record};
+use shard::requests::Changes;
 use shard::state::{State, Type, Value};
 
 use super::planned;
@@ -79,7 +80,7 @@ fn what_random_statements_change_is_what_their_deltas_mean() {
             assert!(changes.len() <= bytes_max);
             empty += usize::from(changes.is_empty());
             let base = Ballot { round: BASE.round + version, ..BASE };
-            let delta = Delta::new(base, &next, changes).expect("is an object");
+            let delta = Delta::new(base, &next, changes, Changes::default()).expect("is an object");
             let mut bytes = Vec::new();
             assert!(delta.encode(&mut bytes) && delta.kind == Type::Rows);
             let again = Record::decode(&encoded(&next)).expect("was encoded").value;

@@ -4,10 +4,11 @@ use super::random::Random;
 use super::words;
 use paxos::Ballot;
 use reactor::rng::Rng;
-use shard::command::{execute, Catalog, Command, Context, Limits};
+use shard::command::{execute, Catalog, Command, Context, Limits, Numbered};
 use shard::limits::DELTA_BYTES_MAX;
 use shard::object::{Hash, List, Score, Set, SortedSet};
 use shard::record::{CommandId, Damage, Delta, Record};
+use shard::requests::Changes;
 use shard::state::{State, Type, Value};
 
 const BASE: Ballot = Ballot { round: 7, node: 1 << 16, incarnation: 3 };
@@ -55,15 +56,27 @@ fn fresh_digest(record: &Record) -> u64 {
 }
 
 /// Runs so many random commands on a copy of the record, and gives what it became, and its changes.
-fn batch(base: &Record, bytes_max: usize, random: &mut Random, rng: &mut Rng) -> (Record, Option<Vec<u8>>) {
+fn batch(
+    base: &Record,
+    bytes_max: usize,
+    random: &mut Random,
+    rng: &mut Rng,
+) -> (Record, Option<(Vec<u8>, Changes)>) {
     let mut state = base.state();
     state.value.as_mut().expect("is an object").begin_notes(bytes_max);
+    state.requests.begin_notes();
     let mut applied = base.applied.clone();
     for seq in 0..=random.below(6) as u64 {
         let line = random.line_on("k");
         let words = words(&line);
         let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        let Ok(command @ Command::Key(_)) = Command::parse(&args, &Limits::default()) else { continue };
+        let Ok(mut command @ Command::Key(_)) = Command::parse(&args, &Limits::default()) else { continue };
+        if random.below(3) == 0 {
+            // Of few clients and numbers, so that some come again.
+            let client = format!("c{}", random.below(70)).into_bytes().into();
+            let request = Numbered { client, seq: 1 + random.below(30) as u64 };
+            command = command.numbered(&request).expect("it is on one key");
+        }
         let limits = Limits { value_bytes_max: 4000, ..Limits::default() };
         let mut context = Context { now_wall_ms: 1_000, limits: &limits, rng, catalog: &Catalog::default() };
         execute(&command, &mut state, &mut context);
@@ -72,7 +85,8 @@ fn batch(base: &Record, bytes_max: usize, random: &mut Random, rng: &mut Rng) ->
             applied.insert(id, b"+OK");
         }
     }
-    let changes = state.value.as_mut().and_then(Value::changes);
+    let requests = state.requests.changes().expect("it took notes");
+    let changes = state.value.as_mut().and_then(Value::changes).map(|changes| (changes, requests));
     let State { value, expires_at_ms, requests, ties, .. } = state;
     (
         Record {
@@ -91,7 +105,7 @@ fn batch(base: &Record, bytes_max: usize, random: &mut Random, rng: &mut Rng) ->
 #[test]
 fn what_random_batches_change_is_what_their_deltas_mean() {
     let (mut random, mut rng) = (Random(0xDE17A), Rng::new(7));
-    let (mut deltas, mut wholes, mut given_up, mut changed) = ([0; 5], 0, 0, 0);
+    let (mut deltas, mut wholes, mut given_up, mut changed, mut numbered) = ([0; 5], 0, 0, 0, 0);
     for round in 0..30_000 {
         let kind = Type::ALL[1 + round % 4];
         let value = Some(object(kind, &mut random));
@@ -107,13 +121,14 @@ fn what_random_batches_change_is_what_their_deltas_mean() {
                 break;
             };
             assert_eq!(value.digest(), fresh_digest(&next), "{kind:?}");
-            let Some(changes) = changes else {
+            let Some((changes, requests)) = changes else {
                 given_up += usize::from(value.kind() == kind);
                 break;
             };
             assert!(value.kind() == kind && changes.len() <= bytes_max);
             let (base, _) = *chain.last().expect("has a whole record");
-            let delta = Delta::new(base, &next, changes).expect("is an object");
+            numbered += usize::from(!requests.done.is_empty());
+            let delta = Delta::new(base, &next, changes, requests).expect("is an object");
             let bytes = encoded_delta(&delta);
             assert_eq!((Delta::check(&bytes), Delta::decode(&bytes)), (Ok(()), Ok(delta.clone())));
             assert_eq!(Delta::base_of(&bytes), Some(base));
@@ -142,7 +157,7 @@ fn what_random_batches_change_is_what_their_deltas_mean() {
     }
     let seen = (deltas, wholes, given_up, changed);
     assert!(deltas[..4].iter().all(|count| *count > 3_000) && wholes > 100 && given_up > 100, "{seen:?}");
-    assert!(changed > 3_000, "{seen:?}");
+    assert!(changed > 3_000 && numbered > 3_000, "{seen:?} {numbered}");
 }
 
 /// A delta on another object is found: it does not fit, or its digest does not.
@@ -159,7 +174,8 @@ fn a_delta_on_another_object_is_damage() {
         };
         let (base, other) = (record(&mut random), record(&mut random));
         let (next, changes) = batch(&base, 1000, &mut random, &mut rng);
-        let Some(delta) = changes.and_then(|changes| Delta::new(BASE, &next, changes)) else { continue };
+        let delta = changes.and_then(|(changes, requests)| Delta::new(BASE, &next, changes, requests));
+        let Some(delta) = delta else { continue };
         if base == other || delta.changes.is_empty() {
             continue;
         }

@@ -3,6 +3,7 @@
 use paxos::{Ballot, Message};
 use shard::record::{Delta, Record};
 use shard::reply::Reply;
+use shard::requests::Changes;
 use shard::slot::slot;
 use shard::state::Type;
 use shard::wire::{PeerMessage, Sender};
@@ -135,7 +136,9 @@ fn an_envelope_with_a_delta_is_an_envelope() {
         let ballot = above(&cluster, 1);
         let record = Record { version: 1 << 40, epoch: entry, value: Some(hash()), ..Record::default() };
         let mut bytes = Vec::new();
-        assert!(Delta::new(base, &record, Vec::new()).expect("it is an object").encode(&mut bytes));
+        assert!(Delta::new(base, &record, Vec::new(), Changes::default())
+            .expect("it is an object")
+            .encode(&mut bytes));
         let message = Message::Accept { ballot, base: Ballot::ZERO, entry: Held::Delta(bytes.into()) };
         let bytes = said_by_host_0(&cluster, sender, message);
         let before = cluster.hosts[1].shard.metrics().messages_refused;
