@@ -1,328 +1,28 @@
-//! Random commands on objects, given to a redis-server and to the command layer, reply by reply.
-//!
-//! `cargo run --release -p shard --example like_redis -- SOCKET COMMANDS SEED`: so many commands of each type; the server at the Unix
-//! socket is emptied. `scripts/like-redis` starts one. What Redis answers in an order of its own is compared without the order, scores as
-//! numbers, and what is chosen by chance by how many it is. The first difference ends it, with all commands on that key. In the end each command
-//! is listed with how often it was compared.
-
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write as _};
-use std::os::unix::net::UnixStream;
-use std::process::ExitCode;
+//! Random commands that meet: on few keys, with few fields and small numbers.
 
 use reactor::rng::Rng;
-use shard::command::{execute, Catalog, Command, Context, Joint, Limits};
-use shard::joint::{Snapshot, Write};
-use shard::reply::{format_double, Reply};
-use shard::state::State;
 
-/// Commands that are sent before their replies are read.
-const PIPELINE: usize = 200;
+use super::same::Order;
+
 /// One in so many commands is on a key of another type.
 const STRAY_ONE_IN: u64 = 50;
 /// The field that floats are added to.
 const FLOAT: &str = "p";
+/// How much longer long names are: some of them are over the least size of objects that are written in parts.
+const LONGER: usize = 200;
 /// Seconds since 1970, long after any test.
-const FAR: u64 = 4_000_000_000;
+pub const FAR: u64 = 4_000_000_000;
 
-type Words = Vec<Vec<u8>>;
+/// A command.
+pub type Words = Vec<Vec<u8>>;
 
-/// What RESP2 can say.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
-    Line(String),
-    Error(String),
-    Int(i64),
-    Bulk(Vec<u8>),
-    List(Vec<Told>),
-    Nil,
-    NilList,
-}
-
-/// How replies are compared.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
-    /// As they are.
-    Same,
-    /// In any order of the items.
-    Any,
-    /// In any order of pairs of items.
-    Pairs,
-    /// As [`Order::Any`] or [`Order::Pairs`], of the list behind a cursor.
-    Page(usize),
-    /// By how many they are.
-    Chance,
-}
-
-fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [socket, commands, seed] = &args[..] else {
-        eprintln!("usage: like_redis SOCKET COMMANDS SEED");
-        return ExitCode::from(2);
-    };
-    let (Ok(commands), Ok(seed)) = (commands.parse::<u64>(), seed.parse::<u64>()) else {
-        eprintln!("like_redis: COMMANDS and SEED are numbers");
-        return ExitCode::from(2);
-    };
-    let mut counts = BTreeMap::new();
-    for kind in ["string", "hash", "list", "set", "zset", "joint"] {
-        match compare(socket, kind, commands, seed, &mut counts) {
-            Ok(errors) => println!("{kind}: {commands} commands as in Redis, {errors} of them refused"),
-            Err(why) => {
-                eprintln!("like_redis: {kind}, seed {seed}: {why}");
-                return ExitCode::FAILURE;
-            }
-        }
-    }
-    counts.iter().for_each(|(name, count)| println!("compared {count} {name}"));
-    ExitCode::SUCCESS
-}
-
-/// The name of a command, with that of its subcommand where it has some.
-fn name_of(words: &Words) -> String {
-    let word = |at: usize| String::from_utf8_lossy(&words[at]).to_ascii_lowercase();
-    match (word(0), words.len()) {
-        (name, 2..) if name == "object" => format!("{name}|{}", word(1)),
-        (name, _) => name,
-    }
-}
-
-fn compare(
-    socket: &str,
-    kind: &str,
-    commands: u64,
-    seed: u64,
-    counts: &mut BTreeMap<String, u64>,
-) -> Result<u64, String> {
-    let mut redis = Redis::connect(socket).map_err(|error| format!("{socket}: {error}"))?;
-    redis.send(&[b"FLUSHALL".to_vec()]).and_then(|()| redis.receive()).map_err(|error| error.to_string())?;
-    let mut maker = Maker { rng: Rng::new(seed) };
-    let mut store = Store { states: BTreeMap::new(), rng: Rng::new(seed), story: BTreeMap::new() };
-    let (mut left, mut errors) = (commands, 0);
-    while left > 0 {
-        let batch: Vec<(Words, Order)> =
-            (0..left.min(PIPELINE as u64)).map(|_| maker.command(kind)).collect();
-        left -= batch.len() as u64;
-        for (words, _) in &batch {
-            redis.send(words).map_err(|error| error.to_string())?;
-        }
-        redis.stream.get_mut().flush().map_err(|error| error.to_string())?;
-        for (words, order) in &batch {
-            let ours = store.run(words);
-            let theirs = redis.receive().map_err(|error| error.to_string())?;
-            *counts.entry(name_of(words)).or_default() += 1;
-            errors += u64::from(matches!(theirs, Told::Error(_)));
-            if !same(&ours, &theirs, *order) && !checked_first(&ours, &theirs) {
-                let story = store.story.remove(&words[1]).unwrap_or_default().join("\n");
-                return Err(format!(
-                    "{}\n redis: {theirs:?}\n synod: {ours:?}\nall commands on the key:\n{story}",
-                    shown(words)
-                ));
-            }
-        }
-    }
-    Ok(errors)
-}
-
-fn shown(words: &Words) -> String {
-    words.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
-}
-
-/// Arguments are checked before the key is looked at, where some commands of Redis look first, and find nothing or another type.
-fn checked_first(ours: &Told, theirs: &Told) -> bool {
-    let empty = match theirs {
-        Told::Nil | Told::NilList | Told::Int(0) => true,
-        Told::List(items) => items.is_empty(),
-        Told::Error(text) => {
-            text.starts_with("WRONGTYPE")
-                || matches!(&**text, "ERR no such key" | "ERR The specified keys must contain string values")
-        }
-        Told::Line(_) | Told::Int(_) | Told::Bulk(_) => false,
-    };
-    matches!(ours, Told::Error(text) if text.starts_with("ERR ")) && empty
-}
-
-fn same(ours: &Told, theirs: &Told, order: Order) -> bool {
-    match (ours, theirs, order) {
-        (Told::List(ours), Told::List(theirs), Order::Page(step)) => {
-            let inner = if step == 2 { Order::Pairs } else { Order::Any };
-            ours.len() == 2 && theirs.len() == 2 && ours[0] == theirs[0] && same(&ours[1], &theirs[1], inner)
-        }
-        (Told::List(ours), Told::List(theirs), Order::Chance) => ours.len() == theirs.len(),
-        (Told::Bulk(_), Told::Bulk(_), Order::Chance) => true,
-        (Told::List(ours), Told::List(theirs), Order::Any) => {
-            let (mut ours, mut theirs) = (ours.clone(), theirs.clone());
-            ours.sort();
-            theirs.sort();
-            ours == theirs
-        }
-        (Told::List(ours), Told::List(theirs), Order::Pairs) => {
-            let pairs = |list: &[Told]| {
-                let mut pairs: Vec<Vec<Told>> = list.chunks(2).map(<[Told]>::to_vec).collect();
-                pairs.sort();
-                pairs.concat()
-            };
-            equal_all(&pairs(ours), &pairs(theirs))
-        }
-        (Told::List(ours), Told::List(theirs), Order::Same) => equal_all(ours, theirs),
-        _ => equal(ours, theirs),
-    }
-}
-
-fn equal_all(ours: &[Told], theirs: &[Told]) -> bool {
-    ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| equal(ours, theirs))
-}
-
-/// The same, or the same number: Redis 7.0 shows all 17 digits of a score.
-fn equal(ours: &Told, theirs: &Told) -> bool {
-    let number = |told: &Told| match told {
-        Told::Bulk(bytes) => std::str::from_utf8(bytes).ok()?.parse::<f64>().ok(),
-        _ => None,
-    };
-    match (ours, theirs) {
-        (Told::List(ours), Told::List(theirs)) => equal_all(ours, theirs),
-        _ => ours == theirs || number(ours).is_some() && number(ours) == number(theirs),
-    }
-}
-
-/// The command layer over a map of states.
-struct Store {
-    states: BTreeMap<Vec<u8>, State>,
-    rng: Rng,
-    story: BTreeMap<Vec<u8>, Vec<String>>,
-}
-
-impl Store {
-    fn run(&mut self, words: &Words) -> Told {
-        if let Some(key) = words.get(1) {
-            self.story.entry(key.clone()).or_default().push(shown(words));
-        }
-        let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        let command = match Command::parse(&args, &Limits::default()) {
-            Ok(command) => command,
-            Err(error) => return told(&error),
-        };
-        if let Command::Joint(joint) = &command {
-            return told(&self.run_joint(joint));
-        }
-        let split = command.split();
-        let replies = split.parts.iter().map(|part| self.run_one(part)).collect();
-        told(&split.gather.join(replies))
-    }
-
-    fn run_joint(&mut self, joint: &Joint) -> Reply {
-        let mut found = |key: &[u8]| {
-            let state = self.states.entry(key.to_vec()).or_default();
-            Snapshot { version: state.version, is: Write::of(state) }
-        };
-        let found: Vec<Snapshot> = joint.keys.iter().map(|key| found(key)).collect();
-        let limits = Limits::default();
-        let now_wall_ms = 1_000 * (FAR / 2);
-        let ran = joint.run(
-            &found,
-            &mut Context { now_wall_ms, limits: &limits, rng: &mut self.rng, catalog: &Catalog::default() },
-        );
-        for ((key, found), write) in joint.keys.iter().zip(found).zip(ran.writes) {
-            if let Some(write) = write {
-                self.states.insert(key.to_vec(), write.state(found.version + 1));
-            }
-        }
-        ran.reply
-    }
-
-    fn run_one(&mut self, command: &Command) -> Reply {
-        let mut wire = Vec::new();
-        command.encode(&mut wire);
-        assert_eq!(Command::decode(&wire).as_ref(), Ok(command), "a command is the same on the other host");
-        let key = command.key().expect("all are about keys").to_vec();
-        let state = self.states.entry(key).or_default();
-        let limits = Limits::default();
-        execute(
-            command,
-            state,
-            &mut Context {
-                now_wall_ms: 1_000 * (FAR / 2),
-                limits: &limits,
-                rng: &mut self.rng,
-                catalog: &Catalog::default(),
-            },
-        )
-    }
-}
-
-/// A reply in RESP2.
-fn told(reply: &Reply) -> Told {
-    let list = |items: &[Reply]| Told::List(items.iter().map(told).collect());
-    match reply {
-        Reply::Simple(text) => Told::Line(text.to_string()),
-        Reply::Error(text) => Told::Error(text.to_string()),
-        Reply::Int(number) => Told::Int(*number),
-        Reply::Nil => Told::Nil,
-        Reply::NilArray => Told::NilList,
-        Reply::Bulk(bytes) => Told::Bulk(bytes.clone()),
-        Reply::Verbatim(text) => Told::Bulk(text.clone().into_bytes()),
-        Reply::Double(number) => Told::Bulk(format_double(*number).into_bytes()),
-        Reply::Bool(truth) => Told::Int((*truth).into()),
-        Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => list(items),
-        Reply::Map(pairs) | Reply::Pairs(pairs) => {
-            Told::List(pairs.iter().flat_map(|(one, other)| [told(one), told(other)]).collect())
-        }
-    }
-}
-
-/// A connection to a redis-server.
-struct Redis {
-    stream: BufReader<UnixStream>,
-}
-
-impl Redis {
-    fn connect(socket: &str) -> std::io::Result<Redis> {
-        Ok(Redis { stream: BufReader::new(UnixStream::connect(socket)?) })
-    }
-
-    fn send(&mut self, words: &[Vec<u8>]) -> std::io::Result<()> {
-        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            bytes.extend(format!("${}\r\n", word.len()).into_bytes());
-            bytes.extend(word);
-            bytes.extend(b"\r\n");
-        }
-        self.stream.get_mut().write_all(&bytes)
-    }
-
-    fn receive(&mut self) -> std::io::Result<Told> {
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        let malformed = || std::io::Error::new(std::io::ErrorKind::InvalidData, "not RESP2");
-        let text = line.trim_end_matches("\r\n");
-        let (kind, rest) = text.split_at_checked(1).ok_or_else(malformed)?;
-        let number = || rest.parse::<i64>().map_err(|_| malformed());
-        Ok(match kind {
-            "+" => Told::Line(rest.to_string()),
-            "-" => Told::Error(rest.to_string()),
-            ":" => Told::Int(number()?),
-            "$" | "*" if number()? < 0 => {
-                if kind == "$" {
-                    Told::Nil
-                } else {
-                    Told::NilList
-                }
-            }
-            "$" => {
-                let mut bytes = vec![0; usize::try_from(number()?).map_err(|_| malformed())? + 2];
-                self.stream.read_exact(&mut bytes)?;
-                bytes.truncate(bytes.len() - 2);
-                Told::Bulk(bytes)
-            }
-            "*" => Told::List((0..number()?).map(|_| self.receive()).collect::<Result<_, _>>()?),
-            _ => return Err(malformed()),
-        })
-    }
-}
-
-/// Makes commands: on few keys, with few fields and small numbers, so that they meet.
-struct Maker {
-    rng: Rng,
+/// See the module's head.
+pub struct Maker {
+    pub rng: Rng,
+    /// What keys begin with: a tag, where what is made is about several of them.
+    pub tag: &'static str,
+    /// It is for hosts: of long names, with many of which objects come to be large ones, whose changes are written as such.
+    pub for_hosts: bool,
 }
 
 impl Maker {
@@ -336,7 +36,7 @@ impl Maker {
         } else {
             kind
         };
-        format!("{kind}-{}", self.rng.below(3))
+        format!("{}{kind}-{}", self.tag, self.rng.below(3))
     }
 
     /// A field, an element or a member: few of them, and now and then any bytes.
@@ -345,7 +45,10 @@ impl Maker {
             0 => String::new(),
             1 => format!("{}", self.rng.below(5) as i64 - 2),
             2 => "x".repeat(self.rng.below(60) as usize),
-            _ => self.pick(&["a", "b", "c", "d", "e", "f", "g", "h", "aa", "ab", "ba", FLOAT]).to_string(),
+            _ => {
+                let name = self.pick(&["a", "b", "c", "d", "e", "f", "g", "h", "aa", "ab", "ba", FLOAT]);
+                "-".repeat(if self.for_hosts && name != FLOAT { LONGER } else { 0 }) + name
+            }
         }
     }
 
@@ -407,7 +110,8 @@ impl Maker {
         (0..=self.rng.below(4)).map(|_| make(self)).collect()
     }
 
-    fn command(&mut self, kind: &str) -> (Words, Order) {
+    /// A command on a key of this type, and how its reply is compared.
+    pub fn command(&mut self, kind: &str) -> (Words, Order) {
         let key = self.key(kind);
         if self.rng.below(25) == 0 {
             return self.of_any_type(key);
@@ -516,7 +220,10 @@ impl Maker {
         if self.rng.coin() {
             words.extend(["MATCH".into(), self.pick(&["a*", "*", "?", "[a-c]", "x*"]).to_string()]);
         }
-        if self.rng.below(4) == 0 {
+        if self.for_hosts {
+            // Redis keeps those with long names in a table, and shows a page of it.
+            words.extend(["COUNT", "1000"].map(String::from));
+        } else if self.rng.below(4) == 0 {
             words.extend(["COUNT".into(), (1 + self.rng.below(9)).to_string()]);
         }
         words
@@ -816,7 +523,8 @@ impl Maker {
     /// Adds some keys behind their number, which is a wrong one now and then.
     fn add_counted(&mut self, words: &mut Vec<String>, kind: &str) -> usize {
         let keys = self.some(|maker| maker.key(kind));
-        let wrong = self.rng.below(20) == 0;
+        // To hosts, where it made keys of other words, they are of another slot.
+        let wrong = !self.for_hosts && self.rng.below(20) == 0;
         words.push(if wrong { self.integer() } else { keys.len().to_string() });
         let count = keys.len();
         words.extend(keys);
@@ -871,7 +579,7 @@ impl Maker {
             "ZLEXCOUNT",
             "ZREMRANGEBYLEX",
         ]);
-        let mut words = vec![name.to_string(), "lex-0".to_string()];
+        let mut words = vec![name.to_string(), format!("{}lex-0", self.tag)];
         if name == "ZADD" {
             let members = self.some(Maker::name);
             words.extend(members.into_iter().flat_map(|member| ["0".to_string(), member]));
