@@ -43,7 +43,11 @@ class Terminal:
         os.write(self.master, text.encode())
 
     def end(self):
-        _, status = os.waitpid(self.process, 0)
+        deadline = time.monotonic() + PATIENCE
+        while not (ended := os.waitpid(self.process, os.WNOHANG))[0]:
+            assert time.monotonic() < deadline, self.shown
+            time.sleep(0.05)
+        _, status = ended
         os.close(self.master)
         return os.waitstatus_to_exitcode(status)
 
@@ -66,13 +70,16 @@ def main():
         terminal.wait("synod=> ")
         terminal.type(f"\\copy py_shell from '{files[0]}'\r")
         terminal.wait(f"COPY {ROWS}\r\n")
+        terminal.wait("synod=> ")
         terminal.type("SELECT count(*), count(note) FROM py_shell WHERE k = 'a';\r")
         shown = terminal.wait("(1 row)")
+        terminal.wait("synod=> ")
         assert f" {ROWS} |  {NOTES}" in shown, shown
         terminal.type("SELECT nothing FROM py_shell WHERE k = 'it''s\r")
         terminal.wait("synod'> ")
         terminal.type("';\r")
         terminal.wait("ERROR 42703")
+        terminal.wait("synod=> ")
         # What was half typed goes with Ctrl-C; the last entry comes back with the arrow.
         terminal.type("DROP TABLE\r")
         terminal.wait("synod-> ")
@@ -83,6 +90,8 @@ def main():
         terminal.wait("synod=> ")
         terminal.type("\x1b[A\r")
         terminal.wait(f"COPY {ROWS}\r\n")
+        # Typed before the prompt, it would be lost with the terminal's change of mode.
+        terminal.wait("synod=> ")
         terminal.type("\x04")
         assert terminal.end() == 0
         with open(files[0], encoding="utf-8") as one, open(files[1], encoding="utf-8") as other:

@@ -1,13 +1,20 @@
-"""Runs docs/tour.md as it stands: commands are run, and what they print must be what the page says.
+"""Runs pages of the documentation as they stand: commands are run, and what they print must be what the page says.
 
-Usage: tour.py, in the folder of the repository, with redis-cli installed and the release build made. The data of the tour
-goes to a temporary folder.
+Usage: tour.py PAGE ..., in the folder of the repository, with redis-cli installed and the release build made. What a page leaves in
+its folder is temporary.
 """
 
 import os
 import re
 import subprocess
+import sys
 import tempfile
+
+PATH = os.pathsep.join([
+    os.path.abspath(".venv/bin"),
+    os.path.abspath(os.path.join(os.environ.get("CARGO_TARGET_DIR", "target"), "release")),
+    os.environ["PATH"],
+])
 
 
 def console(block):
@@ -22,27 +29,15 @@ def console(block):
 
 
 def bash(command, folder):
-    return subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60)
+    env = os.environ | {"PATH": PATH}
+    return subprocess.run(["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True, timeout=60)
 
 
-def main():
-    with open("docs/tour.md", encoding="utf-8") as file:
-        blocks = re.findall(r"^```(console|python)\n(.*?)^```$", file.read(), re.MULTILINE | re.DOTALL)
-    with tempfile.TemporaryDirectory() as folder:
-        os.symlink(os.path.abspath("scripts"), os.path.join(folder, "scripts"))
-        try:
-            commands = run(blocks, folder)
-        finally:
-            bash("scripts/cluster stop tour", folder)
-    assert commands > 20, "the page has no commands any more"
-    print(f"docs/tour.md: {commands} commands answer what the page says")
-
-
-def run(blocks, folder):
+def run(page, blocks, folder):
     commands = 0
     for kind, block in blocks:
         if kind == "python":
-            exec(compile(block, "docs/tour.md", "exec"), {})
+            exec(compile(block, page, "exec"), {})
             continue
         for command, wanted in console(block):
             commands += 1
@@ -50,6 +45,23 @@ def run(blocks, folder):
             assert done.returncode == 0, (command, done.stderr)
             assert done.stdout.splitlines() == wanted, (command, done.stdout)
     return commands
+
+
+def main():
+    for page in sys.argv[1:]:
+        with open(page, encoding="utf-8") as file:
+            text = file.read()
+        blocks = re.findall(r"^```(console|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("scripts", "examples"):
+                os.symlink(os.path.abspath(name), os.path.join(folder, name))
+            try:
+                commands = run(page, blocks, folder)
+            finally:
+                for name in set(re.findall(r"^\$ scripts/cluster start (\w+)", text, re.MULTILINE)):
+                    bash(f"scripts/cluster stop {name}", folder)
+        assert commands > 20, "the page has no commands any more"
+        print(f"{page}: {commands} commands answer what the page says")
 
 
 main()

@@ -84,18 +84,23 @@ fn name_of(words: &Words) -> String {
     }
 }
 
-/// A connection to a server, which is emptied.
-fn emptied(place: &str) -> Result<Connection, String> {
+/// A connection to a server, at which these commands are answered OK.
+fn begun(place: &str, first: &[&str]) -> Result<Connection, String> {
+    let words: Vec<Words> =
+        first.iter().map(|line| line.split(' ').map(|word| word.as_bytes().to_vec()).collect()).collect();
     let begun = Connection::to(place).and_then(|mut server| {
-        let told = server.ask([&[b"FLUSHALL".to_vec()][..]].into_iter())?;
+        let told = server.ask(words.iter().map(|words| &words[..]))?;
         Ok((server, told))
     });
     match begun {
-        Ok((server, told)) if told == [Told::Line("OK".into())] => Ok(server),
+        Ok((server, told)) if told.iter().all(|told| *told == Told::Line("OK".into())) => Ok(server),
         Ok((_, told)) => Err(format!("{place}: {told:?}")),
         Err(error) => Err(format!("{place}: {error}")),
     }
 }
+
+/// A host waits for its disk rather than to answer UNCERTAIN.
+const HOST_FIRST: [&str; 2] = ["CONFIG SET request_deadline_ms 15000", "FLUSHALL"];
 
 fn compare(
     socket: &str,
@@ -105,10 +110,10 @@ fn compare(
     seed: u64,
     counts: &mut BTreeMap<String, u64>,
 ) -> Result<u64, String> {
-    let mut redis = emptied(socket)?;
+    let mut redis = begun(socket, &["FLUSHALL"])?;
     let mut ours = match hosts {
         [] => Ours::Store(Box::new(Store::new(Rng::new(seed)))),
-        hosts => Ours::Hosts(hosts.iter().map(|host| emptied(host)).collect::<Result<_, _>>()?, 0),
+        hosts => Ours::Hosts(hosts.iter().map(|host| begun(host, &HOST_FIRST)).collect::<Result<_, _>>()?, 0),
     };
     // Hosts want keys of one slot for what is one step.
     let tag = if matches!(kind, "joint" | "transaction") { "{t}" } else { "" };
