@@ -38,7 +38,7 @@ enum State {
     MarkOpened,
     MarkClosed,
     Marked,
-    /// All files get their other names.
+    /// All files of the log get their other names.
     Listed,
     Moving,
     /// The mark is taken away.
@@ -76,11 +76,10 @@ impl Aside {
         names::losing(self.loss.number)
     }
 
-    /// What is to become of the files. One whose other name is taken is from after the renaming: of a log that was begun and never
+    /// What is to become of the log's files; what others have in the directory stays. One whose other name is taken is from after the renaming: of a log that was begun and never
     /// served.
     fn plan(&self, files: Vec<(String, u64)>) -> Vec<Op> {
         let taken: Vec<&String> = files.iter().map(|(name, _)| name).collect();
-        let ours = |name: &String| names::lost_number(name).is_none() && names::losing_number(name).is_none();
         let moved = |name: &String| {
             let (from, to) = (name.clone(), names::lost(self.loss.number, name));
             if name.ends_with(names::UNFINISHED) || taken.binary_search(&&to).is_ok() {
@@ -89,7 +88,7 @@ impl Aside {
                 Op::Rename { from, to }
             }
         };
-        taken.iter().filter(|name| ours(name)).map(|name| moved(name)).collect()
+        taken.iter().filter(|name| names::is_of_the_log(name)).map(|name| moved(name)).collect()
     }
 
     fn next_move(&mut self) -> (State, Op) {

@@ -54,6 +54,11 @@ pub(crate) fn hint_id(name: &str) -> Option<u64> {
     parse(name, "hint-")
 }
 
+/// Whether a file is one that the log is made of, complete or not: no mark, nothing that was put aside, nor what others have in the directory.
+pub(crate) fn is_of_the_log(name: &str) -> bool {
+    name == IDENTITY || name.ends_with(UNFINISHED) || segment_id(name).is_some() || hint_id(name).is_some()
+}
+
 fn parse(name: &str, prefix: &str) -> Option<u64> {
     let digits = name.strip_prefix(prefix)?.strip_suffix(".log")?;
     let id = u64::from_str_radix(digits, 16).ok()?;
@@ -77,5 +82,9 @@ mod tests {
         assert_eq!((segment_id(&aside), hint_id(&aside), losing_number(&aside)), (None, None, None));
         assert_eq!(losing_number(&losing(7)), Some(7));
         assert_eq!((lost_number(&losing(7)), lost_number(&segment(3))), (None, None));
+        let of_the_log = [segment(3), hint(3), IDENTITY.to_owned(), segment(3) + UNFINISHED];
+        assert!(of_the_log.iter().all(|name| is_of_the_log(name)));
+        let others = [losing(7), aside, "lsm-0000000000000001.table".to_owned(), "seg-1.log".to_owned()];
+        assert!(!others.iter().any(|name| is_of_the_log(name)));
     }
 }
