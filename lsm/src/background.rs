@@ -19,7 +19,7 @@ use crate::limits::{
     COMPACTIONS_MAX, COMPACTION_READ_BYTES, END_BYTES_MAX, FULL_RETRY_NS, KEY_BYTES_MAX, LEVELS,
     READ_RETRY_NS,
 };
-use crate::log::{LogOp, Planned, Purpose};
+use crate::log::{Log, LogOp, Planned, Purpose};
 use crate::manifest::Edit;
 use crate::names;
 use crate::ranges::Ranges;
@@ -54,6 +54,7 @@ impl Lsm {
             || self.jobs.values().any(|job| job.is_lost && job.flying == 0 || self.may_end(job))
             || !self.is_waiting_for_space()
                 && (!self.sealed.is_empty() && !self.is_flushing() || self.may_choose && !self.is_resting())
+            || self.may_have_space()
             || self.retired.iter().any(|table| Rc::strong_count(table) == 1)
     }
 
@@ -82,6 +83,18 @@ impl Lsm {
         self.sweep(disk);
         self.go_on(disk);
         used
+    }
+
+    /// When [`Lsm::background`] is to be called although nothing is wanted, with any budget: work that the disk refused, for want of space or
+    /// because it could not read, is begun again then.
+    pub fn background_deadline(&self) -> Option<Nanos> {
+        if self.failed {
+            return None;
+        }
+        let full = self.full.then_some(self.full_retry_at);
+        let log = self.log.as_ref().and_then(Log::retry_at);
+        let rests = self.may_choose.then_some(self.compact_again_at);
+        [full, log, rests].into_iter().flatten().filter(|at| *at > self.now).min()
     }
 
     // ---- what is started ----
@@ -363,10 +376,14 @@ impl Lsm {
     }
 
     /// There may be space again: nothing that was begun since says otherwise.
-    fn note_space(&mut self) {
+    fn may_have_space(&self) -> bool {
         let is_tried = self.jobs.is_empty() && self.sealed.is_empty();
         let log_is_full = self.log.as_ref().is_some_and(|log| log.is_full);
-        if self.full && !self.is_waiting_for_space() && is_tried && !log_is_full {
+        self.full && !self.is_waiting_for_space() && is_tried && !log_is_full
+    }
+
+    fn note_space(&mut self) {
+        if self.may_have_space() {
             self.full = false;
             self.events.push_back(Event::Full(false));
         }

@@ -128,6 +128,12 @@ impl Lsm {
         lsm
     }
 
+    /// Whether an operation is this engine's.
+    pub fn owns(&self, id: OpId) -> bool {
+        let is_recovery = self.recovery.as_ref().is_some_and(|recovery| recovery.owns(id));
+        self.reads.owns(id) || self.ops.contains_key(&id) || is_recovery
+    }
+
     /// Takes a completion. False, and nothing is done, if the operation is not this engine's.
     pub fn on_disk<D: Disk + ?Sized>(&mut self, disk: &mut D, completion: Completion) -> bool {
         let Completion { id, result } = completion;

@@ -91,6 +91,7 @@ pub(crate) struct Log {
     queue: VecDeque<Planned>,
     flying: Option<Planned>,
     anew: Option<Anew>,
+    is_open: bool,
     /// Files that are of no use any more.
     cleaning: VecDeque<(Op, LogOp)>,
     is_cleaning: bool,
@@ -101,7 +102,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Goes on from what was found; begins a new manifest of the next number at once.
+    /// Goes on from what was found, in a new manifest of the next number, which is begun at once; where there was none, with the first edit.
     pub fn new(core: u32, bytes_max: u64, number: u64, contents: Contents) -> Log {
         Log {
             core,
@@ -117,7 +118,8 @@ impl Log {
             contents,
             queue: VecDeque::new(),
             flying: None,
-            anew: Some(Anew::Next(LogOp::Open, None)),
+            anew: (number > 0).then_some(Anew::Next(LogOp::Open, None)),
+            is_open: number == 0,
             cleaning: VecDeque::new(),
             is_cleaning: false,
             is_full: false,
@@ -125,9 +127,17 @@ impl Log {
         }
     }
 
-    /// Whether there is a manifest that edits can go to.
+    /// Whether edits are taken, if not written at once: there is a manifest, or the first edit begins it, or it is begun when there is space.
     pub fn is_open(&self) -> bool {
-        self.file.is_some()
+        self.is_open
+    }
+
+    /// When a manifest for which the disk had no room is begun again.
+    pub fn retry_at(&self) -> Option<Nanos> {
+        match self.anew {
+            Some(Anew::Later(at)) => Some(at),
+            _ => None,
+        }
     }
 
     /// Whether an edit would have to wait.
@@ -174,10 +184,10 @@ impl Log {
         None
     }
 
-    /// Whether a new manifest is due: this one has grown long, or has no room for what comes next.
+    /// Whether a new manifest is due: this one has grown long, or has no room for what comes next, or there is none for it.
     fn wants_anew(&self) -> bool {
         if self.anew.is_some() || self.file.is_none() {
-            return false;
+            return self.anew.is_none() && !self.queue.is_empty();
         }
         let has_room =
             self.queue.front().is_none_or(|planned| self.offset + planned.bytes() <= self.reserved);
@@ -302,17 +312,17 @@ impl Log {
         (self.offset, self.sequence, self.crc) = (self.first_bytes, sealed.frames, sealed.crc);
         self.reserved = self.reserving;
         self.anew = None;
-        self.is_full = false;
+        (self.is_open, self.is_full) = (true, false);
     }
 
-    /// There is no space for a new manifest: the old one has room for a while, and if there is none, nothing goes on before there is space.
+    /// There is no space for a new manifest: the old one has room for a while, and if there is none, no edit is written before there is space.
     fn give_way(&mut self, now: Nanos) {
         if let Some(Anew::Flying(Some(file))) = self.anew {
             self.cleaning.push_back((Op::Close { file }, LogOp::Close));
         }
         self.cleaning.push_back((Op::Remove { name: names::unfinished(self.number + 1) }, LogOp::Remove));
         self.anew = Some(Anew::Later(now + FULL_RETRY_NS));
-        self.is_full = true;
+        (self.is_open, self.is_full) = (true, true);
     }
 }
 

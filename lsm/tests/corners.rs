@@ -86,6 +86,8 @@ fn reseal(world: &mut World, name: &str, offset: u64, change: impl FnOnce(&mut [
 }
 
 fn forge(world: &mut World, next_id: u64, flushed: u64) {
+    world.put(b"first", b"edit");
+    world.flush();
     let (name, _) =
         world.disk.list().into_iter().find(|(name, _)| name.contains("manifest")).expect("a manifest");
     let bytes = world.disk.bytes_of(&name).expect("a manifest");

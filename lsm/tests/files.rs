@@ -12,9 +12,9 @@ fn manifests(world: &World) -> Vec<String> {
 #[test]
 fn a_start_begins_a_new_manifest_and_removes_what_nobody_names() {
     let mut world = World::new(1, options());
-    assert_eq!(manifests(&world), ["lsm-manifest-0000000000000001"]);
     world.put(b"a", b"1");
     world.flush();
+    assert_eq!(manifests(&world), ["lsm-manifest-0000000000000001"]);
     world.disk.put("lsm-00000000000000ff.table", &[1; 4_096]);
     world.disk.put("lsm-unfinished-0000000000000009", &[1; 4_096]);
     world.disk.put("seg-0000000000000001.log", &[1; 4_096]);
@@ -28,6 +28,23 @@ fn a_start_begins_a_new_manifest_and_removes_what_nobody_names() {
     world.put(b"b", b"2");
     world.flush();
     assert!(world.disk.list().iter().any(|(name, _)| *name == "lsm-0000000000000100.table"));
+}
+
+#[test]
+fn a_tree_that_holds_nothing_has_no_files() {
+    let mut world = World::new(6, options());
+    for _ in 0..3 {
+        world.put(b"a", b"1");
+        assert!(world.disk.list().is_empty(), "what is applied is in memory");
+        world = world.reopened();
+        assert_eq!((world.get(b"a"), world.ready.map(|recovered| recovered.fresh)), (None, Some(true)));
+        world.flush();
+        assert_eq!(world.disk.list(), [], "there was nothing to flush");
+    }
+    world.put(b"a", b"2");
+    world.flush();
+    assert_eq!((manifests(&world).len(), world.disk.list().len()), (1, 2));
+    assert_eq!(world.reopened().get(b"a"), Some(b"2".to_vec()));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A disk without space: nothing is lost, reads go on, and work goes on by itself once there is space.
 
-use lsm::{ApplyError, Batch};
+use lsm::{ApplyError, Batch, Version};
 
 use crate::world::{options, World};
 
@@ -44,17 +44,22 @@ fn a_full_disk_is_told_and_holds_up_writes_until_there_is_space() {
 }
 
 #[test]
-fn a_start_on_a_full_disk_waits_for_space() {
+fn a_start_on_a_full_disk_reads_and_waits_for_space() {
     let mut world = World::new(2, options());
     world.put(b"a", b"1");
     world.flush();
     world.disk.set_capacity(world.disk.used_bytes());
     let mut world = world.restarted(false);
     world.settle();
-    assert_eq!((world.ready, world.failed.clone()), (None, None), "a manifest of its own has no room");
-    assert!(world.full);
-    world.disk.set_capacity(u64::MAX);
+    assert!(world.ready.is_some() && world.full, "a manifest of its own has no room: {:?}", world.failed);
+    assert_eq!(world.get(b"a"), Some(b"1".to_vec()), "what is there can be read");
+    world.put(b"b", b"2");
     world.settle_while_full();
-    assert!(world.ready.is_some());
-    assert_eq!(world.get(b"a"), Some(b"1".to_vec()));
+    assert_eq!((world.flushed, world.full), (Version(1), true), "what comes stays in memory");
+    world.disk.set_capacity(u64::MAX);
+    world.flush();
+    world.settle_while_full();
+    assert_eq!((world.flushed, world.full), (Version(2), false));
+    let mut world = world.reopened();
+    assert_eq!((world.get(b"a"), world.get(b"b")), (Some(b"1".to_vec()), Some(b"2".to_vec())));
 }
