@@ -40,7 +40,8 @@ impl World {
             let mut disk = NullDisk::default();
             let mut store = bitcask::Options::new(0, *b"the same for all");
             store.cache_bytes = 512 << 20;
-            let shard = Shard::new(Config::new(vec![1, 2, 3], me, 0, 7), store, &mut disk);
+            let config = Config::new(vec![1, 2, 3], me, 0, 7);
+            let shard = Shard::new(config, store, lsm::Options::new(0), &mut disk);
             Host { disk, shard, effects: Effects::new(HOSTS as u8), inbox: Vec::new(), answered: 0 }
         });
         let mut world = World { hosts: hosts.collect(), now: 0, requests: 0 };

@@ -35,6 +35,7 @@ use crate::repair::Repair;
 use crate::reply::Reply;
 use crate::rounds::Rounds;
 use crate::timers::Timers;
+use crate::tree::Tree;
 use crate::turn::Turn;
 use crate::votes::{Place, Vote, VoteId};
 use crate::waits::Waits;
@@ -136,6 +137,8 @@ pub struct Shard<D> {
     /// How many logs lie aside in the directory.
     pub(crate) losses: u32,
     pub(crate) store: Bitcask,
+    /// Rows in their order.
+    pub(crate) tree: Tree,
     /// The Lamport counter: the highest round seen or issued.
     pub(crate) round: u64,
     pub(crate) last_query: u32,
@@ -218,8 +221,8 @@ pub(crate) enum Loading {
 }
 
 impl<D: Disk> Shard<D> {
-    /// A core over its directory: starts to read its log. It serves once [`Shard::is_ready`].
-    pub fn new(config: Config, store: bitcask::Options, disk: &mut D) -> Shard<D> {
+    /// A core over its directory: starts to read its log and its tree. It serves once [`Shard::is_ready`], which does not wait for the tree.
+    pub fn new(config: Config, store: bitcask::Options, tree: lsm::Options, disk: &mut D) -> Shard<D> {
         let members = config.members();
         assert!(config.me < members.count(), "a core is one of the members");
         let store = bitcask::Options { era_of: Record::epoch_of, ..store };
@@ -239,6 +242,7 @@ impl<D: Disk> Shard<D> {
             loss: None,
             losses: 0,
             store: Bitcask::open(store, disk),
+            tree: Tree::open(tree, disk),
             round: 0,
             last_query: 0,
             entities: Slab::new(),
@@ -299,6 +303,9 @@ impl<D: Disk> Shard<D> {
 
     /// A disk operation ended.
     pub fn on_disk(&mut self, turn: &mut Turn<'_, D>, completion: Completion) {
+        if self.tree.owns(completion.id) {
+            return self.tree.on_disk(turn.disk, completion);
+        }
         self.store.on_disk(turn.disk, completion);
         self.drain_store(turn);
     }
@@ -336,7 +343,7 @@ impl<D: Disk> Shard<D> {
     /// When the core wants a turn although nothing arrived.
     pub fn deadline(&self) -> Option<Nanos> {
         let timer = self.timers.first().map(|(at, _)| at);
-        let store = self.store.background_deadline();
+        let store = self.store.background_deadline().into_iter().chain(self.tree.background_deadline()).min();
         let (forwards, surveys) = (self.forwards.deadline(), self.surveys.deadline());
         let former = self.former.as_ref().and_then(Forwards::deadline);
         let (confirms, waits) =
@@ -348,22 +355,28 @@ impl<D: Disk> Shard<D> {
         all.into_iter().flatten().min()
     }
 
-    /// On a full disk the engine asks for space again at a time that it knows only when it is told the time: nothing else may
+    /// On a full disk the engines ask for space again at a time that they know only when they are told the time: nothing else may
     /// want upkeep then.
     fn look_for_space(&mut self, turn: &mut Turn<'_, D>) {
         let now = turn.clock.now;
         if self.store.background_deadline().is_some_and(|at| at <= now) {
             self.store.background(turn.disk, now, 0);
         }
+        if self.tree.background_deadline().is_some_and(|at| at <= now) {
+            self.tree.background(turn.disk, now, 0);
+        }
     }
 
-    /// Whether the engine has upkeep to do.
+    /// Whether the engines have upkeep to do.
     pub fn background_wanted(&self) -> bool {
-        self.store.background_wanted()
+        self.store.background_wanted() || self.tree.background_wanted()
     }
 
-    /// One step of the engine's upkeep, of about so many bytes read or written.
+    /// One step of an engine's upkeep, of about so many bytes read or written.
     pub fn background(&mut self, turn: &mut Turn<'_, D>, budget_bytes: u64) {
+        if self.tree.takes_step(self.store.background_wanted()) {
+            return self.tree.background(turn.disk, turn.clock.now, budget_bytes);
+        }
         self.store.background(turn.disk, turn.clock.now, budget_bytes);
         self.drain_store(turn);
     }

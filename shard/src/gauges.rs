@@ -7,6 +7,7 @@ use reactor::Disk;
 use crate::core::{meta, Shard, Status};
 use crate::error::Fault;
 use crate::metrics::Metrics;
+use crate::tree::Tree;
 
 impl<D: Disk> Shard<D> {
     /// Whether the core serves.
@@ -45,7 +46,17 @@ impl<D: Disk> Shard<D> {
         self.objects.bytes() as u64
     }
 
-    /// The engine's counters.
+    /// The tree.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The tree, for those who keep rows in it.
+    pub fn tree_mut(&mut self) -> &mut Tree {
+        &mut self.tree
+    }
+
+    /// The counters of the engine for records.
     pub fn store_stats(&self) -> bitcask::Stats {
         self.store.stats()
     }

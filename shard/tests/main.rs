@@ -14,5 +14,6 @@ mod ranges;
 mod readers;
 mod repair;
 mod slow_peer;
+mod tree;
 mod votes;
 mod waits;

@@ -53,7 +53,7 @@ impl Core {
         let mut config = Config::new(vec![1, 2, 3], 0, 0, 1);
         // It asks for tails whenever it lacks anything.
         config.repair_tail_records = 0;
-        let shard = Shard::new(config, store, &mut disk);
+        let shard = Shard::new(config, store, lsm::Options::new(0), &mut disk);
         let mut core =
             Core { disk, shard, effects: Effects::new(3), now: 0, asked: 0, unanswered: BTreeMap::new() };
         core.settle();

@@ -42,7 +42,7 @@ impl Host {
         let mut disk = SimDisk::new(seed);
         let mut config = Config::new((1..=u16::from(count)).collect(), me, 0, seed);
         change(&mut config);
-        let shard = Shard::new(config, options(), &mut disk);
+        let shard = Shard::new(config, options(), tree(), &mut disk);
         Host { disk, shard, effects: Effects::new(count) }
     }
 }
@@ -53,6 +53,11 @@ fn options() -> bitcask::Options {
     store.cache_bytes = 16 << 10;
     store.put_aside = true;
     store
+}
+
+/// Memtables and tables so small that a few rows fill them.
+fn tree() -> lsm::Options {
+    lsm::Options { memtable_bytes: 16 << 10, table_bytes: 12 << 10, ..lsm::Options::new(0) }
 }
 
 /// Whether a message is lost: sender, receiver, bytes.
@@ -146,7 +151,7 @@ impl Cluster {
         disk.crash();
         happens(disk);
         let config = Config::new((1..=count as u16).collect(), host as u8, 0, seed);
-        *shard = Shard::new(config, options(), disk);
+        *shard = Shard::new(config, options(), tree(), disk);
         *effects = Effects::new(count as u8);
         self.set_routes_of(host);
         self.run_while(|cluster| !cluster.hosts[host].shard.is_ready());
@@ -163,7 +168,7 @@ impl Cluster {
             let hosts = (1..=count as u16).collect();
             let Host { disk, shard, effects } = &mut self.hosts[host];
             disk.kill();
-            *shard = Shard::new(Config::new(hosts, host as u8, 0, seed), options(), disk);
+            *shard = Shard::new(Config::new(hosts, host as u8, 0, seed), options(), tree(), disk);
             *effects = Effects::new(count as u8);
             self.set_routes_of(host);
         }

@@ -20,7 +20,7 @@ impl Lone {
         let mut disk = SimDisk::new(1);
         let mut store = bitcask::Options::new(0, *b"the same for all");
         store.segment_bytes = 1 << 20;
-        let shard = Shard::new(Config::new(vec![1, 2, 3], 0, 0, 1), store, &mut disk);
+        let shard = Shard::new(Config::new(vec![1, 2, 3], 0, 0, 1), store, lsm::Options::new(0), &mut disk);
         let mut lone = Lone { disk, shard, effects: Effects::new(3), now: 0 };
         while !lone.shard.is_ready() {
             lone.turn(|_, _| ());

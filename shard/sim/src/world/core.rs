@@ -226,7 +226,7 @@ pub(super) fn new_shard(
         // In every fourth start none is kept decoded, in every other one few.
         config.objects_bytes = [0, 8 << 10, 1 << 20, 8 << 10][(seed / 8 % 4) as usize];
     }
-    Shard::new(config, store_options(core, plan), disk)
+    Shard::new(config, store_options(core, plan), tree_options(core), disk)
 }
 
 /// How a core's engine is set up.
@@ -237,6 +237,17 @@ pub(super) fn store_options(core: u16, plan: &Plan) -> bitcask::Options {
     store.put_aside = true;
     store.era_of = Record::epoch_of;
     store
+}
+
+/// How a core's tree is set up: so small that what a run applies is flushed and compacted.
+fn tree_options(core: u16) -> lsm::Options {
+    lsm::Options {
+        memtable_bytes: 32 << 10,
+        table_bytes: 32 << 10,
+        cache_bytes: 64 << 10,
+        manifest_bytes: 16 << 10,
+        ..lsm::Options::new(u32::from(core))
+    }
 }
 
 /// What a core has made durable of a key, and of its slot.
