@@ -210,9 +210,9 @@ fn who_has_not_heard_brings_nothing_back() {
 #[test]
 fn the_space_of_chains_comes_back() {
     let mut cluster = chained(1_550);
-    cluster.repair = true;
     flush(&mut cluster, 0);
     assert_eq!(line(&mut cluster, 1, "SET k new"), Reply::OK);
+    cluster.pass(10);
     let stats = |cluster: &Cluster| -> Vec<(u64, u64, u64)> {
         let stats = cluster.hosts.iter().map(|host| host.shard.store_stats());
         stats.map(|stats| (stats.entries, stats.chains, stats.deltas)).collect()
@@ -220,6 +220,7 @@ fn the_space_of_chains_comes_back() {
     assert!(stats(&cluster)
         .iter()
         .all(|(entries, chains, deltas)| *entries == 5 && *chains == 4 && *deltas > 20));
+    cluster.repair = true;
     let from = cluster.now;
     while stats(&cluster) != [(1, 0, 0); 3] {
         assert!(cluster.now - from < 60_000_000_000, "{:?} after a minute", stats(&cluster));

@@ -207,7 +207,8 @@ fn it_goes_on_under_load_and_more_slowly() {
         times.push((cluster.now - from) / MS);
         level(&mut cluster, 20_000);
     }
-    assert!(times[0] < 500 && times[1] > 3 * times[0], "in virtual milliseconds: {times:?}");
+    // 300 ms at that rate, and up to as many before it begins, by chance.
+    assert!(times[0] < 600 && times[1] > 3 * times[0], "in virtual milliseconds: {times:?}");
 }
 
 #[test]
