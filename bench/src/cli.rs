@@ -146,10 +146,11 @@ struct LoadArgs {
     /// Operations in flight per client.
     #[arg(short = 'P', long, default_value_t = 1)]
     pipeline: usize,
-    /// The command that reads: get, hget, lrange-100, sismember or zscore.
+    /// The command that reads: get, hget, lrange-100, sismember or zscore; or any other as a line, in which __key__ stands for the key,
+    /// __rand_int__ for its twelve digits alone, __member__ for those of the member, and __data__ for a value.
     #[arg(long, default_value = "get", value_parser = load::commands::Command::read)]
     read: load::commands::Command,
-    /// The command that writes: set, incr, hset, lpush, rpop, sadd or zadd.
+    /// The command that writes: set, incr, hset, lpush, rpop, sadd or zadd; or any other, as for --read.
     #[arg(long, default_value = "set", value_parser = load::commands::Command::write)]
     write: load::commands::Command,
     /// Parts of reads and writes.
@@ -233,8 +234,8 @@ impl LoadArgs {
             cluster: self.cluster,
             connections: self.connections,
             pipeline: self.pipeline,
-            read: self.read,
-            write: self.write,
+            read: self.read.clone(),
+            write: self.write.clone(),
             mix: self.mix,
             keys: self.keys,
             members: self.members,

@@ -21,8 +21,8 @@ pub const LINE_BYTES_MAX: usize = 64 << 10;
 /// The input buffer of a connection at its start: a full pipeline of small replies in one read.
 pub const INPUT_BYTES_MIN: usize = 32 << 10;
 
-/// Keys of a load. Key names have twelve digits, and an operation in flight carries its key as 32 bits.
-pub const KEYS_MAX: u64 = 1 << 32;
+/// Keys of a load, times the members of each. Their names have twelve digits, and the prime that spreads popular keys has 40 bits.
+pub const KEYS_MAX: u64 = 1 << 39;
 
 /// Connections of one load process; below the usual `nofile` of 65,536.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -104,6 +104,7 @@ pub const CONFIGURATIONS_MAX: usize = 200_000;
 /// The longest argument that a history file may hold.
 pub const HISTORY_ARGUMENT_BYTES_MAX: usize = 32 << 20;
 
+const _: () = assert!(KEYS_MAX < 1_000_000_000_000, "a number of a key or member has twelve digits");
 const _: () = assert!(PRELOAD_PIPELINE_MIN <= PIPELINE_MAX);
 const _: () = assert!(SLOTS <= ARRAY_COUNT_MAX, "a map of single slots must be readable");
 const _: () = assert!(NODES_MAX < u16::MAX as usize, "a slot map holds node indexes of 16 bits");

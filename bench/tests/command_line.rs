@@ -71,9 +71,13 @@ fn load_prints_a_table_and_wants_answers() {
     let output = bench(&["load", "--hosts", &nobody, "--cluster"]);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains(&nobody));
-    for wrong in
-        [["load", "--mix=9"], ["load", "--hosts=nowhere"], ["load", "--seconds=-1"], ["drill", "kill"]]
-    {
+    for wrong in [
+        ["load", "--mix=9"],
+        ["load", "--read=GET 'a"],
+        ["load", "--hosts=nowhere"],
+        ["load", "--seconds=-1"],
+        ["drill", "kill"],
+    ] {
         assert_eq!(bench(&wrong).status.code(), Some(2), "{wrong:?}");
     }
 }

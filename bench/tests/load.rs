@@ -163,6 +163,22 @@ fn cluster_mode_routes_by_slot() {
 }
 
 #[test]
+fn any_command_is_sent_as_its_line_says() {
+    let server = Server::start(Behaviour::default());
+    let write = Command::write("SET a__rand_int__b__member__ '__data__ c'").unwrap();
+    let read = Command::read("GET a__rand_int__b__member__").unwrap();
+    let some = Plan { write, read, keys: 10, members: 3, preload: true, ..plan(&[&server]) };
+    let report = run(&some);
+    assert_eq!((report.errors, report.misses, report.preload.as_ref().unwrap().keys), (0, 0, 30));
+    assert_eq!(server.keys().len(), 30);
+    assert_eq!(server.keys()[4], b"a000000000001b000000000001");
+    assert!(report.table().contains("\nget-read ") && report.table().contains("\nset-write "));
+    assert!(report.what.ends_with(
+        "get-read: GET a__rand_int__b__member__, set-write: SET a__rand_int__b__member__ '__data__ c'"
+    ));
+}
+
+#[test]
 fn cluster_mode_follows_moved_where_the_map_is_wrong() {
     let (a, b) = Server::pair(|a, b| {
         let at_a =

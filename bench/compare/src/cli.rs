@@ -73,7 +73,7 @@ struct Args {
     /// Keys of the engines' benchmarks.
     #[arg(long, default_value_t = 10_000_000)]
     engine_keys: u64,
-    /// Only these groups: set, get, one, load, etcd, idle, objects, large, hot, tail, cores, engine, tree.
+    /// Only these groups: set, get, one, load, etcd, idle, objects, large, sql, hot, tail, cores, engine, tree.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these points.

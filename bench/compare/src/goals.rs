@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::groups::{
-    cores, engine, etcd, hot, idle, large, objects, reads, single, tail, touch, tree, writes,
+    cores, engine, etcd, hot, idle, large, objects, reads, single, sql, tail, touch, tree, writes,
 };
 use crate::point::Point;
 use crate::record::{Operation, Outcome, Record, Who};
@@ -56,7 +56,7 @@ type Part<'a> = fn(&mut Bench<'a>) -> Option<()>;
 /// Judges everything there are figures for.
 pub fn judge<'a>(record: &'a Record) -> Vec<Goal> {
     let mut bench = Bench { record, group: "", run: 0, goals: Vec::new() };
-    let parts: [(&'static str, Part<'a>); 13] = [
+    let parts: [(&'static str, Part<'a>); 14] = [
         (writes::NAME, Bench::writes),
         (reads::NAME, Bench::reads),
         (single::NAME, Bench::single),
@@ -65,6 +65,7 @@ pub fn judge<'a>(record: &'a Record) -> Vec<Goal> {
         (idle::NAME, Bench::idle),
         (objects::NAME, Bench::objects),
         (large::NAME, Bench::large),
+        (sql::NAME, Bench::sql),
         (hot::NAME, Bench::hot),
         (tail::NAME, Bench::tail),
         (cores::NAME, Bench::cores),
@@ -273,6 +274,24 @@ impl<'a> Bench<'a> {
         Some(())
     }
 
+    fn sql(&mut self) -> Option<()> {
+        let rate = |operation| Some(self.sample(Who::Synod, operation, sql::POINT)?.ops_per_second);
+        let (set, rows) = (rate(Operation::Set), rate(Operation::SelectRows));
+        let inserts = [(Operation::Insert, 0.6), (Operation::IndexedInsert, 0.4)];
+        let inserts = inserts.map(|(operation, wanted)| (operation, rate(operation), wanted));
+        for (operation, rate, wanted) in inserts {
+            if let (Some(rate), Some(set)) = (rate, set) {
+                self.at_least(
+                    format!("{} into 1,000 partitions: rate / SET", operation.name()),
+                    rate / set,
+                    wanted,
+                );
+            }
+        }
+        self.at_least("SELECT of 50 rows by a range, per second", rows?, 50_000.0);
+        Some(())
+    }
+
     fn hot(&mut self) -> Option<()> {
         self.at_least(hot::SLOWEST, self.value(hot::SLOWEST)?, 100_000.0);
         Some(())
@@ -463,6 +482,25 @@ mod tests {
             record.samples.push(Sample { group, run: 1, who, operation, point, rate: None, outcome });
         }
         assert_eq!(met(&record), [false, true]);
+    }
+
+    #[test]
+    fn statements_are_judged_beside_set() {
+        let mut record = Record::default();
+        let rates = [
+            (Operation::Set, 100_000.0),
+            (Operation::Insert, 61_000.0),
+            (Operation::IndexedInsert, 39_000.0),
+            (Operation::SelectRows, 50_001.0),
+        ];
+        for (operation, ops_per_second) in rates {
+            let outcome = Outcome { ops_per_second, ..Outcome::default() };
+            let (group, who, point) = (sql::NAME, Who::Synod, sql::POINT);
+            record.samples.push(Sample { group, run: 1, who, operation, point, rate: None, outcome });
+        }
+        assert_eq!(met(&record), [true, false, true]);
+        record.samples.retain(|sample| sample.operation != Operation::Set);
+        assert_eq!(met(&record), [true], "rows are judged by themselves");
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Target {
 pub struct Load {
     /// What is done.
     pub operation: Operation,
+    /// The command of the harness that does it.
+    pub command: String,
     /// How many at once.
     pub point: Point,
     /// Keys.
@@ -62,6 +64,7 @@ impl Load {
     pub fn closed(context: &Context, operation: Operation, point: Point) -> Load {
         Load {
             operation,
+            command: operation.command().to_owned(),
             point,
             keys: context.options.keys,
             members: 1,
@@ -69,6 +72,21 @@ impl Load {
             rate: None,
             seconds: context.options.seconds,
             warmup: context.options.warmup,
+        }
+    }
+
+    /// Each member of each key once, deep.
+    pub fn filling(operation: Operation, command: String, (keys, members): (u64, u64), prefix: &str) -> Load {
+        Load {
+            operation,
+            command,
+            point: Point::new(PRELOAD.0, PRELOAD.1),
+            keys,
+            members,
+            prefix: prefix.to_owned(),
+            rate: None,
+            seconds: PRELOAD_TAIL,
+            warmup: Duration::ZERO,
         }
     }
 }
@@ -110,16 +128,7 @@ fn command(context: &Context, target: &Target, load: &Load) -> Command {
     let hosts: Vec<String> = target.hosts.iter().map(SocketAddr::to_string).collect();
     let pids: Vec<String> = target.pids.iter().map(u32::to_string).collect();
     let (kind, mix) = if load.operation.reads() { ("--read", "1:0") } else { ("--write", "0:1") };
-    command.args([
-        "load",
-        "--quiet",
-        kind,
-        load.operation.command(),
-        "--mix",
-        mix,
-        "--hosts",
-        &hosts.join(","),
-    ]);
+    command.args(["load", "--quiet", kind, &load.command, "--mix", mix, "--hosts", &hosts.join(",")]);
     command.args(["--pids", &pids.join(","), "--threads", &target.threads.to_string()]);
     command.args(["-c", &load.point.connections.to_string(), "-P", &load.point.pipeline.to_string()]);
     command.args(["--keys", &load.keys.to_string(), "--members", &load.members.to_string()]);
@@ -198,23 +207,22 @@ pub fn preload_members(
     context: &Context,
     target: &Target,
     operation: Operation,
-    (keys, members): (u64, u64),
+    counts: (u64, u64),
     prefix: &str,
 ) -> Result<f64> {
-    let load = Load {
-        operation,
-        point: Point::new(PRELOAD.0, PRELOAD.1),
-        keys,
-        members,
-        prefix: prefix.to_owned(),
-        rate: None,
-        seconds: PRELOAD_TAIL,
-        warmup: Duration::ZERO,
-    };
+    fill(context, target, Load::filling(operation, operation.command().to_owned(), counts, prefix))
+}
+
+/// The same with any command ([`Load::filling`]).
+///
+/// # Errors
+/// Also if one of them failed.
+pub fn fill(context: &Context, target: &Target, load: Load) -> Result<f64> {
     let quiet = Target { confirm: None, ..target.clone() };
     let mut command = command(context, &quiet, &load);
     let (report, _) = harness(context, target, command.arg("--preload"), LOAD_PATIENCE)?;
-    let done = report.preload.filter(|done| done.keys == keys * members && done.seconds > 0.0);
+    let wanted = load.keys * load.members;
+    let done = report.preload.filter(|done| done.keys == wanted && done.seconds > 0.0);
     let done = done.ok_or_else(|| CompareError::tool(target.who.name(), "not every key could be set"))?;
     Ok(done.keys as f64 / done.seconds)
 }

@@ -80,6 +80,12 @@ pub enum Operation {
     Hset,
     /// ZADD of one member.
     Zadd,
+    /// INSERT of a row.
+    Insert,
+    /// INSERT of a row into a table with an index.
+    IndexedInsert,
+    /// SELECT of fifty rows by a range of the clustering key.
+    SelectRows,
 }
 
 impl Operation {
@@ -98,15 +104,18 @@ impl Operation {
             Operation::Sadd => "SADD",
             Operation::Hset => "HSET",
             Operation::Zadd => "ZADD",
+            Operation::Insert => "INSERT",
+            Operation::IndexedInsert => "INSERT, an index",
+            Operation::SelectRows => "SELECT, 50 rows",
         }
     }
 
     /// Whether it writes nothing.
     pub fn reads(self) -> bool {
-        matches!(self, Operation::Get | Operation::Lrange)
+        matches!(self, Operation::Get | Operation::Lrange | Operation::SelectRows)
     }
 
-    /// The command of the harness.
+    /// The command of the harness. Statements are lines of their own, with the table that they are on (`groups/sql.rs`).
     pub fn command(self) -> &'static str {
         match self {
             Operation::Get => "get",
@@ -118,6 +127,7 @@ impl Operation {
             Operation::Sadd => "sadd",
             Operation::Hset => "hset",
             Operation::Zadd => "zadd",
+            Operation::Insert | Operation::IndexedInsert | Operation::SelectRows => "sql",
         }
     }
 }

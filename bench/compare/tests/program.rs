@@ -43,7 +43,7 @@ fn wrong_options_are_refused() {
         compare(&["--only", "speed"]),
         (
             Some(3),
-            "compare: there is no group speed: set, get, one, load, etcd, idle, objects, large, hot, tail, cores, engine, tree\n"
+            "compare: there is no group speed: set, get, one, load, etcd, idle, objects, large, sql, hot, tail, cores, engine, tree\n"
                 .to_owned()
         )
     );

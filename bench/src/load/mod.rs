@@ -116,7 +116,7 @@ impl Plan {
                 format!("--members: at least 1, and --keys times --members at most {KEYS_MAX}"),
             ),
             (
-                self.mix.0 == 0 || self.mix.1 == 0 || self.read.goes_with(self.write),
+                self.mix.0 == 0 || self.mix.1 == 0 || self.read.goes_with(&self.write),
                 format!(
                     "--read {} reads {}, and --write {} writes {}",
                     self.read,
@@ -319,7 +319,10 @@ mod tests {
             (plan(), None),
             (Plan { members: 0, ..plan() }, Some("--members")),
             (Plan { keys: KEYS_MAX, members: 2, ..plan() }, Some("--members")),
-            (Plan { read: hget, ..plan() }, Some("--read hget reads hashes, and --write set writes strings")),
+            (
+                Plan { read: hget.clone(), ..plan() },
+                Some("--read hget reads hashes, and --write set writes strings"),
+            ),
             (Plan { read: hget, mix: (1, 0), ..plan() }, None),
         ];
         for (plan, wanted) in rules {

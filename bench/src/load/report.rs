@@ -285,10 +285,14 @@ fn describe(plan: &Plan) -> String {
     };
     let confirm =
         plan.confirm.as_ref().map_or(String::new(), |confirm| format!(", each batch with {confirm}"));
+    let own =
+        [&plan.read, &plan.write].into_iter().zip([plan.mix.0, plan.mix.1]).filter(|(_, part)| *part > 0);
+    let own = own.filter_map(|(command, _)| Some(format!(", {command}: {}", command.own_line()?)));
+    let own: String = own.collect();
     let members = if plan.members == 1 { String::new() } else { format!(" of {} members", plan.members) };
     format!(
         "{loop_kind}, {}{} connections x {} deep, {} threads, {}:{} {}:{}, {} keys{members} {keys}, \
-         {} B values, {:.1} s after {:.1} s{confirm}",
+         {} B values, {:.1} s after {:.1} s{confirm}{own}",
         if plan.cluster { "cluster, " } else { "" },
         plan.connections,
         plan.pipeline,

@@ -3,7 +3,7 @@
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::commands::{Command, Word};
+use super::commands::{Command, Piece};
 use super::keys::Kind;
 use super::Plan;
 
@@ -40,25 +40,42 @@ pub struct Requests {
 }
 
 /// The parts of a command, with as few of them fixed as can be.
-fn parts(command: Command, prefix: &str, value_bytes: usize) -> Vec<Part> {
+fn parts(command: &Command, prefix: &str, value_bytes: usize) -> Vec<Part> {
+    let words = command.words();
     let mut parts = Vec::new();
-    let mut fixed = format!("*{}\r\n", command.words.len());
-    for word in command.words {
-        let (head, part, bytes) = match word {
-            Word::Text(text) => (*text, None, text.len()),
-            Word::Key => (prefix, Some(Part::Key), prefix.len() + DIGITS),
-            Word::Member => ("m", Some(Part::Member), 1 + DIGITS),
-            Word::Score => ("", Some(Part::Member), DIGITS),
-            Word::Value => ("", Some(Part::Value), value_bytes),
-        };
-        fixed.push_str(&format!("${bytes}\r\n{head}"));
-        if let Some(part) = part {
+    let mut fixed = format!("*{}\r\n", words.len());
+    for word in words {
+        let bytes: usize = word.iter().map(|piece| piece_bytes(piece, prefix, value_bytes)).sum();
+        fixed.push_str(&format!("${bytes}\r\n"));
+        for piece in word {
+            let part = match piece {
+                Piece::Text(text) => {
+                    fixed.push_str(&text);
+                    continue;
+                }
+                Piece::Key => {
+                    fixed.push_str(prefix);
+                    Part::Key
+                }
+                Piece::KeyDigits => Part::Key,
+                Piece::MemberDigits => Part::Member,
+                Piece::Value => Part::Value,
+            };
             parts.extend([Part::Fixed(std::mem::take(&mut fixed).into_bytes()), part]);
         }
         fixed.push_str("\r\n");
     }
     parts.push(Part::Fixed(fixed.into_bytes()));
     parts
+}
+
+fn piece_bytes(piece: &Piece, prefix: &str, value_bytes: usize) -> usize {
+    match piece {
+        Piece::Text(text) => text.len(),
+        Piece::Key => prefix.len() + DIGITS,
+        Piece::KeyDigits | Piece::MemberDigits => DIGITS,
+        Piece::Value => value_bytes,
+    }
 }
 
 impl Requests {
@@ -74,8 +91,8 @@ impl Requests {
             .collect();
         Requests {
             prefix: plan.key_prefix.as_bytes().to_vec(),
-            read: parts(plan.read, &plan.key_prefix, plan.value_bytes),
-            write: parts(plan.write, &plan.key_prefix, plan.value_bytes),
+            read: parts(&plan.read, &plan.key_prefix, plan.value_bytes),
+            write: parts(&plan.write, &plan.key_prefix, plan.value_bytes),
             members: plan.members,
             pool,
             pool_at: 0,
@@ -169,6 +186,12 @@ mod tests {
             ),
             ("hget", "hset", "HGET {t}k:000000000123 m000000000045", "HSET {t}k:000000000123 m000000000045 "),
             ("lrange-100", "rpop", lrange, "RPOP {t}k:000000000123"),
+            (
+                "EXISTS x __key__",
+                "SQL INSERT_$1 '__rand_int__' a__member__b__rand_int__",
+                "EXISTS x {t}k:000000000123",
+                "SQL INSERT_$1 000000000123 a000000000045b000000000123",
+            ),
         ];
         for (read, write, reads, writes) in table {
             let plan = plan(Command::read(read).unwrap(), Command::write(write).unwrap(), 0, 1_000);

@@ -20,6 +20,7 @@ pub mod large;
 pub mod objects;
 pub mod reads;
 pub mod single;
+pub mod sql;
 pub mod tail;
 pub mod touch;
 pub mod tree;
@@ -35,7 +36,7 @@ pub struct Group {
 }
 
 /// All groups, in the order in which they are measured.
-pub const ALL: [Group; 13] = [
+pub const ALL: [Group; 14] = [
     Group {
         name: writes::NAME,
         about: "replicated writes beside Valkey WAITAOF and Redis WAIT",
@@ -68,6 +69,7 @@ pub const ALL: [Group; 13] = [
         about: "objects of a megabyte and a tag of 100,000 keys beside SET",
         measure: large::measure,
     },
+    Group { name: sql::NAME, about: "INSERT and SELECT of rows beside SET", measure: sql::measure },
     Group { name: hot::NAME, about: "INCR of one key through each host", measure: hot::measure },
     Group {
         name: tail::NAME,

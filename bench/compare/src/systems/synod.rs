@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use serde::Deserialize;
+use synod_bench::wire::Wire;
 
 use super::{host, ok, System};
 use crate::context::Context;
 use crate::error::{CompareError, Result};
+use crate::limits::READY_PATIENCE;
 use crate::load::Target;
 use crate::process::Server;
 use crate::record::Who;
@@ -68,6 +70,18 @@ pub fn three(context: &Context, cores: u16, segment: &str) -> Result<System> {
     let plain = Target { who: Who::SynodPlain, hosts: plain, cluster: false, ..core.clone() };
     system.targets = vec![core, plain];
     Ok(system)
+}
+
+/// Changes the tables of three hosts.
+pub fn define(system: &System, statement: &str) -> Result<()> {
+    let refused = |text: String| CompareError::tool("synod3", format!("{statement}: {text}"));
+    let target = system.target(Who::SynodPlain);
+    let addr = *target.hosts.first().expect("three hosts have plain ports");
+    let mut wire = Wire::connect(addr, None, READY_PATIENCE).map_err(|error| refused(error.to_string()))?;
+    match wire.call(&[b"SQL", statement.as_bytes()]).map_err(|error| refused(error.to_string()))? {
+        reply if reply == ok() => Ok(()),
+        reply => Err(refused(format!("{reply:?}"))),
+    }
 }
 
 /// One host of one core.
