@@ -85,9 +85,14 @@ impl<D: Disk> Shard<D> {
                 replies.push(Some(Reply::Nil));
                 continue;
             }
-            let catalog = self.catalogs.current();
-            let mut context =
-                command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng, catalog };
+            let (catalog, statements) = self.catalogs.for_commands();
+            let mut context = command::Context {
+                now_wall_ms: wall_ms,
+                limits: &limits,
+                rng: &mut self.rng,
+                catalog,
+                statements,
+            };
             replies.push(run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch));
         }
         if self.flushing.epoch() > 0 {
@@ -156,9 +161,14 @@ impl<D: Disk> Shard<D> {
             return None;
         }
         let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
-        let catalog = self.catalogs.current();
-        let mut context =
-            command::Context { now_wall_ms: wall_ms, limits: &limits, rng: &mut self.rng, catalog };
+        let (catalog, statements) = self.catalogs.for_commands();
+        let mut context = command::Context {
+            now_wall_ms: wall_ms,
+            limits: &limits,
+            rng: &mut self.rng,
+            catalog,
+            statements,
+        };
         let reply = run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch);
         if state.changed {
             return None;

@@ -492,6 +492,10 @@ pub const REPAIR_STRAIN_WINDOWS: usize = 4;
 /// For how long better moments are remembered, once or twice that.
 pub const REPAIR_STRAIN_SPAN_NS: u64 = 15_000 * MS;
 
+/// Bytes of statements of SQL that a core has read and keeps (`sql::Statements`), and as many for its sessions: some hundred of those that
+/// applications have.
+pub const STATEMENTS_BYTES_MAX: usize = 8 << 20;
+
 /// A core is strained when its questions take one and a half times what they took in better moments, and so much more.
 pub const REPAIR_STRAIN_NS: u64 = MS / 2;
 

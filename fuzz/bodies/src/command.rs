@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use reactor::rng::Rng;
-use shard::command::{execute, Catalog, Command, Context, Joint, Limits, Op};
+use shard::command::{execute, Catalog, Command, Context, Joint, Limits, Op, Statements};
 use shard::joint::{Snapshot, Write};
 use shard::reply::Reply;
 use shard::state::{State, Type, Value};
@@ -38,8 +38,13 @@ fn one(command: &Command, store: &mut BTreeMap<Vec<u8>, State>, limits: &Limits)
     let Command::Key(key_command) = command else { return };
     let state = store.entry(key_command.key.to_vec()).or_default();
     let before = state.clone();
-    let mut context =
-        Context { now_wall_ms: NOW_MS, limits, rng: &mut Rng::new(1), catalog: &Catalog::default() };
+    let mut context = Context {
+        now_wall_ms: NOW_MS,
+        limits,
+        rng: &mut Rng::new(1),
+        catalog: &Catalog::default(),
+        statements: &mut Statements::default(),
+    };
     let reply = execute(command, state, &mut context);
     assert!(command.is_write() || state.value == before.value, "a read leaves the value");
     let length = state.value.as_ref().map_or(0, Value::bytes);
@@ -65,7 +70,13 @@ fn run_joint(joint: &Joint, store: &mut BTreeMap<Vec<u8>, State>, limits: &Limit
     let found: Vec<Snapshot> = joint.keys.iter().map(|key| found(key)).collect();
     let ran = joint.run(
         &found,
-        &mut Context { now_wall_ms: NOW_MS, limits, rng: &mut Rng::new(1), catalog: &Catalog::default() },
+        &mut Context {
+            now_wall_ms: NOW_MS,
+            limits,
+            rng: &mut Rng::new(1),
+            catalog: &Catalog::default(),
+            statements: &mut Statements::default(),
+        },
     );
     assert!(!joint.is_read() || ran.writes.iter().all(Option::is_none), "a read leaves the values");
     for ((key, found), write) in joint.keys.iter().zip(found).zip(ran.writes) {

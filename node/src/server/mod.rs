@@ -111,6 +111,8 @@ pub struct Server {
     pub map: Arc<ClusterMap>,
     /// The tables, as this core knows them; replaced when it learns of newer ones.
     pub tables: Arc<sql::Catalog>,
+    /// Statements that its clients have sent before.
+    pub(crate) statements: sql::Statements,
     /// Held by each statement of this core's clients that reads all partitions of a table: so they are counted.
     pub scans: Arc<()>,
     /// CLIENT PAUSE, if there is one.
@@ -132,6 +134,7 @@ impl Server {
             latency: LatencyLog::default(),
             map,
             tables: Arc::default(),
+            statements: sql::Statements::new(shard::limits::STATEMENTS_BYTES_MAX),
             scans: Arc::default(),
             pause: None,
             rng: Rng::new(seed),

@@ -36,7 +36,7 @@ impl Session {
         };
         self.number = number.and_then(Result::ok);
         let is_sql = self.client.authenticated && row.as_ref().is_ok_and(|row| row.name == "sql");
-        let statement = is_sql.then(|| Parsed::new(args));
+        let statement = is_sql.then(|| Parsed::new(args, server));
         let row = match row {
             Ok(row) if server.holds(row, row.name == "exec" && self.transactions.writes(), now) => {
                 return Some(Held::Pause);

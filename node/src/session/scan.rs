@@ -159,7 +159,7 @@ impl Session {
 
 fn finished(scan: Scan, end: End<'_>) -> Reply {
     match scan.finish(end) {
-        Ok(reply) => sql_reply(&reply),
+        Ok(reply) => sql_reply(reply),
         Err(error) => sql_error(&error),
     }
 }

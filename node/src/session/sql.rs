@@ -2,7 +2,7 @@
 //!
 //! Which partition a statement is about, and so which core runs it, its plan tells. So it is planned here by the catalog that this core has, and
 //! goes to the core of the partition's name, as a command on a key of that name would: as text, with what was drawn for it and the version of
-//! that catalog. There it is planned again, by a catalog no older than that; nothing of the plan made here is believed.
+//! that catalog. The plan goes along, within this process, and is taken where the catalog is that one; elsewhere it is planned again, by a newer one.
 //!
 //! An error of planning may be due to a catalog that is not the newest: then the key of the catalog is read, and the statement planned once more
 //! by what that says, which is final. What is answered from the catalog alone (DESCRIBE, SHOW TABLES, EXPLAIN) is read from there at once.
@@ -14,7 +14,9 @@
 //! At most one statement of a connection waits for the key of the catalog; nothing is read meanwhile. Statements on rows, otherwise, are as
 //! commands on keys: many of a pipeline are under way.
 
-use shard::command::{sql_error, sql_reply, Command, KeyCommand, Keyspace, Op, Sql, CATALOG_KEY};
+use std::sync::Arc;
+
+use shard::command::{sql_error, sql_reply, Command, KeyCommand, Keyspace, Op, Planned, Sql, CATALOG_KEY};
 use shard::reply::Reply;
 use shard::slot::slot;
 use sql::{Catalog, Context, Error, ErrorKind, Kind, Plan, Statement};
@@ -39,26 +41,26 @@ enum Goal {
     /// Has the change of this version made known.
     MakeKnown(u64),
     /// Plans by what it says.
-    Plan(Statement, Box<Sql>),
+    Plan(Arc<Statement>, Box<Sql>),
 }
 
 /// A statement that was read, or why it cannot be.
-pub(super) struct Parsed(Box<Result<Statement, Error>>);
+pub(super) struct Parsed(Result<Arc<Statement>, Box<Error>>);
 
 impl Parsed {
     /// Reads the statement of an argument list.
-    pub(super) fn new(args: &[&[u8]]) -> Parsed {
-        Parsed(Box::new(Statement::parse(args.get(1).copied().unwrap_or_default())))
+    pub(super) fn new(args: &[&[u8]], server: &mut Server) -> Parsed {
+        Parsed(server.statements.read(args.get(1).copied().unwrap_or_default()).map_err(Box::new))
     }
 
     /// Whether it changes the catalog.
     pub(super) fn is_schema(&self) -> bool {
-        self.0.as_ref().as_ref().is_ok_and(|statement| statement.kind() == Kind::Schema)
+        self.0.as_ref().is_ok_and(|statement| statement.kind() == Kind::Schema)
     }
 
     /// Whether it may read all partitions of a table.
     pub(super) fn may_scan(&self) -> bool {
-        self.0.as_ref().as_ref().is_ok_and(Statement::may_scan)
+        self.0.as_ref().is_ok_and(|statement| statement.may_scan())
     }
 }
 
@@ -80,6 +82,7 @@ fn drawn(kind: Kind, args: &[&[u8]], server: &mut Server, now: Now) -> Result<Bo
         catalog: server.tables.version(),
         writes: matches!(kind, Kind::Write | Kind::Schema),
         share: None,
+        planned: Planned::default(),
     }))
 }
 
@@ -140,7 +143,7 @@ impl Session {
     /// Begins a statement. What it is answered, if that is known at once.
     fn begin(
         &mut self,
-        statement: Statement,
+        statement: Arc<Statement>,
         mut sql: Box<Sql>,
         (seq, asking): (u64, bool),
         server: &mut Server,
@@ -220,20 +223,21 @@ impl Session {
     fn run_plan(
         &mut self,
         plan: Plan,
-        sql: Box<Sql>,
+        mut sql: Box<Sql>,
         (seq, asking): (u64, bool),
         server: &mut Server,
         now: Now,
         actions: &mut Vec<Action>,
     ) -> Option<Reply> {
         let query = match plan {
-            Plan::Answer(reply) => return Some(sql_reply(&reply)),
+            Plan::Answer(reply) => return Some(sql_reply(reply)),
             Plan::Query(query) => query,
         };
         let Some(partition) = query.partition() else {
             return self.begin_scan(query, sql, seq, server, now, actions);
         };
-        let (key, bytes_max) = (partition.routing.as_bytes(), server.command_limits.key_bytes_max);
+        let key: Box<[u8]> = partition.routing.as_bytes().into();
+        let bytes_max = server.command_limits.key_bytes_max;
         if key.len() > bytes_max {
             let message = format!(
                 "the name of the partition has {} bytes, at most {bytes_max} are allowed (key_bytes_max)",
@@ -241,6 +245,7 @@ impl Session {
             );
             return Some(refusal(ErrorKind::TooLarge, "54000", message));
         }
-        self.one_key(seq, KeyCommand { key: key.into(), op: Op::Sql(sql) }, asking, server, actions).err()
+        sql.planned = Planned::new(query);
+        self.one_key(seq, KeyCommand { key, op: Op::Sql(sql) }, asking, server, actions).err()
     }
 }

@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use reactor::rng::Rng;
-use shard::command::{execute, glob, Catalog, Command, Context, Joint, Keyspace, Limits, CATALOG_KEY};
+use shard::command::{
+    execute, glob, Catalog, Command, Context, Joint, Keyspace, Limits, Statements, CATALOG_KEY,
+};
 use shard::joint::{Snapshot, Write};
 use shard::reply::Reply;
 use shard::slot::slot;
@@ -236,8 +238,13 @@ impl World {
                 assert_eq!(self.map.slice(slot(&one.key)), slice, "a key goes to its slice");
                 let state = self.store.entry(one.key.to_vec()).or_default();
                 let (now_wall_ms, limits) = (self.now.wall_us / 1000, &self.limits);
-                let mut context =
-                    Context { now_wall_ms, limits, rng: &mut Rng::new(1), catalog: &self.tables };
+                let mut context = Context {
+                    now_wall_ms,
+                    limits,
+                    rng: &mut Rng::new(1),
+                    catalog: &self.tables,
+                    statements: &mut Statements::default(),
+                };
                 let reply = execute(command, state, &mut context);
                 if state.value.is_none() && state.requests.is_empty() {
                     self.store.remove(&*one.key);
@@ -269,8 +276,16 @@ impl World {
             found.push(Snapshot { version: state.version, is: Write::of(state) });
         }
         let (now_wall_ms, limits) = (self.now.wall_us / 1000, &self.limits);
-        let ran = joint
-            .run(&found, &mut Context { now_wall_ms, limits, rng: &mut Rng::new(1), catalog: &self.tables });
+        let ran = joint.run(
+            &found,
+            &mut Context {
+                now_wall_ms,
+                limits,
+                rng: &mut Rng::new(1),
+                catalog: &self.tables,
+                statements: &mut Statements::default(),
+            },
+        );
         for (key, write) in joint.keys.iter().zip(ran.writes) {
             let state = self.store.entry(key.to_vec()).or_default();
             if let Some(write) = write {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use reactor::rng::Rng;
-use shard::command::{execute, Catalog, Command, Context, Joint, Limits};
+use shard::command::{execute, Catalog, Command, Context, Joint, Limits, Statements};
 use shard::joint::{Snapshot, Write};
 use shard::reply::{format_double, Reply};
 use shard::state::State;
@@ -48,7 +48,13 @@ impl Store {
         let now_wall_ms = 1_000 * (FAR / 2);
         let ran = joint.run(
             &found,
-            &mut Context { now_wall_ms, limits: &limits, rng: &mut self.rng, catalog: &Catalog::default() },
+            &mut Context {
+                now_wall_ms,
+                limits: &limits,
+                rng: &mut self.rng,
+                catalog: &Catalog::default(),
+                statements: &mut Statements::default(),
+            },
         );
         for ((key, found), write) in joint.keys.iter().zip(found).zip(ran.writes) {
             if let Some(write) = write {
@@ -73,6 +79,7 @@ impl Store {
                 limits: &limits,
                 rng: &mut self.rng,
                 catalog: &Catalog::default(),
+                statements: &mut Statements::default(),
             },
         )
     }

@@ -2,7 +2,7 @@
 //!
 //! Where the table is not there the key has no value: so a statement that reads is answered, and one that writes was not done.
 
-use shard::command::{Command, KeyCommand, Limits, Op, Sql};
+use shard::command::{Command, KeyCommand, Limits, Op, Planned, Sql};
 use shard::reply::Reply;
 use shard::state::Value;
 use sql::{Context, Plan, Statement};
@@ -70,7 +70,16 @@ pub fn statement(key: &[u8], command: &history::Command) -> Command {
 pub fn sql_of(text: &str, writes: bool) -> Sql {
     let (now_micros, random) = (1_700_000_000_000_000, [1, 2]);
     let text = text.as_bytes().into();
-    Sql { text, parameters: Vec::new(), now_micros, random, catalog: 0, writes, share: None }
+    Sql {
+        text,
+        parameters: Vec::new(),
+        now_micros,
+        random,
+        catalog: 0,
+        writes,
+        share: None,
+        planned: Planned::default(),
+    }
 }
 
 /// A read of the value as that of a hash's field.

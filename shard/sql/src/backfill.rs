@@ -66,7 +66,7 @@ impl Backfill {
     /// Takes what was read, and whether there may be more, and gives what is to be changed with it.
     ///
     /// A row whose values are too long for an entry is an error that stays: the index cannot be, and is to be dropped again.
-    pub fn step(&mut self, entries: &[(Vec<u8>, Vec<u8>)], more: bool) -> Result<Vec<Change>, Error> {
+    pub fn step(&mut self, entries: &[(&[u8], &[u8])], more: bool) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::with_capacity(entries.len());
         for (key, bytes) in entries {
             changes.push(match &self.fill {
@@ -74,11 +74,11 @@ impl Backfill {
                     let row = row::decode(&self.table, &self.partition, key, bytes)?;
                     Change { key: row::index_key(&self.table, index, &row)?, value: Some(Vec::new()) }
                 }
-                None => Change { key: key.clone(), value: None },
+                None => Change { key: key.to_vec(), value: None },
             });
         }
         self.from = match entries.last() {
-            Some((last, _)) if more => [last.as_slice(), &[0]].concat(),
+            Some((last, _)) if more => [*last, &[0]].concat(),
             _ => self.to.clone(),
         };
         changes.sort_by(|left, right| left.key.cmp(&right.key));

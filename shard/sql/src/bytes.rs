@@ -75,8 +75,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let damage = self.damage();
-        self.take(N)?.try_into().map_err(|_| damage)
+        self.take(N)?.try_into().map_err(|_| self.damage())
     }
 
     pub(crate) fn byte(&mut self) -> Result<u8, Error> {
@@ -110,8 +109,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn text(&mut self) -> Result<String, Error> {
-        let damage = self.damage();
-        String::from_utf8(self.bytes()?.to_vec()).map_err(|_| damage)
+        let bytes = self.bytes()?;
+        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| self.damage())
     }
 
     pub(crate) fn value(&mut self, kind: Type) -> Result<Datum, Error> {
@@ -131,6 +130,22 @@ impl<'a> Reader<'a> {
             Type::Bytea => Datum::Bytea(self.bytes()?.to_vec()),
             Type::Uuid => Datum::Uuid(self.array()?),
         })
+    }
+
+    /// Passes over a value.
+    pub(crate) fn skip(&mut self, kind: Type) -> Result<(), Error> {
+        let bytes = match kind {
+            Type::Bool => 1,
+            Type::Int => size_of::<i32>(),
+            Type::BigInt | Type::Timestamp | Type::Double => size_of::<i64>(),
+            Type::Uuid => 16,
+            Type::Numeric => {
+                self.count()?;
+                self.length()?
+            }
+            Type::Text | Type::Jsonb | Type::Bytea => self.length()?,
+        };
+        self.take(bytes).map(drop)
     }
 
     /// What [`put_datum`] wrote.

@@ -31,6 +31,11 @@ fn path_number(table: &Table, access: &Access) -> u64 {
 }
 
 impl Position {
+    /// Bytes of memory behind it.
+    pub(crate) fn bytes(&self) -> usize {
+        [&self.partition, &self.key].into_iter().flatten().map(Vec::len).sum()
+    }
+
     pub(crate) fn parse(text: &str, table: &Table, access: &Access, all: bool) -> Result<Position, Error> {
         if text == "0" {
             return Ok(Position::default());

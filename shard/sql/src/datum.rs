@@ -114,6 +114,14 @@ impl Datum {
         Ok(datum)
     }
 
+    /// As [`Datum::parse`], of a text that may become the value.
+    pub(crate) fn of_text(text: String, to: ColumnType) -> Result<Datum, Error> {
+        match to.kind {
+            Type::Text if !text.contains('\0') => Ok(Datum::Text(text)),
+            _ => Datum::parse(&text, to),
+        }
+    }
+
     /// Bytes of memory behind the value, for bounds.
     pub(crate) fn bytes(&self) -> usize {
         match self {

@@ -46,6 +46,7 @@ mod routing;
 mod row;
 mod scan;
 mod schema;
+mod statements;
 mod timestamp;
 mod types;
 
@@ -63,4 +64,5 @@ pub use reply::{Change, Outcome, Reply, Rows};
 pub use routing::Partition;
 pub use scan::{too_long, End, Scan};
 pub use schema::{Column, Default, Index, KeyColumn, Layout, Table};
+pub use statements::Statements;
 pub use types::{ColumnType, Type};

@@ -6,6 +6,12 @@ pub const STATEMENT_BYTES_MAX: usize = 1 << 20;
 /// Tokens of a statement: at some 100 bytes each they are 20 MB while it is parsed.
 pub const TOKENS_MAX: usize = 200_000;
 
+/// What a token becomes of a statement that was read, at most, in bytes of memory, beside its text.
+pub const TOKEN_BYTES: usize = 1_024;
+
+/// What a statement that was read takes beside that.
+pub const STATEMENT_BYTES: usize = 2_048;
+
 /// Tokens from the statement's root to a leaf, commas beginning anew: it bounds the depth of the syntax tree, and so the stack that walks it.
 /// A condition of 100 comparisons has 400.
 pub const CHAIN_TOKENS_MAX: usize = 1_000;

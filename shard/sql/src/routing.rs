@@ -3,11 +3,13 @@
 //! The text of each value has all bytes escaped as `%xx` that would end it or that do not print; so different partitions have different names,
 //! and equal values (1.0 and 1.00) have one.
 
+use std::borrow::Cow;
+
 use crate::datum::Datum;
 use crate::error::{Error, ErrorKind};
 use crate::row::{partition_key, partition_values};
 use crate::schema::Table;
-use crate::types::ColumnType;
+use crate::types::{ColumnType, Type};
 
 /// One partition of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,15 +25,20 @@ pub struct Partition {
 impl Partition {
     pub(crate) fn new(table: &Table, values: &[Datum]) -> Result<Partition, Error> {
         let key = partition_key(table, values)?;
-        Partition::of_key(table, key)
+        // Numbers that are equal may look different; all else looks as its bytes do.
+        let is_number =
+            |column: &usize| matches!(table.columns[*column].kind.kind, Type::Numeric | Type::Double);
+        match table.partition.iter().any(is_number) {
+            true => Partition::of_key(table, key),
+            false => Ok(Partition { table: table.id, key, routing: routing(table, values) }),
+        }
     }
 
     /// The partition with this key.
     pub fn of_key(table: &Table, key: Vec<u8>) -> Result<Partition, Error> {
         // The values that the bytes hold, since equal ones may look different.
         let values = partition_values(table, &key)?;
-        let texts: Vec<String> = values.iter().map(escaped).collect();
-        Ok(Partition { table: table.id, key, routing: format!("{{{}:{}}}", table.name, texts.join(":")) })
+        Ok(Partition { table: table.id, key, routing: routing(table, &values) })
     }
 
     /// The partition with this name. None: no partition of the table has it.
@@ -54,9 +61,23 @@ impl Partition {
     }
 }
 
+/// The name of the partition with these values.
+fn routing(table: &Table, values: &[Datum]) -> String {
+    let mut name = format!("{{{}", table.name);
+    for value in values {
+        name.push(':');
+        name += &escaped(value);
+    }
+    name.push('}');
+    name
+}
+
 /// The text of a value of a key.
 pub(crate) fn escaped(value: &Datum) -> String {
-    let text = value.text().unwrap_or_default();
+    let text = match value {
+        Datum::Text(text) => Cow::Borrowed(text.as_str()),
+        other => Cow::Owned(other.text().unwrap_or_default()),
+    };
     let mut out = String::with_capacity(text.len());
     for one in text.chars() {
         match one {

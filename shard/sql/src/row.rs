@@ -131,53 +131,115 @@ pub(crate) fn encode(table: &Table, row: &[Datum]) -> Result<Vec<u8>, Error> {
 
 /// The row with this key and these bytes.
 pub(crate) fn decode(table: &Table, partition: &[Datum], key: &[u8], bytes: &[u8]) -> Result<Row, Error> {
-    let mut row: Row = table
-        .columns
-        .iter()
-        .map(|column| match &column.default {
-            Default::Constant(value) => value.clone(),
-            Default::Now | Default::RandomUuid => Datum::Null,
-        })
-        .collect();
-    for (column, value) in table.partition.iter().zip(partition) {
-        row[*column] = value.clone();
+    Form::whole(table).row(table, partition, key, bytes)
+}
+
+/// What is the same for many rows of a table that are read: where in their bytes the columns are, and what becomes of each.
+#[derive(Debug)]
+pub(crate) struct Form {
+    /// The columns that rows of the table's newest version have in their bytes.
+    stored: Vec<usize>,
+    /// For each column its place in what is made of a row; None: it is passed over.
+    places: Vec<Option<usize>>,
+    /// How many values that has.
+    values: usize,
+}
+
+impl Form {
+    fn new(table: &Table, places: Vec<Option<usize>>, values: usize) -> Form {
+        assert_eq!(places.len(), table.columns.len(), "each column has a place or none");
+        Form { stored: stored(table, table.version).collect(), places, values }
     }
-    let mut rest = key.strip_prefix(&[ROWS]).ok_or_else(|| Error::damage("a row's key"))?;
-    for column in &table.clustering {
-        let (value, behind) = key::decode(rest, table.columns[column.column].kind, column.descending)?;
-        row[column.column] = value;
-        rest = behind;
+
+    /// Of rows with all their columns.
+    pub(crate) fn whole(table: &Table) -> Form {
+        let columns = table.columns.len();
+        Form::new(table, (0..columns).map(Some).collect(), columns)
     }
-    if !rest.is_empty() {
-        return Err(Error::damage("a row's key"));
+
+    /// Of rows of which only some columns are looked at: the others are NULL.
+    pub(crate) fn marked(table: &Table, marked: &[bool]) -> Form {
+        let places = marked.iter().enumerate().map(|(column, marked)| marked.then_some(column));
+        Form::new(table, places.collect(), table.columns.len())
     }
-    let mut reader = Reader::new(bytes, "a row");
-    if reader.byte()? != FORMAT {
-        return Err(reader.damage());
+
+    /// Of these columns alone, in this order, each of which stands there once.
+    pub(crate) fn columns(table: &Table, columns: &[usize]) -> Form {
+        let mut places = vec![None; table.columns.len()];
+        for (place, column) in columns.iter().enumerate() {
+            assert!(places[*column].replace(place).is_none(), "a column has one place");
+        }
+        Form::new(table, places, columns.len())
     }
-    let version = reader.count()?;
-    if version > table.version {
-        return Err(Error::new(
-            crate::ErrorKind::Stale,
-            "72000",
-            format!("a row of table \"{}\" is newer than the catalog: try again", table.name),
-        ));
+
+    /// What is made of the row with this key and these bytes.
+    pub(crate) fn row(
+        &self,
+        table: &Table,
+        partition: &[Datum],
+        key: &[u8],
+        bytes: &[u8],
+    ) -> Result<Row, Error> {
+        let mut row: Row = vec![Datum::Null; self.values];
+        for (column, value) in table.partition.iter().zip(partition) {
+            if let Some(place) = self.places[*column] {
+                row[place] = value.clone();
+            }
+        }
+        let mut rest = key.strip_prefix(&[ROWS]).ok_or_else(|| Error::damage("a row's key"))?;
+        for column in &table.clustering {
+            let (value, behind) = key::decode(rest, table.columns[column.column].kind, column.descending)?;
+            if let Some(place) = self.places[column.column] {
+                row[place] = value;
+            }
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            return Err(Error::damage("a row's key"));
+        }
+        let mut reader = Reader::new(bytes, "a row");
+        if reader.byte()? != FORMAT {
+            return Err(reader.damage());
+        }
+        let version = reader.count()?;
+        if version > table.version {
+            return Err(Error::new(
+                crate::ErrorKind::Stale,
+                "72000",
+                format!("a row of table \"{}\" is newer than the catalog: try again", table.name),
+            ));
+        }
+        let mut older = Vec::new();
+        if version < table.version {
+            older.extend(stored(table, version));
+            // What came since has its default. No column of a key did.
+            for (held, place) in
+                table.columns.iter().zip(&self.places).filter(|(held, _)| held.since > version)
+            {
+                if let (Default::Constant(value), Some(place)) = (&held.default, *place) {
+                    row[place] = value.clone();
+                }
+            }
+        }
+        let columns = if version < table.version { &older } else { &self.stored };
+        let nulls = reader.take(columns.len().div_ceil(8))?;
+        for (at, column) in columns.iter().enumerate() {
+            let kind = table.columns[*column].kind.kind;
+            match (nulls[at / 8] & 1 << (at % 8) != 0, self.places[*column]) {
+                (true, Some(place)) => row[place] = Datum::Null,
+                (true, None) => {}
+                (false, Some(place)) => row[place] = reader.value(kind)?,
+                (false, None) => reader.skip(kind)?,
+            }
+        }
+        reader.end()?;
+        Ok(row)
     }
-    let columns: Vec<usize> = stored(table, version).collect();
-    let nulls = reader.take(columns.len().div_ceil(8))?;
-    for (place, column) in columns.into_iter().enumerate() {
-        row[column] = match nulls[place / 8] & 1 << (place % 8) {
-            0 => reader.value(table.columns[column].kind.kind)?,
-            _ => Datum::Null,
-        };
-    }
-    reader.end()?;
-    Ok(row)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{decode, encode, index_key, indexed_row, partition_key, partition_values, row_key};
+    use super::{decode, encode, index_key, indexed_row, partition_key, partition_values, row_key, Form};
     use crate::datum::{Datum, Row};
     use crate::schema::{Column, Default, Index, KeyColumn, Layout, Table};
     use crate::types::{ColumnType, TYPES};
@@ -247,6 +309,34 @@ mod tests {
         left.iter().zip(right).all(|(left, right)| left.text() == right.text() && left.kind() == right.kind())
     }
 
+    /// Some of the columns, in any order, or with the others as NULL; and what is cut off is found, wherever it is.
+    fn some_columns_are_those_of_the_row(
+        table: &Table,
+        partition: &[Datum],
+        (key, bytes): (&[u8], &[u8]),
+        row: &Row,
+        state: &mut u64,
+    ) {
+        let mut columns: Vec<usize> = (0..row.len()).filter(|_| next(state).is_multiple_of(3)).collect();
+        if next(state).is_multiple_of(2) {
+            columns.reverse();
+        }
+        let form = Form::columns(table, &columns);
+        let wanted: Row = columns.iter().map(|column| row[*column].clone()).collect();
+        let read = form.row(table, partition, key, bytes).expect("what was written");
+        assert!(read.len() == wanted.len() && same(&read, &wanted), "{wanted:?} came back as {read:?}");
+        let marked: Vec<bool> = (0..row.len()).map(|column| columns.contains(&column)).collect();
+        let wanted: Row = row
+            .iter()
+            .zip(&marked)
+            .map(|(value, is)| if *is { value.clone() } else { Datum::Null })
+            .collect();
+        let read = Form::marked(table, &marked).row(table, partition, key, bytes).expect("what was written");
+        assert!(same(&read, &wanted), "{wanted:?} came back as {read:?}");
+        let cut = next(state) as usize % bytes.len();
+        assert!(form.row(table, partition, key, &bytes[..cut]).is_err(), "cut at {cut}");
+    }
+
     #[test]
     fn rows_come_back_as_they_were() {
         let mut state = 77;
@@ -266,6 +356,7 @@ mod tests {
             let (key, bytes) = (row_key(&table, &row).expect("a key"), encode(&table, &row).expect("bytes"));
             let read = decode(&table, &partition, &key, &bytes).expect("what was written");
             assert!(same(&row, &read), "{row:?} came back as {read:?}");
+            some_columns_are_those_of_the_row(&table, &partition, (&key, &bytes), &row, &mut state);
             let entry = index_key(&table, &table.indexes[0], &row).expect("an entry");
             assert_eq!(indexed_row(&table, &table.indexes[0], &entry), Ok(key.clone()));
             for cut in 0..bytes.len() {
@@ -290,6 +381,14 @@ mod tests {
                 })
                 .collect();
             assert!(same(&read, &expected), "{expected:?} came back as {read:?}");
+            let older_bytes = encode(&older, &row).expect("bytes");
+            some_columns_are_those_of_the_row(
+                &newer,
+                &partition,
+                (&key, &older_bytes),
+                &expected,
+                &mut state,
+            );
             assert!(
                 decode(&older, &partition, &key, &bytes).is_err(),
                 "a row of a version that is not known yet"

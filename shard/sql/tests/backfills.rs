@@ -26,7 +26,7 @@ fn step(store: &mut Store, table: u32, partition: &Partition, backfill: &mut Bac
     let contents = store.partitions.get_mut(&(table, partition.key.clone())).expect("the partition is there");
     let entries: Vec<_> = contents
         .range(from.to_vec()..to.to_vec())
-        .map(|(key, value)| (key.clone(), value.clone()))
+        .map(|(key, value)| (key.as_slice(), value.as_slice()))
         .take(limit)
         .collect();
     let more = entries.len() == limit;

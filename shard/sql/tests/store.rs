@@ -72,7 +72,7 @@ impl Store {
             while let Some((from, to, limit)) = backfill.wanted() {
                 let entries: Vec<_> = contents
                     .range(from.to_vec()..to.to_vec())
-                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .map(|(key, value)| (key.as_slice(), value.as_slice()))
                     .take(limit)
                     .collect();
                 let more = entries.len() == limit;
@@ -173,10 +173,13 @@ impl Store {
             self.steps += 1;
             let contents = self.partitions.get(&(table, key.to_vec())).unwrap_or(&none);
             input = match execution.step(input)? {
-                Step::Get(keys) => Input::Values(keys.iter().map(|key| contents.get(key).cloned()).collect()),
+                Step::Get(keys) => {
+                    Input::Values(keys.iter().map(|key| contents.get(key).map(Vec::as_slice)).collect())
+                }
                 Step::Scan { from, to, backwards, limit } => {
                     let limit = if self.page == 0 { limit } else { limit.min(self.page) };
-                    let range = contents.range(from..to).map(|(key, value)| (key.clone(), value.clone()));
+                    let range =
+                        contents.range(from..to).map(|(key, value)| (key.as_slice(), value.as_slice()));
                     let entries: Vec<_> = if backwards {
                         range.rev().take(limit).collect()
                     } else {

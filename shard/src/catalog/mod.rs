@@ -18,13 +18,13 @@ use paxos::Member;
 use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
-use sql::Catalog;
+use sql::{Catalog, Statements};
 
 use self::spread::Spread;
 use crate::command::{Command, KeyCommand, Op};
 use crate::core::{meta, Shard, Status};
 use crate::error;
-use crate::limits::{CATALOG_RESEND_NS, CATALOG_WAITING_MAX, VERSION_MAX};
+use crate::limits::{CATALOG_RESEND_NS, CATALOG_WAITING_MAX, STATEMENTS_BYTES_MAX, VERSION_MAX};
 use crate::turn::{Request, Turn};
 use crate::wire::{CatalogSaid, PeerMessage, Sender};
 
@@ -34,6 +34,8 @@ pub(crate) struct Catalogs {
     /// Durable, and begun; with its bytes, of which the first one has none.
     current: Arc<Catalog>,
     bytes: Box<[u8]>,
+    /// Statements that were read before, for whatever catalog.
+    statements: Statements,
     /// The one that is being made durable.
     saving: Option<Saving>,
     /// When a newer one was asked for that has not come.
@@ -62,12 +64,23 @@ struct Saving {
 impl Catalogs {
     /// Without any table, of a core with so many members.
     pub fn new(members: usize) -> Catalogs {
-        Catalogs { spread: Spread::new(members), told_at: vec![(0, 0); members], ..Catalogs::default() }
+        let statements = Statements::new(STATEMENTS_BYTES_MAX);
+        Catalogs {
+            spread: Spread::new(members),
+            told_at: vec![(0, 0); members],
+            statements,
+            ..Catalogs::default()
+        }
     }
 
     /// What this core plans by.
     pub fn current(&self) -> &Catalog {
         &self.current
+    }
+
+    /// The same, and the statements that were read before.
+    pub fn for_commands(&mut self) -> (&Catalog, &mut Statements) {
+        (&self.current, &mut self.statements)
     }
 
     /// Its version.

@@ -38,6 +38,9 @@ pub const TRANSACTION_OPS_MAX: usize = 4096;
 /// Bytes that the replies of one transaction may have together in any case; else those of the longest value.
 pub const TRANSACTION_REPLY_BYTES_MIN: usize = 1 << 20;
 
+/// Bytes of a plan that goes with its statement to the core that runs it; a longer one is made there again. A row of some KiB.
+pub const PLAN_BYTES_MAX: usize = 32 << 10;
+
 /// Arguments of one command: as Redis' default of `proto-max-multibulk-len` for clients, and far above what fits
 /// usefully into a peer message.
 pub const ARGUMENTS_MAX: usize = 1024 * 1024;

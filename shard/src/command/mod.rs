@@ -75,8 +75,8 @@ pub mod table;
 mod transaction;
 
 pub(crate) use self::sql::{is_of_older_catalog, is_partition_of, table_of};
-pub use self::sql::{sql_error, sql_reply, Sql, CATALOG_KEY};
-pub use ::sql::Catalog;
+pub use self::sql::{sql_error, sql_reply, Planned, Sql, CATALOG_KEY};
+pub use ::sql::{Catalog, Statements};
 pub use as_hash::AsHash;
 pub use bytes::DecodeError;
 pub(crate) use bytes::{put_bytes, put_varint, Reader};
@@ -223,6 +223,8 @@ pub struct Context<'a> {
     pub rng: &'a mut Rng,
     /// The tables.
     pub catalog: &'a Catalog,
+    /// Statements that were read before.
+    pub statements: &'a mut Statements,
 }
 
 impl Command {

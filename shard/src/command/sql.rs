@@ -5,7 +5,11 @@
 //! the number of its table, the version of the table that its index entries are up to, and the number of that version's next index. Of a table
 //! that was dropped nothing is seen, whatever lies there. Indexes that came since are filled before a statement runs, and stay with its next
 //! write.
+//!
+//! A statement is planned by the core's own catalog. Where the session that sent it is of this process, and has planned it by the same version, its
+//! plan is that already ([`Planned`]).
 
+use std::fmt;
 use std::sync::Arc;
 
 use sql::{
@@ -18,7 +22,7 @@ use reactor::mutants::planted;
 use super::bytes::{put_bytes, put_varint, DecodeError, Reader};
 use super::codec::Arguments;
 use super::{errors, Command, Context, KeyCommand, Op};
-use crate::command::limits::OBJECT_ENTRIES_MAX;
+use crate::command::limits::{OBJECT_ENTRIES_MAX, PLAN_BYTES_MAX};
 use crate::limits::{CATALOG_BYTES_MAX, CATALOG_VERSION_MAX};
 use crate::object::Hash;
 use crate::reply::Reply;
@@ -47,7 +51,41 @@ pub struct Sql {
     pub writes: bool,
     /// It reads all partitions, and this is what is asked of the one.
     pub share: Option<Box<Share>>,
+    /// What its session made of it.
+    pub planned: Planned,
 }
+
+/// The plan of a statement by the catalog whose version it bears, where the session that planned it is of this process: no part of what the
+/// statement is, and left behind when it travels. What is made of the same text, context and catalog is the same.
+#[derive(Clone, Default)]
+pub struct Planned(Option<(Arc<Query>, usize)>);
+
+impl Planned {
+    /// A plan, if it is short enough to be kept in a queue.
+    pub fn new(query: Box<Query>) -> Planned {
+        let bytes = query.bytes();
+        Planned((bytes <= PLAN_BYTES_MAX).then(|| (Arc::from(query), bytes)))
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |(_, bytes)| *bytes)
+    }
+}
+
+impl fmt::Debug for Planned {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Planned").field(&self.0.is_some()).finish()
+    }
+}
+
+/// Whether there is one says nothing of what the statement is.
+impl PartialEq for Planned {
+    fn eq(&self, _: &Planned) -> bool {
+        true
+    }
+}
+
+impl Eq for Planned {}
 
 /// What a partition says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,26 +120,28 @@ impl Header {
 
 /// How an answer looks to clients: a count, nil where IF did not hold, or rows: an array of arrays, of which the first has the names of the
 /// columns; with CURSOR an array of the cursor and that. NULL is nil, whole numbers are integers, and all else is text.
-pub fn sql_reply(reply: &sql::Reply) -> Reply {
+pub fn sql_reply(reply: sql::Reply) -> Reply {
     match reply {
-        sql::Reply::Count(count) => Reply::Int(i64::try_from(*count).unwrap_or(i64::MAX)),
+        sql::Reply::Count(count) => Reply::Int(i64::try_from(count).unwrap_or(i64::MAX)),
         sql::Reply::NotApplied => Reply::Nil,
         sql::Reply::Rows(rows) => {
-            let names = rows.columns.iter().map(|(name, _)| Reply::bulk(name)).collect();
-            let lines = rows.rows.iter().map(|row| Reply::Array(row.iter().map(value_reply).collect()));
+            let names = rows.columns.into_iter().map(|(name, _)| Reply::Bulk(name.into_bytes())).collect();
+            let lines =
+                rows.rows.into_iter().map(|row| Reply::Array(row.into_iter().map(value_reply).collect()));
             let lines = Reply::Array(std::iter::once(Reply::Array(names)).chain(lines).collect());
-            match &rows.cursor {
-                Some(cursor) => Reply::Array(vec![Reply::bulk(cursor), lines]),
+            match rows.cursor {
+                Some(cursor) => Reply::Array(vec![Reply::Bulk(cursor.into_bytes()), lines]),
                 None => lines,
             }
         }
     }
 }
 
-fn value_reply(value: &sql::Datum) -> Reply {
+fn value_reply(value: sql::Datum) -> Reply {
     match value {
-        sql::Datum::Int(number) => Reply::Int((*number).into()),
-        sql::Datum::BigInt(number) => Reply::Int(*number),
+        sql::Datum::Int(number) => Reply::Int(number.into()),
+        sql::Datum::BigInt(number) => Reply::Int(number),
+        sql::Datum::Text(text) | sql::Datum::Jsonb(text) => Reply::Bulk(text.into_bytes()),
         other => other.text().map_or(Reply::Nil, |text| Reply::Bulk(text.into_bytes())),
     }
 }
@@ -116,7 +156,7 @@ impl Sql {
     pub(super) fn bytes(&self) -> usize {
         let parameters = self.parameters.iter().map(|one| one.len() + size_of::<Vec<u8>>());
         let share = self.share.as_ref().and_then(|share| share.behind.as_ref()).map_or(0, Vec::len);
-        size_of::<Sql>() + self.text.len() + parameters.sum::<usize>() + share
+        size_of::<Sql>() + self.text.len() + parameters.sum::<usize>() + share + self.planned.bytes()
     }
 
     fn context(&self) -> sql::Context<'_> {
@@ -190,7 +230,8 @@ fn read_statement(numbers: &[u8], text: &[u8], parameters: &[&[u8]]) -> Result<S
     };
     reader.end()?;
     let parameters = parameters.iter().map(|parameter| parameter.to_vec()).collect();
-    Ok(Sql { text: text.into(), parameters, now_micros, random, catalog, writes, share })
+    let planned = Planned::default();
+    Ok(Sql { text: text.into(), parameters, now_micros, random, catalog, writes, share, planned })
 }
 
 /// What stands where others say whether they write.
@@ -224,15 +265,15 @@ fn on_catalog(op: Op) -> Command {
 }
 
 /// Runs a statement on a partition. The value is rows, or nothing is there.
-pub(super) fn run(key: &[u8], sql: &Sql, state: &mut State, context: &Context<'_>) -> Reply {
+pub(super) fn run(key: &[u8], sql: &Sql, state: &mut State, context: &mut Context<'_>) -> Reply {
     if sql.catalog > context.catalog.version() {
         // Who hears of a newer catalog adopts it first; so the sender is not as it should be.
         return errors::TABLE_CHANGED;
     }
     let done = match &sql.share {
-        None => query_of(key, sql, context)
-            .and_then(|query| run_query(sql, query, state, context))
-            .map(|reply| sql_reply(&reply)),
+        None => {
+            query_of(key, sql, context).and_then(|query| run_query(sql, query, state, context)).map(sql_reply)
+        }
         Some(share) => run_part(key, sql, share, state, context),
     };
     match done {
@@ -254,11 +295,13 @@ impl From<sql::Error> for Refused {
     }
 }
 
-fn query_of(key: &[u8], sql: &Sql, context: &Context<'_>) -> Result<Box<Query>, Refused> {
-    let statement = Statement::parse(&sql.text)?;
-    let query = match Plan::new(context.catalog, &statement, &sql.context())? {
-        Plan::Query(query) => query,
-        Plan::Answer(_) => return Err(Refused::Reply(errors::TABLE_CHANGED)),
+fn query_of(key: &[u8], sql: &Sql, context: &mut Context<'_>) -> Result<Arc<Query>, Refused> {
+    let query = match &sql.planned {
+        Planned(Some((query, _))) if sql.catalog == context.catalog.version() => Arc::clone(query),
+        _ => match Plan::new(context.catalog, &*context.statements.read(&sql.text)?, &sql.context())? {
+            Plan::Query(query) => Arc::from(query),
+            Plan::Answer(_) => return Err(Refused::Reply(errors::TABLE_CHANGED)),
+        },
     };
     let is_here = query.partition().is_some_and(|partition| partition.routing.as_bytes() == key);
     match is_here && query.writes() == sql.writes {
@@ -274,16 +317,16 @@ fn run_part(
     sql: &Sql,
     share: &Share,
     state: &State,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
 ) -> Result<Reply, Refused> {
     let changed = || Refused::Reply(errors::TABLE_CHANGED);
-    let statement = Statement::parse(&sql.text)?;
+    let statement = context.statements.read(&sql.text)?;
     let plan = Plan::new(context.catalog, &statement, &sql.context()).map_err(|_| changed())?;
     let Plan::Query(query) = plan else { return Err(changed()) };
     let table = Arc::clone(query.table());
     let is_planned = query.partition().is_none() && (table.id, table.version) == (share.table, share.version);
     let partition = Partition::of_name(&table, key).filter(|_| is_planned).ok_or_else(changed)?;
-    let rows = rows_of(&table, &partition, state)?;
+    let (rows, _) = rows_of(&table, &partition, state)?;
     let mut execution = Execution::part(*query, &partition, share)?;
     let Outcome { reply, .. } = run_on(&mut execution, &rows)?;
     Ok(Reply::Bulk(execution.into_part(reply).encode()))
@@ -296,7 +339,7 @@ fn run_on(execution: &mut Execution, rows: &Hash) -> Result<Outcome, sql::Error>
         input = match execution.step(input)? {
             Step::Done(outcome) => return Ok(outcome),
             Step::Get(keys) => {
-                Input::Values(keys.iter().map(|key| rows.get(key).map(|value| value.to_vec())).collect())
+                Input::Values(keys.iter().map(|key| rows.get(key).map(|value| &**value)).collect())
             }
             Step::Scan { from, to, backwards, limit } => scan(rows, &from, &to, backwards, limit),
         };
@@ -305,13 +348,13 @@ fn run_on(execution: &mut Execution, rows: &Hash) -> Result<Outcome, sql::Error>
 
 fn run_query(
     sql: &Sql,
-    query: Box<Query>,
+    query: Arc<Query>,
     state: &mut State,
     context: &Context<'_>,
 ) -> Result<sql::Reply, Refused> {
     let table = Arc::clone(query.table());
-    let mut rows = rows_of(&table, query.partition().expect("it is on one partition"), state)?;
-    let Outcome { reply, changes } = run_on(&mut Execution::new(*query)?, &rows)?;
+    let (mut rows, is_current) = rows_of(&table, query.partition().expect("it is on one partition"), state)?;
+    let Outcome { reply, changes } = run_on(&mut Execution::new(Arc::unwrap_or_clone(query))?, &rows)?;
     if changes.is_empty() {
         return Ok(reply);
     }
@@ -319,25 +362,24 @@ fn run_query(
         return Err(Refused::Reply(errors::TABLE_CHANGED));
     }
     change(&mut rows, changes);
-    let header = Header::of(&table).encode();
-    if rows.get(HEADER).is_none_or(|held| **held != *header) {
-        rows.set(HEADER, &header);
+    if !is_current {
+        rows.set(HEADER, &Header::of(&table).encode());
     }
     keep(state, rows, context)?;
     Ok(reply)
 }
 
-/// The rows of the table that lie in the state, with all index entries that the table wants.
-fn rows_of(table: &Arc<Table>, partition: &Partition, state: &State) -> Result<Hash, Refused> {
-    let Some(Value::Rows(rows)) = &state.value else { return Ok(Hash::default()) };
+/// The rows of the table that lie in the state, with all index entries that the table wants; and whether their header is the one of the table.
+fn rows_of(table: &Arc<Table>, partition: &Partition, state: &State) -> Result<(Hash, bool), Refused> {
+    let Some(Value::Rows(rows)) = &state.value else { return Ok((Hash::default(), false)) };
     let header = rows.get(HEADER).map(|bytes| Header::decode(bytes));
     let Some(Ok(header)) = header else { return Err(Refused::Reply(errors::ROWS_UNREADABLE)) };
     if header.table != table.id && !planted(541) {
-        return Ok(Hash::default());
+        return Ok((Hash::default(), false));
     }
     let mut rows = rows.clone();
     if header.version == table.version {
-        return Ok(rows);
+        return Ok((rows, header == Header::of(table)));
     }
     // Numbers of indexes only go up.
     if header.version > table.version || header.next_index > table.next_index {
@@ -349,7 +391,7 @@ fn rows_of(table: &Arc<Table>, partition: &Partition, state: &State) -> Result<H
     for index in table.indexes.iter().filter(|index| index.id >= header.next_index) {
         fill(&mut rows, Backfill::fill(table, index.id, partition)?)?;
     }
-    Ok(rows)
+    Ok((rows, false))
 }
 
 /// The bytes of a row of the table, if it lies in the state.
@@ -373,17 +415,15 @@ fn fill(rows: &mut Hash, backfill: Option<Backfill>) -> Result<(), sql::Error> {
     Ok(())
 }
 
-fn scan(rows: &Hash, from: &[u8], to: &[u8], backwards: bool, limit: usize) -> Input {
+fn scan<'a>(rows: &'a Hash, from: &[u8], to: &[u8], backwards: bool, limit: usize) -> Input<'a> {
     let (first, end) = (rows.place_of(from), rows.place_of(to));
     let many = end.saturating_sub(first).min(limit);
-    let at = |place| {
-        let (key, value) = rows.at(place).expect("places below the end have fields");
-        (key.to_vec(), value.to_vec())
-    };
-    let entries = match backwards {
-        false => (first..first + many).map(at).collect(),
-        true => (end - many..end).rev().map(at).collect(),
-    };
+    let begin = if backwards { end - many } else { first };
+    let entries = rows.iter_from(begin).take(many).map(|(key, value)| (&**key, &**value));
+    let mut entries: Vec<(&[u8], &[u8])> = entries.collect();
+    if backwards {
+        entries.reverse();
+    }
     Input::Page { entries, more: end.saturating_sub(first) > many }
 }
 

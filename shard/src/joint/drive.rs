@@ -216,8 +216,9 @@ impl<D: Disk> Shard<D> {
                 Todo::Run => {
                     let limits = self.config.limits;
                     let now_wall_ms = turn.clock.wall_ms;
-                    let catalog = self.catalogs.current();
-                    let mut context = Context { now_wall_ms, limits: &limits, rng: &mut self.rng, catalog };
+                    let (catalog, statements) = self.catalogs.for_commands();
+                    let mut context =
+                        Context { now_wall_ms, limits: &limits, rng: &mut self.rng, catalog, statements };
                     let ran = running.joint.run(running.runner.states(), &mut context);
                     todos.extend(running.runner.on_ran(ran));
                 }

@@ -115,6 +115,11 @@ impl Hash {
         self.fields.iter()
     }
 
+    /// Fields and values from a place on, in order.
+    pub fn iter_from(&self, place: usize) -> impl Iterator<Item = &(Element, Element)> {
+        self.fields.iter_from(place)
+    }
+
     /// Bytes of the encoding.
     pub fn encoded_bytes(&self) -> usize {
         varint_bytes(self.len()) + self.bytes

@@ -2,7 +2,7 @@
 
 use paxos::Ballot;
 use reactor::rng::Rng;
-use shard::command::{execute, Catalog, Context, Limits};
+use shard::command::{execute, Catalog, Context, Limits, Statements};
 use shard::record::{Delta, Record};
 use shard::requests::Changes;
 use shard::state::{State, Type, Value};
@@ -41,7 +41,17 @@ fn run(catalog: &Catalog, state: &mut State, count: u64, rng: &mut Rng) {
     for _ in 0..count {
         let command = planned(catalog, &text(rng)).expect("a plan");
         let limits = &Limits::default();
-        execute(&command, state, &mut Context { now_wall_ms: 1_000, limits, rng: &mut Rng::new(1), catalog });
+        execute(
+            &command,
+            state,
+            &mut Context {
+                now_wall_ms: 1_000,
+                limits,
+                rng: &mut Rng::new(1),
+                catalog,
+                statements: &mut Statements::default(),
+            },
+        );
     }
 }
 

@@ -4,11 +4,12 @@ mod chosen;
 mod deltas;
 mod hashes;
 mod messages;
+mod plans;
 mod rows;
 mod scans;
 mod trouble;
 
-use shard::command::{Catalog, Command, KeyCommand, Keyspace, Op, Sql, CATALOG_KEY};
+use shard::command::{Catalog, Command, KeyCommand, Keyspace, Op, Planned, Sql, CATALOG_KEY};
 use shard::reply::Reply;
 use sql::{Context, Plan, Statement};
 
@@ -44,6 +45,7 @@ fn statement(text: &str, catalog: u64, writes: bool) -> Box<Sql> {
         catalog,
         writes,
         share: None,
+        planned: Planned::default(),
     })
 }
 
@@ -73,7 +75,9 @@ fn planned(catalog: &Catalog, text: &str) -> Result<Command, sql::Error> {
     let context = Context { parameters: &[], now_micros: 1_700_000_000_000_000, random: [1, 2] };
     let Plan::Query(query) = Plan::new(catalog, &parsed, &context)? else { panic!("on rows: {text}") };
     let key = query.partition().expect("on one partition").routing.as_bytes().into();
-    Ok(Command::Key(KeyCommand { key, op: Op::Sql(statement(text, catalog.version(), query.writes())) }))
+    let mut sql = statement(text, catalog.version(), query.writes());
+    sql.planned = Planned::new(query);
+    Ok(Command::Key(KeyCommand { key, op: Op::Sql(sql) }))
 }
 
 /// What a session does with a statement on rows.

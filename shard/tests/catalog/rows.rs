@@ -1,7 +1,7 @@
 //! Rows as a value: what the other commands say of them, indexes, and bounds.
 
 use reactor::rng::Rng;
-use shard::command::{execute, Catalog, Context, Limits};
+use shard::command::{execute, Catalog, Context, Limits, Statements};
 use shard::object::Hash;
 use shard::reply::Reply;
 use shard::state::{State, Value};
@@ -195,7 +195,13 @@ fn headers_that_make_no_sense_are_refused() {
         rows.set(b"", header);
         let mut state = State { value: Some(Value::Rows(rows)), version: 9, ..State::default() };
         let (limits, rng) = (&Limits::default(), &mut Rng::new(1));
-        let mut context = Context { now_wall_ms: 1, limits, rng, catalog: &catalog };
+        let mut context = Context {
+            now_wall_ms: 1,
+            limits,
+            rng,
+            catalog: &catalog,
+            statements: &mut Statements::default(),
+        };
         let reply = execute(&select, &mut state, &mut context);
         match valid {
             true => assert_eq!(reply, super::rows(&["count"], &[&["0"]]), "{header:?}"),

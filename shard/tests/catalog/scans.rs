@@ -130,7 +130,7 @@ fn scan(cluster: &mut Cluster, host: usize, text: &str) -> Reply {
         let Reply::Bulk(bytes) = cluster.ask_command(host, command) else { panic!("{name}") };
         scan.take(Part::decode(&bytes).expect("a part")).expect("it fits");
     }
-    shard::command::sql_reply(&scan.finish(End::Last).expect("an answer"))
+    shard::command::sql_reply(scan.finish(End::Last).expect("an answer"))
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn a_part_is_of_the_table_that_the_statement_was_planned_for() {
         let Reply::Bulk(bytes) = reply else { panic!("{reply:?}") };
         let mut scan = Scan::new(query(&cluster, text)).expect("it reads all");
         scan.take(Part::decode(&bytes).expect("a part")).expect("nothing");
-        let Reply::Array(lines) = shard::command::sql_reply(&scan.finish(End::Last).expect("an answer"))
+        let Reply::Array(lines) = shard::command::sql_reply(scan.finish(End::Last).expect("an answer"))
         else {
             panic!("rows")
         };

@@ -4,7 +4,7 @@ use super::random::Random;
 use super::words;
 use paxos::Ballot;
 use reactor::rng::Rng;
-use shard::command::{execute, Catalog, Command, Context, Limits, Numbered};
+use shard::command::{execute, Catalog, Command, Context, Limits, Numbered, Statements};
 use shard::limits::DELTA_BYTES_MAX;
 use shard::object::{Hash, List, Score, Set, SortedSet};
 use shard::record::{CommandId, Damage, Delta, Record};
@@ -78,7 +78,13 @@ fn batch(
             command = command.numbered(&request).expect("it is on one key");
         }
         let limits = Limits { value_bytes_max: 4000, ..Limits::default() };
-        let mut context = Context { now_wall_ms: 1_000, limits: &limits, rng, catalog: &Catalog::default() };
+        let mut context = Context {
+            now_wall_ms: 1_000,
+            limits: &limits,
+            rng,
+            catalog: &Catalog::default(),
+            statements: &mut Statements::default(),
+        };
         execute(&command, &mut state, &mut context);
         if random.below(4) == 0 {
             let id = CommandId { node: 5, incarnation: 1, seq: base.version * 100 + seq };
@@ -270,7 +276,13 @@ fn changes_are_spelt_as_on_the_format_page() {
             execute(
                 &command,
                 state,
-                &mut Context { now_wall_ms: 1, limits: &limits, rng: &mut rng, catalog: &Catalog::default() },
+                &mut Context {
+                    now_wall_ms: 1,
+                    limits: &limits,
+                    rng: &mut rng,
+                    catalog: &Catalog::default(),
+                    statements: &mut Statements::default(),
+                },
             );
         };
         run(first, &mut state);
@@ -302,7 +314,13 @@ fn another_object_at_the_key_has_no_changes() {
             execute(
                 &command,
                 &mut state,
-                &mut Context { now_wall_ms: 1, limits: &limits, rng: &mut rng, catalog: &Catalog::default() },
+                &mut Context {
+                    now_wall_ms: 1,
+                    limits: &limits,
+                    rng: &mut rng,
+                    catalog: &Catalog::default(),
+                    statements: &mut Statements::default(),
+                },
             );
         }
         assert_eq!(state.value.as_mut().and_then(Value::changes), None, "{lines:?}");

@@ -11,7 +11,7 @@ mod table;
 mod transactions;
 
 use reactor::rng::Rng;
-use shard::command::{execute, Catalog, Command, Context, Joint, KeyCommand, Limits, Op};
+use shard::command::{execute, Catalog, Command, Context, Joint, KeyCommand, Limits, Op, Statements};
 use shard::joint::{JointId, Runner, Todo};
 use shard::reply::Reply;
 use shard::state::State;
@@ -74,8 +74,13 @@ impl Host {
                 }
                 Todo::Run => {
                     let (now_wall_ms, limits) = (self.now_ms, &self.limits);
-                    let mut context =
-                        Context { now_wall_ms, limits, rng: &mut self.rng, catalog: &Catalog::default() };
+                    let mut context = Context {
+                        now_wall_ms,
+                        limits,
+                        rng: &mut self.rng,
+                        catalog: &Catalog::default(),
+                        statements: &mut Statements::default(),
+                    };
                     let ran = joint.run(runner.states(), &mut context);
                     changed = ran.writes.iter().any(Option::is_some);
                     todos.extend(runner.on_ran(ran));
@@ -105,6 +110,7 @@ impl Host {
             limits: &self.limits,
             rng: &mut self.rng,
             catalog: &Catalog::default(),
+            statements: &mut Statements::default(),
         };
         let reply = execute(command, state, &mut context);
         self.changed |= state.changed;

@@ -2,7 +2,7 @@
 
 use reactor::rng::Rng;
 use shard::command::{
-    execute, Catalog, Command, Context, KeyCommand, Limits, Numbered, Op, Split, Transaction,
+    execute, Catalog, Command, Context, KeyCommand, Limits, Numbered, Op, Split, Statements, Transaction,
 };
 use shard::record::{CommandId, Record};
 use shard::reply::Reply;
@@ -19,7 +19,13 @@ fn run(command: &Command, state: &mut State) -> Reply {
     execute(
         command,
         state,
-        &mut Context { now_wall_ms: NOW_MS, limits: &limits, rng: &mut rng, catalog: &Catalog::default() },
+        &mut Context {
+            now_wall_ms: NOW_MS,
+            limits: &limits,
+            rng: &mut rng,
+            catalog: &Catalog::default(),
+            statements: &mut Statements::default(),
+        },
     )
 }
 

@@ -3,13 +3,18 @@
 use super::random::Random;
 use super::{words, Host};
 use reactor::rng::Rng;
-use shard::command::{Catalog, Command, Context, Limits};
+use shard::command::{Catalog, Command, Context, Limits, Statements};
 use shard::reply::Reply;
 use shard::state::{State, Value};
 
 fn execute(command: &Command, state: &mut State, now_wall_ms: u64, limits: &Limits) -> Reply {
-    let mut context =
-        Context { now_wall_ms, limits, rng: &mut Rng::new(state.version), catalog: &Catalog::default() };
+    let mut context = Context {
+        now_wall_ms,
+        limits,
+        rng: &mut Rng::new(state.version),
+        catalog: &Catalog::default(),
+        statements: &mut Statements::default(),
+    };
     shard::command::execute(command, state, &mut context)
 }
 

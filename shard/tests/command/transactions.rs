@@ -3,7 +3,7 @@
 use super::random::Random;
 use super::words;
 use reactor::rng::Rng;
-use shard::command::{execute, Catalog, Command, Context, KeyCommand, Limits, Op, Transaction};
+use shard::command::{execute, Catalog, Command, Context, KeyCommand, Limits, Op, Statements, Transaction};
 use shard::reply::Reply;
 use shard::state::State;
 
@@ -15,7 +15,13 @@ fn run(command: &Command, state: &mut State, limits: &Limits) -> Reply {
     execute(
         command,
         state,
-        &mut Context { now_wall_ms: NOW_MS, limits, rng: &mut rng, catalog: &Catalog::default() },
+        &mut Context {
+            now_wall_ms: NOW_MS,
+            limits,
+            rng: &mut rng,
+            catalog: &Catalog::default(),
+            statements: &mut Statements::default(),
+        },
     )
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn coerce(bound: Bound, to: ColumnType, allowed: Level) -> Result<Exp
             (Expression::Constant(Datum::Text(text)), Type::Bytea) => {
                 Datum::Bytea(parse_bytea(text.as_bytes())?)
             }
-            (Expression::Constant(Datum::Text(text)), _) => Datum::parse(&text, to)?,
+            (Expression::Constant(Datum::Text(text)), _) => Datum::of_text(text, to)?,
             (Expression::Constant(Datum::Bytea(bytes)), Type::Bytea) => Datum::Bytea(parse_bytea(&bytes)?),
             (Expression::Constant(Datum::Bytea(_)), kind) => {
                 let message = format!("the parameter is no UTF-8, which {kind} has to be");

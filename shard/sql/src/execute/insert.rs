@@ -19,7 +19,7 @@ use crate::schema::Table;
 #[derive(Debug)]
 pub(super) struct Insert {
     table: Arc<Table>,
-    partition: Vec<Datum>,
+    partition: Partition,
     insertion: Insertion,
     /// The keys of the rows, in their order.
     keys: Vec<Vec<u8>>,
@@ -34,14 +34,14 @@ pub(super) struct Insert {
 impl Insert {
     pub(super) fn new(
         table: Arc<Table>,
-        partition: &Partition,
+        partition: Partition,
         insertion: Insertion,
         random: [u64; 2],
     ) -> Result<Insert, Error> {
         let keys =
             insertion.rows.iter().map(|row| row::row_key(&table, row)).collect::<Result<Vec<_>, Error>>()?;
         Ok(Insert {
-            partition: partition.values(&table)?,
+            partition,
             table,
             insertion,
             keys,
@@ -53,7 +53,7 @@ impl Insert {
         })
     }
 
-    pub(super) fn step(&mut self, input: Input) -> Result<Step, Error> {
+    pub(super) fn step(&mut self, input: Input<'_>) -> Result<Step, Error> {
         match input {
             Input::Start => {}
             Input::Values(values) => self.take(values)?,
@@ -68,13 +68,17 @@ impl Insert {
     }
 
     /// Keeps the rows that are there already.
-    fn take(&mut self, values: Vec<Option<Vec<u8>>>) -> Result<(), Error> {
+    fn take(&mut self, values: Vec<Option<&[u8]>>) -> Result<(), Error> {
         let keys = &self.keys[self.answered..self.asked];
         assert_eq!(values.len(), keys.len(), "each key that was asked for has an answer");
         self.answered = self.asked;
+        if values.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let partition = self.partition.values(&self.table)?;
         for (key, bytes) in keys.iter().zip(values) {
             let Some(bytes) = bytes else { continue };
-            let row = row::decode(&self.table, &self.partition, key, &bytes)?;
+            let row = row::decode(&self.table, &partition, key, bytes)?;
             self.bytes += row.iter().map(Datum::bytes).sum::<usize>();
             self.there.insert(key.clone(), row);
         }
@@ -88,18 +92,19 @@ impl Insert {
         let mut changes = Changes::default();
         let mut answer = self.insertion.returning.as_ref().map(Answer::new);
         let mut count = 0;
-        for (key, new) in self.keys.iter().zip(&self.insertion.rows) {
-            let twice = changes.rows.contains_key(key);
-            let stored = match (self.there.get(key), &self.insertion.conflict) {
-                (None, _) if !twice => Some(new.clone()),
-                (_, OnConflict::Refuse) => return Err(duplicate(&self.table, new)),
+        let rows = std::mem::take(&mut self.keys).into_iter().zip(std::mem::take(&mut self.insertion.rows));
+        for (key, new) in rows {
+            let twice = changes.rows.contains_key(&key);
+            let stored = match (self.there.get(&key), &self.insertion.conflict) {
+                (None, _) if !twice => Some(new),
+                (_, OnConflict::Refuse) => return Err(duplicate(&self.table, &new)),
                 (_, OnConflict::Nothing) => None,
                 (_, OnConflict::Update { .. }) if twice => {
                     let message =
                         "ON CONFLICT DO UPDATE command cannot affect row a second time; give each key once";
                     return Err(Error::new(ErrorKind::Constraint, "21000", message));
                 }
-                (old, OnConflict::Update { .. }) => self.updated(old.unwrap_or(new), new)?,
+                (old, OnConflict::Update { .. }) => self.updated(old.unwrap_or(&new), &new)?,
             };
             let Some(stored) = stored else { continue };
             count += 1;
@@ -107,9 +112,9 @@ impl Insert {
                 let frame = Frame { row: &stored, random: Some(&self.random), ..Frame::default() };
                 answer.push(projection, &frame)?;
             }
-            changes
-                .rows
-                .insert(key.clone(), Touched { old: self.there.get(key).cloned(), new: Some(stored) });
+            // Whoever comes to this key once more finds it among what is changed.
+            let old = self.there.remove(&key);
+            changes.rows.insert(key, Touched { old, new: Some(stored) });
         }
         let changes = changes.finish(&self.table)?;
         let reply = answer.map_or(Reply::Count(count), |answer| Reply::Rows(answer.rows));

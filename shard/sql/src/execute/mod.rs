@@ -40,17 +40,17 @@ pub enum Step {
     Done(Outcome),
 }
 
-/// What an execution is given.
+/// What an execution is given. It keeps nothing of the bytes.
 #[derive(Clone, Debug)]
-pub enum Input {
+pub enum Input<'a> {
     /// Nothing was asked yet.
     Start,
     /// For each key that was asked for its bytes, if it is there.
-    Values(Vec<Option<Vec<u8>>>),
+    Values(Vec<Option<&'a [u8]>>),
     /// Keys and bytes in the order that was asked for.
     Page {
         /// Keys and their bytes.
-        entries: Vec<(Vec<u8>, Vec<u8>)>,
+        entries: Vec<(&'a [u8], &'a [u8])>,
         /// Whether there may be more in the stretch.
         more: bool,
     },
@@ -78,7 +78,7 @@ impl Execution {
                 Running::Select(Box::new(select::Select::new(table, &partition, selection, random)?))
             }
             (Work::Insert(insertion), Some(partition)) => {
-                Running::Insert(Box::new(insert::Insert::new(table, &partition, insertion, random)?))
+                Running::Insert(Box::new(insert::Insert::new(table, partition, insertion, random)?))
             }
             (Work::Update { access, set, condition, returning }, Some(partition)) => {
                 Running::Modify(Box::new(modify::Modify::new(
@@ -125,7 +125,7 @@ impl Execution {
     ///
     /// # Panics
     /// If the input is not what was asked for.
-    pub fn step(&mut self, input: Input) -> Result<Step, Error> {
+    pub fn step(&mut self, input: Input<'_>) -> Result<Step, Error> {
         match &mut self.work {
             Running::Select(select) => select.step(input),
             Running::Insert(insert) => insert.step(input),

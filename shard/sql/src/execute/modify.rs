@@ -13,7 +13,7 @@ use crate::limits::{CHANGED_ROWS_MAX, FOUND_BYTES_MAX, SCAN_ENTRIES};
 use crate::plan::{check_nulls, Access, Condition, Projection};
 use crate::reply::{Outcome, Reply};
 use crate::routing::Partition;
-use crate::row;
+use crate::row::{self, Form};
 use crate::schema::Table;
 
 #[derive(Debug)]
@@ -46,7 +46,8 @@ impl Modify {
         returning: Option<Projection>,
         random: [u64; 2],
     ) -> Result<Modify, Error> {
-        let reader = Reader::new(&table, partition.values(&table)?, &access, None);
+        let form = Form::whole(&table);
+        let reader = Reader::new(&table, partition.values(&table)?, &access, None, form);
         Ok(Modify {
             table,
             reader,
@@ -64,7 +65,7 @@ impl Modify {
         })
     }
 
-    pub(super) fn step(&mut self, input: Input) -> Result<Step, Error> {
+    pub(super) fn step(&mut self, input: Input<'_>) -> Result<Step, Error> {
         match (&self.asked, input) {
             (Some(keys), Input::Values(values)) => {
                 assert_eq!(keys.len(), values.len(), "each key that was asked for has an answer");

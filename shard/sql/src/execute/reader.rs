@@ -8,13 +8,13 @@ use crate::datum::{Datum, Row};
 use crate::error::Error;
 use crate::limits::SCAN_ENTRIES;
 use crate::plan::{Access, Path, Range};
-use crate::row;
+use crate::row::{self, Form};
 use crate::schema::Table;
 
 /// What comes next on a path.
 pub(super) enum Next {
-    /// A row: its place on the path, its key, and itself.
-    Row(Vec<u8>, Vec<u8>, Row),
+    /// A row: its place on the path, if that is not its key; its key, and itself.
+    Row(Option<Vec<u8>>, Vec<u8>, Row),
     /// Something has to be read first.
     Ask(Step),
     End,
@@ -24,8 +24,8 @@ pub(super) enum Next {
 #[derive(Debug)]
 enum Asked {
     Nothing,
-    /// These rows, each with its place on the path; whether they must be there.
-    Rows(Vec<(Vec<u8>, Vec<u8>)>, bool),
+    /// These rows, each with its place on the path, if that is not its key; whether they must be there.
+    Rows(Vec<(Option<Vec<u8>>, Vec<u8>)>, bool),
     Page,
 }
 
@@ -39,8 +39,9 @@ pub(super) struct Reader {
     keys: VecDeque<Vec<u8>>,
     ranges: VecDeque<Range>,
     asked: Asked,
-    /// Place, key and bytes of rows that were read.
-    found: VecDeque<(Vec<u8>, Vec<u8>, Vec<u8>)>,
+    /// Rows that were read: their places, where those are not their keys, their keys, and what is made of them.
+    found: VecDeque<(Option<Vec<u8>>, Vec<u8>, Row)>,
+    form: Form,
     /// Entries that one step asks for: fewer where few rows are wanted.
     entries: usize,
 }
@@ -51,6 +52,7 @@ impl Reader {
         partition: Vec<Datum>,
         access: &Access,
         wanted: Option<u64>,
+        form: Form,
     ) -> Reader {
         let (index, mut keys, mut ranges) = match &access.path {
             Path::Keys(keys) => (None, keys.clone(), Vec::new()),
@@ -71,6 +73,7 @@ impl Reader {
             ranges: ranges.into(),
             asked: Asked::Nothing,
             found: VecDeque::new(),
+            form,
             entries: few.unwrap_or(SCAN_ENTRIES).clamp(1, SCAN_ENTRIES),
         }
     }
@@ -86,8 +89,7 @@ impl Reader {
     }
 
     pub(super) fn next(&mut self) -> Result<Next, Error> {
-        if let Some((place, key, bytes)) = self.found.pop_front() {
-            let row = row::decode(&self.table, &self.partition, &key, &bytes)?;
+        if let Some((place, key, row)) = self.found.pop_front() {
             return Ok(Next::Row(place, key, row));
         }
         assert!(
@@ -100,7 +102,7 @@ impl Reader {
         if !self.keys.is_empty() {
             let count = self.keys.len().min(SCAN_ENTRIES);
             let keys: Vec<Vec<u8>> = self.keys.drain(..count).collect();
-            self.asked = Asked::Rows(keys.iter().map(|key| (key.clone(), key.clone())).collect(), false);
+            self.asked = Asked::Rows(keys.iter().map(|key| (None, key.clone())).collect(), false);
             return Ok(Next::Ask(Step::Get(keys)));
         }
         match self.ranges.front() {
@@ -117,13 +119,16 @@ impl Reader {
         }
     }
 
-    pub(super) fn feed(&mut self, input: Input) -> Result<(), Error> {
+    pub(super) fn feed(&mut self, input: Input<'_>) -> Result<(), Error> {
         match (std::mem::replace(&mut self.asked, Asked::Nothing), input) {
             (Asked::Rows(rows, must), Input::Values(values)) => {
                 assert_eq!(rows.len(), values.len(), "each key that was asked for has an answer");
                 for ((place, key), value) in rows.into_iter().zip(values) {
                     match value {
-                        Some(bytes) => self.found.push_back((place, key, bytes)),
+                        Some(bytes) => {
+                            let row = self.form.row(&self.table, &self.partition, &key, bytes)?;
+                            self.found.push_back((place, key, row));
+                        }
                         None if must => return Err(Error::damage("an index entry without its row")),
                         None => {}
                     }
@@ -135,9 +140,11 @@ impl Reader {
         }
     }
 
-    fn page(&mut self, entries: Vec<(Vec<u8>, Vec<u8>)>, more: bool) -> Result<(), Error> {
+    fn page(&mut self, entries: Vec<(&[u8], &[u8])>, more: bool) -> Result<(), Error> {
         let Some(range) = self.ranges.front_mut() else { return Ok(()) };
-        let within = entries.iter().all(|(key, _)| *key >= range.0 && *key < range.1);
+        let is_within = |(key, _): &(&[u8], &[u8])| *key >= range.0.as_slice() && *key < range.1.as_slice();
+        // Where the ends are within it, and all is in order, so is the rest.
+        let within = [entries.first(), entries.last()].into_iter().flatten().all(is_within);
         let ordered = entries.windows(2).all(|pair| (pair[0].0 < pair[1].0) != self.backwards);
         assert!(within && ordered, "a page is of the stretch that was asked for, in its order");
         match entries.last() {
@@ -148,12 +155,16 @@ impl Reader {
             self.ranges.pop_front();
         }
         let Some(index) = self.index.map(|place| &self.table.indexes[place]) else {
-            self.found.extend(entries.into_iter().map(|(key, bytes)| (key.clone(), key, bytes)));
+            self.found.reserve(entries.len());
+            for (key, bytes) in entries {
+                let row = self.form.row(&self.table, &self.partition, key, bytes)?;
+                self.found.push_back((None, key.to_vec(), row));
+            }
             return Ok(());
         };
-        let row = |(entry, _): (Vec<u8>, Vec<u8>)| {
-            let key = row::indexed_row(&self.table, index, &entry)?;
-            Ok((entry, key))
+        let row = |(entry, _): (&[u8], &[u8])| {
+            let key = row::indexed_row(&self.table, index, entry)?;
+            Ok((Some(entry.to_vec()), key))
         };
         let rows = entries.into_iter().map(row).collect::<Result<Vec<_>, Error>>()?;
         if !rows.is_empty() {

@@ -16,6 +16,7 @@ use crate::limits::PAGE_EXAMINED_MAX;
 use crate::plan::Selection;
 use crate::reply::{Outcome, Reply};
 use crate::routing::Partition;
+use crate::row::Form;
 use crate::schema::Table;
 
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Select {
     reader: Reader,
     /// Whether it is a part of a statement that reads all partitions: nothing is finished then.
     is_part: bool,
+    /// Whether what the reader gives is the answer already ([`Selection::plain_columns`]).
+    is_plain: bool,
     totals: Totals,
     answer: Answer,
     limit: Option<u64>,
@@ -67,7 +70,12 @@ impl Select {
         is_part: bool,
     ) -> Result<Select, Error> {
         let wanted = limit.filter(|_| selection.aggregates.is_empty());
-        let mut reader = Reader::new(&table, partition.values(&table)?, &selection.access, wanted);
+        let plain = selection.plain_columns();
+        let form = match &plain {
+            Some(columns) => Form::columns(&table, columns),
+            None => Form::marked(&table, &selection.marked(&table)),
+        };
+        let mut reader = Reader::new(&table, partition.values(&table)?, &selection.access, wanted, form);
         if let Some(place) = behind {
             reader.skip_to(place);
         }
@@ -76,6 +84,7 @@ impl Select {
             totals: Totals::new(&selection.aggregates),
             reader,
             is_part,
+            is_plain: plain.is_some(),
             limit,
             examined: 0,
             place: None,
@@ -85,7 +94,7 @@ impl Select {
         })
     }
 
-    pub(super) fn step(&mut self, input: Input) -> Result<Step, Error> {
+    pub(super) fn step(&mut self, input: Input<'_>) -> Result<Step, Error> {
         match input {
             Input::Start if self.limit == Some(0) => return self.done(None),
             Input::Start => {}
@@ -99,21 +108,24 @@ impl Select {
             match self.reader.next()? {
                 Next::Ask(step) => return Ok(step),
                 Next::End => return self.done(None),
-                Next::Row(place, _, row) => {
+                Next::Row(place, key, row) => {
                     self.examined += 1;
-                    self.row(&row)?;
+                    self.row(row)?;
                     let full = self.selection.aggregates.is_empty()
                         && self.limit.is_some_and(|limit| self.answer.rows.rows.len() as u64 >= limit);
                     if full || self.selection.page.is_some() && self.examined >= PAGE_EXAMINED_MAX {
-                        return self.done(Some(place));
+                        return self.done(Some(place.unwrap_or(key)));
                     }
                 }
             }
         }
     }
 
-    fn row(&mut self, row: &Row) -> Result<(), Error> {
-        let frame = Frame { row, random: Some(&self.random), ..Frame::default() };
+    fn row(&mut self, row: Row) -> Result<(), Error> {
+        if self.is_plain {
+            return self.answer.take(row);
+        }
+        let frame = Frame { row: &row, random: Some(&self.random), ..Frame::default() };
         for condition in &self.selection.access.filter {
             if condition.truth(&frame)? != Some(true) {
                 return Ok(());

@@ -211,6 +211,20 @@ impl Expression {
         is(self) || self.children().into_iter().any(|child| child.any(is))
     }
 
+    /// Marks the columns that it looks at.
+    pub(crate) fn mark_columns(&self, marked: &mut [bool]) {
+        if let Expression::Column(column) = self {
+            marked[*column] = true;
+        }
+        self.children().into_iter().for_each(|child| child.mark_columns(marked));
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let own = if let Expression::Constant(value) = self { value.bytes() } else { 0 };
+        size_of::<Expression>() + own + self.children().into_iter().map(Expression::bytes).sum::<usize>()
+    }
+
     /// Adds the conditions that must all hold for this one to hold.
     pub(crate) fn conjuncts(self, into: &mut Vec<Expression>) {
         match self {

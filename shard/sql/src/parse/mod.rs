@@ -15,7 +15,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::error::Error;
-use crate::limits::RECURSION_MAX;
+use crate::limits::{RECURSION_MAX, STATEMENT_BYTES, TOKEN_BYTES};
 pub(crate) use definitions::{AddColumn, ColumnSyntax, CreateIndex, CreateTable};
 
 /// A statement that was read, for any parameters and any catalog: it can be kept and planned again.
@@ -24,6 +24,8 @@ pub struct Statement {
     pub(crate) body: Body,
     /// The greatest number of a parameter.
     pub(crate) parameters: usize,
+    /// About how many bytes it takes.
+    bytes: usize,
 }
 
 /// What a statement is.
@@ -118,7 +120,8 @@ impl Statement {
     pub fn parse(sql: &[u8]) -> Result<Statement, Error> {
         let tokens = tokens::read(sql)?;
         let parameters = tokens::parameters(&tokens)?;
-        Ok(Statement { body: body(tokens)?, parameters })
+        let bytes = STATEMENT_BYTES + sql.len() + tokens.len() * TOKEN_BYTES;
+        Ok(Statement { body: body(tokens)?, parameters, bytes })
     }
 
     /// What it is.
@@ -129,6 +132,11 @@ impl Statement {
             Body::Describe(_) | Body::ShowTables | Body::Explain(_) => Kind::Catalog,
             _ => Kind::Schema,
         }
+    }
+
+    /// About how many bytes of memory it takes, and rather more than fewer: by its tokens, since the tree that it became says nothing of that.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether it is a SELECT that says neither how many rows it wants nor of which page: `LIMIT` and `CURSOR` behind it ask for its rows page by

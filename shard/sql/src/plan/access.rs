@@ -31,7 +31,9 @@ pub(crate) struct Access {
     pub(crate) backwards: bool,
     pub(crate) filter: Vec<Expression>,
     /// The conditions that became the path, for EXPLAIN.
-    pub(crate) bounds: Vec<String>,
+    pub(crate) bounds: Vec<Expression>,
+    /// Whether no row can fulfil the conditions.
+    pub(crate) never: bool,
 }
 
 /// A key that could be the path.
@@ -98,7 +100,8 @@ pub(super) fn choose(
             path: Path::Keys(Vec::new()),
             backwards: false,
             filter: Vec::new(),
-            bounds: vec!["no row fulfils the conditions".to_owned()],
+            bounds: Vec::new(),
+            never: true,
         });
     }
     let bounds: Vec<Option<(usize, Bound)>> =
@@ -111,17 +114,18 @@ pub(super) fn choose(
     let best = usable.reduce(|best, other| if score(&other) > score(&best) { other } else { best });
     let Some(best) = best else { return Err(no_order(table, order)) };
     let (used, partly, path) = (best.used.clone(), best.partly.clone(), path(table, &best));
-    let mut shown = Vec::new();
-    let mut filter = Vec::new();
+    let (mut bounds, mut filter) = (Vec::new(), Vec::new());
     for (place, condition) in conditions.into_iter().enumerate() {
-        if used.contains(&place) || partly.contains(&place) {
-            shown.push(condition.show(table));
-        }
-        if !used.contains(&place) {
-            filter.push(condition);
+        match (used.contains(&place), partly.contains(&place)) {
+            (true, _) => bounds.push(condition),
+            (false, true) => {
+                bounds.push(condition.clone());
+                filter.push(condition);
+            }
+            (false, false) => filter.push(condition),
         }
     }
-    Ok(Access { path, backwards: best.backwards, filter, bounds: shown })
+    Ok(Access { path, backwards: best.backwards, filter, bounds, never: false })
 }
 
 fn score(candidate: &Candidate) -> (bool, usize, usize) {

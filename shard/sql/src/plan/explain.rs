@@ -4,7 +4,7 @@ use super::access::shown_values;
 use super::{lines, Access, Condition, OnConflict, Path, Query, Work};
 use crate::catalog::Catalog;
 use crate::datum::Datum;
-use crate::expression::literal;
+use crate::expression::{literal, Expression};
 use crate::hash::hash_key;
 use crate::reply::{Reply, Rows};
 use crate::schema::{Default, Table};
@@ -114,12 +114,17 @@ fn where_from(query: &Query, access: &Access, out: &mut Vec<String>) {
         };
         out.extend(name.map(|name| format!("  as a hash: {name}")));
     }
+    let shown = |conditions: &[Expression]| {
+        conditions.iter().map(|condition| condition.show(table)).collect::<Vec<_>>().join(" AND ")
+    };
+    if access.never {
+        out.push("  bounds: no row fulfils the conditions".to_owned());
+    }
     if !access.bounds.is_empty() {
-        out.push(format!("  bounds: {}", access.bounds.join(" AND ")));
+        out.push(format!("  bounds: {}", shown(&access.bounds)));
     }
     if !access.filter.is_empty() {
-        let filter: Vec<String> = access.filter.iter().map(|condition| condition.show(table)).collect();
-        out.push(format!("  filter: {}", filter.join(" AND ")));
+        out.push(format!("  filter: {}", shown(&access.filter)));
     }
 }
 

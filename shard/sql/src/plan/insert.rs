@@ -49,8 +49,11 @@ pub(super) fn insert(catalog: &Catalog, insert: &Insert, context: &Context) -> R
             }
         }
         let frame = Frame { random: Some(&random), ..Frame::default() };
-        let cell = |(column, cell): (usize, Option<Expression>)| {
-            cell.unwrap_or_else(|| default_of(&table, column, context)).evaluate(&frame)
+        let cell = |(column, cell): (usize, Option<Expression>)| match cell
+            .unwrap_or_else(|| default_of(&table, column, context))
+        {
+            Expression::Constant(value) => Ok(value),
+            other => other.evaluate(&frame),
         };
         let row = cells.into_iter().enumerate().map(cell).collect::<Result<Row, Error>>()?;
         check_nulls(&table, &row)?;

@@ -3,6 +3,7 @@
 
 mod access;
 mod bounds;
+mod bytes;
 mod explain;
 mod insert;
 mod order;
@@ -93,6 +94,32 @@ impl Selection {
             (Some(_), None) => Ok(Some(PAGE_ROWS as u64)),
             (_, limit) => Ok(limit),
         }
+    }
+}
+
+impl Selection {
+    /// The columns that it answers, if it looks at nothing else and each stands there once: then what is read is the answer.
+    pub(crate) fn plain_columns(&self) -> Option<Vec<usize>> {
+        if !self.aggregates.is_empty() || !self.access.filter.is_empty() {
+            return None;
+        }
+        let mut columns = Vec::with_capacity(self.projection.expressions.len());
+        for expression in &self.projection.expressions {
+            match expression {
+                Expression::Column(column) if !columns.contains(column) => columns.push(*column),
+                _ => return None,
+            }
+        }
+        Some(columns)
+    }
+
+    /// Which columns of the table it looks at.
+    pub(crate) fn marked(&self, table: &Table) -> Vec<bool> {
+        let mut columns = vec![false; table.columns.len()];
+        let arguments = self.aggregates.iter().filter_map(|aggregate| aggregate.argument.as_ref());
+        let all = self.access.filter.iter().chain(&self.projection.expressions).chain(arguments);
+        all.for_each(|expression| expression.mark_columns(&mut columns));
+        columns
     }
 }
 
