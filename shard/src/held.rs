@@ -54,7 +54,10 @@ impl Object {
     /// A record of this ballot, with the delta that it is proposed as.
     pub fn new(at: Ballot, mut record: Record, delta: Option<Bytes>) -> Object {
         // What was noted of it is in the delta, or is of no use.
-        record.value.iter_mut().for_each(|value| value.begin_notes(0));
+        record.value.iter_mut().for_each(|value| {
+            value.begin_notes(0);
+            value.begin_scans();
+        });
         record.requests.end_notes();
         Object { at, record, delta, whole: OnceCell::new() }
     }
@@ -80,10 +83,13 @@ impl Object {
         })
     }
 
-    /// About how many bytes it takes in memory: those of its entries, what a tree takes for each, and its encoding.
+    /// About how many bytes it takes in memory: those of its entries, what a tree takes for each, and its encoding; what a scan needs, while there
+    /// is one.
     pub fn memory_bytes(&self) -> usize {
         // The encoding may be made at any time.
-        self.record.value.as_ref().map_or(0, |value| 2 * value.bytes() + ENTRY_BYTES * value.entries())
+        let bytes =
+            |value: &Value| 2 * value.bytes() + ENTRY_BYTES * value.entries() + value.scan_order_bytes();
+        self.record.value.as_ref().map_or(0, bytes)
     }
 
     /// The delta that this entry is at a ballot: the one that it was proposed as there.

@@ -58,6 +58,10 @@ impl Objects {
         self.order.remove(&kept.used);
         self.order.insert(self.clock, key);
         kept.used = self.clock;
+        // A scan makes it larger, and smaller again.
+        let bytes = kept.object.memory_bytes();
+        self.bytes = self.bytes - kept.bytes + bytes;
+        kept.bytes = bytes;
         Some(kept.object.clone())
     }
 

@@ -109,6 +109,26 @@ impl Value {
         }
     }
 
+    /// The value is kept decoded: so that pages of an object cost what they give, not all of it.
+    pub(crate) fn begin_scans(&mut self) {
+        match self {
+            Value::Str(_) | Value::List(_) | Value::Rows(_) => {}
+            Value::Hash(hash) => hash.begin_scans(),
+            Value::Set(set) => set.begin_scans(),
+            Value::SortedSet(set) => set.begin_scans(),
+        }
+    }
+
+    /// About what the order of its scans takes in memory.
+    pub(crate) fn scan_order_bytes(&self) -> usize {
+        match self {
+            Value::Str(_) | Value::List(_) | Value::Rows(_) => 0,
+            Value::Hash(hash) => hash.scan_order().memory_bytes(),
+            Value::Set(set) => set.scan_order().memory_bytes(),
+            Value::SortedSet(set) => set.scan_order().memory_bytes(),
+        }
+    }
+
     /// The changes since [`Value::begin_notes`], encoded. None: it notes nothing, or they were too many.
     pub fn changes(&mut self) -> Option<Vec<u8>> {
         self.notes()?.encoded()

@@ -10,6 +10,7 @@ mod expiry;
 mod flush;
 mod keyspace;
 mod learner;
+mod pops;
 mod ranges;
 mod readers;
 mod repair;

@@ -113,15 +113,14 @@ fn docs(row: &'static Row) -> (Reply, Reply) {
     (Reply::bulk(row.name), Reply::Map(fields))
 }
 
-/// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]. A filter looks at subcommands as
-/// well.
+/// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]: subcommands as well.
 fn list(rest: &[&[u8]]) -> Reply {
     let names = |rows: &mut dyn Iterator<Item = &'static Row>| {
         Reply::Array(rows.map(|row| Reply::bulk(row.name)).collect())
     };
     let mut all = catalog::rows().flat_map(|row| std::iter::once(row).chain(catalog::subcommands(row)));
     match rest {
-        [] => names(&mut catalog::rows()),
+        [] => names(&mut all),
         [by, what, value] if text::is(by, "FILTERBY") => match what {
             what if text::is(what, "MODULE") => Reply::Array(vec![]),
             what if text::is(what, "ACLCAT") => {
@@ -167,3 +166,16 @@ const HELP: &[&str] = &[
     "GETKEYSANDFLAGS <full-command>",
     "    Return the keys and the access flags from a full command.",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_commands_has_their_subcommands() {
+        let Reply::Array(names) = list(&[]) else { panic!("a list") };
+        for name in ["get", "client", "client|list", "memory|usage", "exec"] {
+            assert!(names.contains(&Reply::bulk(name)), "{name}");
+        }
+    }
+}

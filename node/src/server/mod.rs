@@ -241,6 +241,7 @@ pub fn execute(
         "latency" => latency_command(server, sub, rest),
         "cluster" => Outcome::Reply(crate::cluster::cluster_command(&server.map, client.port, sub, rest)),
         "object" => Outcome::Reply(text::help("OBJECT", OBJECT_HELP)),
+        "memory" => Outcome::Reply(text::help("MEMORY", MEMORY_HELP)),
         _ => Outcome::Reply(Reply::Error(
             format!("ERR '{}' is in the table of commands but not answered", row.name).into(),
         )),
@@ -439,6 +440,11 @@ const LATENCY_HELP: &[&str] = &[
     "HISTOGRAM [COMMAND ...]",
     "    Return a cumulative distribution of commands latencies in histogram format.",
     "    (default: all commands)",
+];
+
+const MEMORY_HELP: &[&str] = &[
+    "USAGE <key> [SAMPLES <count>]",
+    "    Return the bytes of the value of <key>, as each replica stores it.",
 ];
 
 const OBJECT_HELP: &[&str] = &[

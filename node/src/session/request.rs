@@ -1,7 +1,7 @@
 //! One request: may it run, who answers it, and where is it sent.
 
 use shard::command::table::{Level, Row};
-use shard::command::{Command, Joint, KeyCommand, Keyspace, Numbered, Split, NOT_TO_BE_NUMBERED};
+use shard::command::{Command, Joint, KeyCommand, Keyspace, Numbered, Pop, Split, NOT_TO_BE_NUMBERED};
 use shard::reply::Reply;
 use shard::slot::slot;
 
@@ -83,6 +83,13 @@ impl Session {
                     (_, Some(statement)) => {
                         self.sql(statement, args, (seq, asking), server, now, actions);
                     }
+                    (Level::Pop(_), None) if self.number.is_some() => {
+                        let pop = Pop::parse_row(row, args, &server.command_limits);
+                        match pop.and_then(Pop::in_one_step) {
+                            Ok(command) => self.data_command(seq, command, asking, server, now, actions),
+                            Err(error) => self.finish(seq, error, server, now),
+                        }
+                    }
                     (Level::Pop(_), None) => self.pop(row, args, (seq, asking), server, now, actions),
                     (Level::Host, None) => self.host_command(row, args, (seq, behind), server, now, actions),
                     _ => match Command::parse_row(row, args, &server.command_limits) {
@@ -103,6 +110,7 @@ impl Session {
     fn is_barrier(&self, row: &'static Row, args: &[&[u8]], statement: Option<&Parsed>) -> bool {
         let is_queued = self.transactions.is_open();
         let is_joint = row.is_joint_with(args)
+            || matches!(row.level, Level::Pop(_)) && self.number.is_some()
             || matches!(row.name, "mset" | "del" | "unlink") && is_of_one_slot(row, args)
             || matches!(row.name, "flushall" | "flushdb")
             || statement.is_some_and(|statement| statement.is_schema() || statement.may_scan());
@@ -348,9 +356,13 @@ impl Session {
     }
 }
 
-/// Whether REQID may stand in front of a command: of a write of keys, or EXEC. In front of a read it says nothing.
+/// Whether REQID may stand in front of a command: of a write of keys that does not wait, or EXEC. In front of a read it says nothing.
 fn may_be_numbered(row: &Row) -> bool {
-    matches!(row.level, Level::Key(_)) || row.name == "exec"
+    match row.level {
+        Level::Key(_) => true,
+        Level::Pop(_) => !row.has_flag("blocking"),
+        Level::Keyspace(_) | Level::Host => row.name == "exec",
+    }
 }
 
 /// Whether a command's keys are several of one slot.

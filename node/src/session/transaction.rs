@@ -2,7 +2,7 @@
 //! (docs/design/transactions.md). What is on one key is a transaction there; what is on several is one joint command.
 
 use shard::command::table::{self, Level, Row};
-use shard::command::{self, Command, Gather, KeyCommand, Op, Split, Transaction, NOT_TO_BE_NUMBERED};
+use shard::command::{self, Command, Gather, KeyCommand, Op, Pop, Split, Transaction, NOT_TO_BE_NUMBERED};
 use shard::reply::Reply;
 use shard::slot::slot;
 
@@ -203,6 +203,15 @@ impl Queue {
 /// What is refused when it is queued.
 const NOT_IN_TRANSACTION: Reply = Reply::error("ERR this command cannot be in a transaction");
 
+/// Why a command is refused when it is queued.
+fn not_in_transaction(row: &Row) -> Reply {
+    let why = match row.name {
+        "sql" => "whose statement is one step by itself",
+        _ => "which is on no keys",
+    };
+    Reply::Error(format!("ERR Command not allowed inside a transaction: '{}', {why}", row.name).into())
+}
+
 fn is_of_one_key(command: &Command) -> bool {
     match command {
         Command::Key(_) => true,
@@ -296,18 +305,17 @@ impl Session {
             };
         }
         let keys: Vec<&[u8]> = row.keys_of(args).collect();
-        let Some(key) = keys.first().filter(|_| matches!(row.level, Level::Key(_))) else {
-            let why = match row.name {
-                "sql" => "a statement is one step by itself",
-                _ => "it is no command on keys, or it waits",
-            };
-            let text = format!("ERR '{}' cannot be in a transaction: {why}", row.name);
-            return Err(Reply::Error(text.into()));
-        };
-        if self.number.take().is_some() {
+        let is_on_keys = matches!(row.level, Level::Key(_) | Level::Pop(_));
+        if is_on_keys && self.number.take().is_some() {
             return Err(Reply::error("ERR REQID goes in front of EXEC, not of what is queued"));
         }
-        let command = Command::parse_row(row, args, &server.command_limits)?;
+        let command = match row.level {
+            Level::Key(_) => Command::parse_row(row, args, &server.command_limits)?,
+            // As in Redis they do not wait here.
+            Level::Pop(_) => Pop::parse_row(row, args, &server.command_limits)?.in_one_step()?,
+            _ => return Err(not_in_transaction(row)),
+        };
+        let Some(key) = keys.first() else { return Err(not_in_transaction(row)) };
         let slot = slot(key);
         if let Route::Moved(owner) = server.map.route(slot, self.client.port, asking) {
             return Err(owner.moved(slot));

@@ -151,6 +151,7 @@ pub(super) fn on_key(key: &[u8], op: &Op, to: &mut Arguments<'_>) {
         Op::Encoding => to.text("OBJECT").text("ENCODING").bytes(key),
         Op::Frequency => to.text("OBJECT").text("FREQ").bytes(key),
         Op::IdleTime => to.text("OBJECT").text("IDLETIME").bytes(key),
+        Op::Memory => to.text("MEMORY").text("USAGE").bytes(key),
         Op::ReferenceCount => to.text("OBJECT").text("REFCOUNT").bytes(key),
         Op::OnHash(op) => op.spell(key, to),
         Op::OnList(op) => op.spell(key, to),

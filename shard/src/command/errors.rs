@@ -28,6 +28,10 @@ pub const HASH_NOT_AN_INTEGER: Reply = Reply::error("ERR hash value is not an in
 pub const HASH_NOT_A_FLOAT: Reply = Reply::error("ERR hash value is not a float");
 /// A number that is an integer, and too large or too small.
 pub const OUT_OF_RANGE: Reply = Reply::error("ERR value is out of range");
+/// A count that has no opposite.
+pub const COUNT_RANGE: Reply = Reply::error(
+    "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+);
 /// A number that must not be negative.
 pub const NOT_POSITIVE: Reply = Reply::error("ERR value is out of range, must be positive");
 /// LINSERT and LSET, of a place that is not there.

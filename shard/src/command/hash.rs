@@ -171,17 +171,16 @@ pub(super) fn look(op: &HashOp, hash: Option<&Hash>, context: &mut Context<'_>) 
                 Reply::Array(places.into_iter().map(|place| Reply::bulk(&at(place).0)).collect())
             }
         }
-        HashOp::Scan(scan) => scan.page(
-            len,
-            entries(),
-            |(field, _)| field,
-            |(field, value), replies| {
+        HashOp::Scan(scan) => {
+            let none = Hash::default();
+            let hash = hash.unwrap_or(&none);
+            scan.page(hash.scan_order(), hash.iter().map(|(field, _)| field), |field, replies| {
                 replies.push(Reply::bulk(field));
                 if !scan.names_only {
-                    replies.push(Reply::bulk(value));
+                    replies.push(value(field));
                 }
-            },
-        ),
+            })
+        }
         HashOp::Set { .. }
         | HashOp::SetIfAbsent(..)
         | HashOp::Delete(_)
@@ -347,12 +346,13 @@ pub(super) fn parse_random(args: &Args<'_>) -> Result<Command, Reply> {
     if args.all.len() == 2 {
         return on_key(args, HashOp::Random);
     }
-    let chosen = Chosen::read(args.integer(2)?);
+    let chosen = Chosen::read(args, 2)?;
     let with_values = match (args.all.get(3), args.all.len()) {
         (None, _) => false,
         (Some(option), 4) if is(option, "WITHVALUES") => true,
         _ => return Err(errors::SYNTAX),
     };
+    let chosen = if with_values { chosen.of_pairs()? } else { chosen };
     on_key(args, HashOp::RandomMany(chosen, with_values))
 }
 

@@ -7,6 +7,7 @@ use super::algebra::{self, SetAlgebra, SortedSetAlgebra};
 use super::lcs::{self, Lcs};
 use super::list::End;
 use super::parse::{is, Args};
+use super::pops::PopAtOnce;
 use super::sort::{self, Sort};
 use super::sorted_set::Range;
 use super::transaction::Replies;
@@ -50,6 +51,8 @@ pub(super) enum Work {
     StoreSorted { from: usize, to: usize, sort: Sort },
     /// LCS.
     Lcs(Lcs),
+    /// BLPOP, BRPOP, LMPOP, BLMPOP, BZPOPMIN, BZPOPMAX, ZMPOP, BZMPOP, where they are one step.
+    Pop(PopAtOnce),
     /// MSET, DEL and UNLINK: operations on one key each, and how their replies make one.
     Parts(Vec<(usize, Op)>, Gather),
     /// What was queued between MULTI and EXEC.
@@ -151,7 +154,8 @@ impl Work {
             | Work::MoveElement { .. }
             | Work::SetAllIfAbsent(_)
             | Work::StoreRange { .. }
-            | Work::StoreSorted { .. } => false,
+            | Work::StoreSorted { .. }
+            | Work::Pop(_) => false,
         }
     }
 
@@ -162,6 +166,7 @@ impl Work {
             Work::Parts(parts, _) => bytes_of(parts),
             Work::Exec { steps, .. } => steps.iter().map(Step::bytes).sum(),
             Work::StoreRange { range, .. } => range.span.bytes(),
+            Work::Pop(pop) => pop.bytes(),
             Work::Rename { .. }
             | Work::Copy { .. }
             | Work::MoveElement { .. }
@@ -202,6 +207,7 @@ impl Work {
             }
             Work::StoreSorted { from, to, sort } => sort::store(states, (*from, *to), sort, context),
             Work::Lcs(work) => lcs::run(work, states).unwrap_or_else(|error| error),
+            Work::Pop(pop) => pop.run(states, context),
             Work::Parts(parts, gather) => run_parts(parts, *gather, states, context),
             Work::Exec { versions, steps } => exec(states, versions, steps, context),
         }

@@ -1,9 +1,8 @@
 //! What can be done with a key of any type.
 
-use super::numbers;
-use super::parse::Args;
+use super::parse::{is, Args};
 use super::strings::Condition;
-use super::{Command, Op};
+use super::{errors, numbers, Command, Op};
 use crate::reply::Reply;
 use crate::state::{State, Value};
 
@@ -66,6 +65,23 @@ pub(super) fn parse_idle_time(args: &Args<'_>) -> Result<Command, Reply> {
 /// OBJECT REFCOUNT key.
 pub(super) fn parse_reference_count(args: &Args<'_>) -> Result<Command, Reply> {
     args.on_key(Op::ReferenceCount)
+}
+
+/// Bytes of the value, as it is stored.
+pub(super) fn memory(state: &State) -> Reply {
+    state.value.as_ref().map_or(Reply::Nil, |value| super::objects::count(value.bytes()))
+}
+
+/// `MEMORY USAGE key [SAMPLES count]`. Nothing is sampled: the size is known.
+pub(super) fn parse_memory(args: &Args<'_>) -> Result<Command, Reply> {
+    let mut options = args.from(3);
+    while let Some(option) = options.next() {
+        let count = options.next().filter(|_| is(option, "SAMPLES")).ok_or(errors::SYNTAX)?;
+        if numbers::integer(count).ok_or(errors::NOT_AN_INTEGER)? < 0 {
+            return Err(errors::SYNTAX);
+        }
+    }
+    args.on_key(Op::Memory)
 }
 
 /// OBJECT VERSION key.

@@ -22,12 +22,12 @@
 //! * Commands on several objects (SINTER, LMOVE, RENAME, ZUNIONSTORE, MSETNX and their like), and transactions on several keys, want keys of one
 //!   slot, on the plain port too.
 //! * Pops of several keys (BLPOP, LMPOP, BZPOPMIN ...) try them one after the other; each try is atomic, all of them together are not
-//!   (docs/design/blocking-pops.md). A transaction does not take them.
+//!   (docs/design/blocking-pops.md), but in a transaction and behind REQID, where they are.
 //! * The arguments of a transaction (MULTI, EXEC) are checked when they are queued, where Redis checks them at EXEC
 //!   (docs/design/transactions.md).
 //! * DUMP and RESTORE are absent: they carry Redis' own file format.
 //! * OBJECT ENCODING is derived from the value alone, so a short value after APPEND is `embstr` or `int`, not `raw`.
-//!   OBJECT IDLETIME is 0 and OBJECT REFCOUNT 1: neither is tracked.
+//!   OBJECT IDLETIME is 0 and OBJECT REFCOUNT 1: neither is tracked. MEMORY USAGE counts the bytes that a replica stores of the value.
 //! * INCRBYFLOAT adds exact decimals, not 80-bit floats (numbers.rs).
 //! * An expiry argument is checked before the key is looked at, where Redis' GETEX looks first.
 //! * SCAN's cursor is a number without sign; Redis also takes what C's strtoul takes.
@@ -182,6 +182,8 @@ pub enum Op {
     IdleTime,
     /// OBJECT REFCOUNT: a constant.
     ReferenceCount,
+    /// MEMORY USAGE.
+    Memory,
     /// OBJECT VERSION: what SETV and WATCH go by.
     Version,
     /// SORT without STORE, SORT_RO: of a list, a set or a sorted set.
@@ -351,6 +353,7 @@ impl Op {
             | Op::Frequency
             | Op::IdleTime
             | Op::ReferenceCount
+            | Op::Memory
             | Op::Version
             | Op::Sort(_)
             | Op::Transaction(_)
@@ -406,6 +409,7 @@ impl Op {
             | Op::Frequency
             | Op::IdleTime
             | Op::ReferenceCount
+            | Op::Memory
             | Op::Version
             | Op::Sort(_)
             | Op::AsHash(_)
@@ -504,6 +508,7 @@ fn run(op: &Op, state: &mut State, context: &mut Context<'_>) -> Reply {
         Op::Frequency => keys::of_present(state, errors::NO_LFU),
         Op::IdleTime => keys::of_present(state, Reply::Int(0)),
         Op::ReferenceCount => keys::of_present(state, Reply::Int(1)),
+        Op::Memory => keys::memory(state),
         Op::Version => strings::version_of(state),
         Op::Sort(sort) => sort::run(sort, state),
         Op::Transaction(transaction) => transaction::run(transaction, state, context),

@@ -1,5 +1,6 @@
 //! What the commands on all objects share: how they find one, and how they leave one.
 
+use super::parse::Args;
 use super::{errors, Context, Limits};
 use crate::command::limits::OBJECT_ENTRIES_MAX;
 use crate::object::{Hash, List, Set, SortedSet};
@@ -103,16 +104,21 @@ impl Chosen {
     pub(super) fn number(self) -> i64 {
         match self {
             Chosen::Different(count) => i64::try_from(count).unwrap_or(i64::MAX),
-            Chosen::Any(count) => i64::try_from(count).map_or(i64::MIN, |count| -count),
+            Chosen::Any(count) => -i64::try_from(count).unwrap_or(i64::MAX),
         }
     }
 
     /// Reads that argument.
-    pub(super) fn read(number: i64) -> Chosen {
-        match u64::try_from(number) {
-            Ok(count) => Chosen::Different(count),
-            Err(_) => Chosen::Any(number.unsigned_abs()),
-        }
+    pub(super) fn read(args: &Args<'_>, index: usize) -> Result<Chosen, Reply> {
+        let number = args.integer(index)?;
+        let count = number.checked_abs().ok_or(errors::COUNT_RANGE)?.unsigned_abs();
+        Ok(if number < 0 { Chosen::Any(count) } else { Chosen::Different(count) })
+    }
+
+    /// The same, where each entry is two parts of the reply: their number must be one, too.
+    pub(super) fn of_pairs(self) -> Result<Chosen, Reply> {
+        let fits = self.number().checked_mul(2).is_some_and(|parts| parts != i64::MIN);
+        fits.then_some(self).ok_or(errors::OUT_OF_RANGE)
     }
 
     /// Places among `len` entries. Different ones are in rising order. `bytes` tells how much an entry adds to the reply.

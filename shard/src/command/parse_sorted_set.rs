@@ -260,12 +260,13 @@ pub(super) fn random(args: &Args<'_>) -> Result<Command, Reply> {
     if args.all.len() == 2 {
         return on_key(args, SortedSetOp::Random);
     }
-    let chosen = Chosen::read(args.integer(2)?);
+    let chosen = Chosen::read(args, 2)?;
     let with_scores = match (args.all.get(3), args.all.len()) {
         (None, _) => false,
         (Some(option), 4) if is(option, "WITHSCORES") => true,
         _ => return Err(errors::SYNTAX),
     };
+    let chosen = if with_scores { chosen.of_pairs()? } else { chosen };
     on_key(args, SortedSetOp::RandomMany(chosen, with_scores))
 }
 

@@ -1,12 +1,14 @@
 //! Pops of several keys: the first of them that holds something, at once or when it comes (BLPOP, LMPOP, BZPOPMIN and their like).
 //!
 //! None of them is a command of one key, and those that move what they take are joint commands. Who has the client tries the keys in their order, each by the command that pops from one key
-//! ([`Pop::command`]), and waits between two tries (docs/design/blocking-pops.md).
+//! ([`Pop::command`]), and waits between two tries (docs/design/blocking-pops.md). In a transaction, or with a number, they are one step on all of their keys that does not wait
+//! ([`Pop::in_one_step`]).
 
+use super::joint::{Keys, States, Work};
 use super::list::End;
 use super::parse::{is, Args};
 use super::table::{Level, Row};
-use super::{errors, joint, numbers, Command, KeyCommand, Limits, ListOp, Op, SortedSetOp};
+use super::{errors, joint, numbers, Command, Context, KeyCommand, Limits, ListOp, Op, SortedSetOp};
 use crate::reply::Reply;
 
 /// What such a command asks for.
@@ -56,15 +58,22 @@ impl Pop {
 
     /// The command that tries one of its keys.
     pub fn command(&self, key: &[u8]) -> Command {
-        let op = match self.takes {
-            Takes::Move(take, give) => {
-                return joint::move_between(key, self.to.as_deref().unwrap_or(key), (take, give));
+        match self.takes.on_one(self.count) {
+            Ok(op) => Command::Key(KeyCommand { key: key.into(), op }),
+            Err(ends) => joint::move_between(key, self.to.as_deref().unwrap_or(key), ends),
+        }
+    }
+
+    /// All of its tries as one step, which does not wait: the keys are then of one slot.
+    pub fn in_one_step(self) -> Result<Command, Reply> {
+        match self.takes.on_one(self.count) {
+            Err(_) => Ok(self.command(&self.keys[0])),
+            Ok(op) => {
+                let mut keys = Keys::default();
+                let places = self.keys.iter().map(|key| keys.place(key)).collect();
+                keys.joint(Work::Pop(PopAtOnce { pop: self, places, op }))
             }
-            Takes::Elements(end) => Op::OnList(ListOp::Pop(end, self.count)),
-            Takes::Lowest => Op::OnSortedSet(SortedSetOp::Pop { highest: false, count: self.count }),
-            Takes::Highest => Op::OnSortedSet(SortedSetOp::Pop { highest: true, count: self.count }),
-        };
-        Command::Key(KeyCommand { key: key.into(), op })
+        }
     }
 
     /// What the client is told when the try of a key was answered so. None: there was nothing.
@@ -85,6 +94,44 @@ impl Pop {
             element @ (Reply::Bulk(_) | Reply::Array(_)) => Some(Reply::Array(vec![key, element])),
             error => Some(error),
         }
+    }
+}
+
+impl Takes {
+    /// What takes so many entries from one key, or else the ends between which an element goes.
+    fn on_one(self, count: Option<u64>) -> Result<Op, (End, End)> {
+        match self {
+            Takes::Elements(end) => Ok(Op::OnList(ListOp::Pop(end, count))),
+            Takes::Lowest => Ok(Op::OnSortedSet(SortedSetOp::Pop { highest: false, count })),
+            Takes::Highest => Ok(Op::OnSortedSet(SortedSetOp::Pop { highest: true, count })),
+            Takes::Move(take, give) => Err((take, give)),
+        }
+    }
+}
+
+/// A pop that tries all of its keys in one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PopAtOnce {
+    pop: Pop,
+    /// Of its keys, in their order.
+    places: Vec<usize>,
+    /// What tries a key.
+    op: Op,
+}
+
+impl PopAtOnce {
+    pub fn bytes(&self) -> usize {
+        self.pop.keys.iter().map(|key| key.len() + size_of::<(Box<[u8]>, usize)>()).sum()
+    }
+
+    /// Takes from the first key that holds something; nil where none does.
+    pub fn run(&self, states: &mut States<'_>, context: &mut Context<'_>) -> Reply {
+        let mut tries = self.pop.keys.iter().zip(&self.places);
+        let took = tries.find_map(|(key, place)| {
+            let tried = super::run(&self.op, states.at(*place), context);
+            self.pop.reply(key, tried)
+        });
+        took.unwrap_or(Reply::NilArray)
     }
 }
 

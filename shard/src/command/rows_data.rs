@@ -35,6 +35,15 @@ const OBJECT: &[Row] = &[
         .flags(&["loading", "stale"], &["keyspace", "slow"]),
 ];
 
+const MEMORY: &[Row] = &[
+    row("memory|usage", -3, "server", "4.0.0", "Bytes of the value, as each replica stores it.")
+        .flags(&["readonly"], &["read", "slow"])
+        .on_key(keys::parse_memory)
+        .keys(SUB),
+    row("memory|help", 2, "server", "4.0.0", "Lists the subcommands.")
+        .flags(&["loading", "stale"], &["slow"]),
+];
+
 pub(super) const ROWS: &[Row] = &[
     row("get", 2, "string", "1.0.0", "The value of a key.")
         .flags(&["readonly", "fast"], &["read", "string", "fast"])
@@ -201,6 +210,9 @@ pub(super) const ROWS: &[Row] = &[
     row("object", -2, "generic", "2.2.3", "Looks at how a value is kept.")
         .flags(&[], &["slow"])
         .subcommands(OBJECT),
+    row("memory", -2, "server", "4.0.0", "Says what a value takes.")
+        .flags(&[], &["slow"])
+        .subcommands(MEMORY),
     row("dbsize", 1, "server", "1.0.0", "The number of keys.")
         .flags(&["readonly", "fast"], &["keyspace", "read", "fast"])
         .on_keyspace(keyspace::parse_size),

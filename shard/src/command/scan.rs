@@ -1,15 +1,13 @@
 //! HSCAN, SSCAN and ZSCAN: an object page by page.
 //!
 //! A cursor is a place in the order of a hash of the entries' names, so that whatever is there all the time is found, whatever else comes
-//! and goes, and nobody has to remember anything. Small objects come whole, as in Redis. Hashes have 48 bits, which clients that
-//! count in floats can bear.
-
-use xxhash_rust::xxh3::xxh3_64;
+//! and goes, and at whichever host it is asked for ([`ScanOrder`]). Small objects come whole, as in Redis.
 
 use super::codec::Arguments;
 use super::glob::glob;
 use super::parse::{is, Args};
 use super::{errors, numbers};
+use crate::object::{Element, ScanOrder};
 use crate::reply::Reply;
 
 /// Entries that a page has without COUNT, as in Redis.
@@ -17,9 +15,6 @@ const COUNT_DEFAULT: u64 = 10;
 
 /// Objects of so many entries come whole, as those do that Redis keeps in one piece.
 const WHOLE_MAX: usize = 128;
-
-/// Bits of a hash.
-const HASH_BITS: u32 = 48;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,34 +66,30 @@ impl Scan {
         self.pattern.as_ref().map_or(0, |pattern| pattern.len())
     }
 
-    /// The page: the next cursor and the entries, each by `show`. `len`: how many entries there are.
-    pub(super) fn page<'a, T: 'a>(
+    /// The page: the next cursor and the entries of these `names`, each by `show`.
+    pub(super) fn page<'a>(
         &self,
-        len: usize,
-        entries: impl Iterator<Item = &'a T>,
-        name: impl Fn(&'a T) -> &'a [u8],
-        show: impl Fn(&'a T, &mut Vec<Reply>),
+        order: &ScanOrder,
+        names: impl ExactSizeIterator<Item = &'a Element>,
+        show: impl Fn(&Element, &mut Vec<Reply>),
     ) -> Reply {
-        let fits = |entry: &&'a T| self.pattern.as_ref().is_none_or(|pattern| glob(pattern, name(entry)));
-        let (mut next, mut replies) = (0, Vec::new());
-        if len <= WHOLE_MAX {
-            // A cursor of its pages is beyond what is still there.
-            entries.filter(fits).for_each(|entry| show(entry, &mut replies));
-        } else {
-            let hashed = |entry: &'a T| (xxh3_64(name(entry)) >> (u64::BITS - HASH_BITS), entry);
-            let mut left: Vec<(u64, &'a T)> =
-                entries.map(hashed).filter(|(hash, _)| *hash >= self.cursor).collect();
-            let count = usize::try_from(self.count).unwrap_or(usize::MAX);
-            if left.len() > count {
-                // What follows the last one is where it goes on. Entries of one hash come together.
-                let (_, (until, _), _) = left.select_nth_unstable_by_key(count - 1, |(hash, _)| *hash);
-                let until = *until;
-                let more = left.iter().any(|(hash, _)| *hash > until);
-                left.retain(|(hash, _)| *hash <= until);
-                next = if more { until + 1 } else { 0 };
+        let fits = |name: &Element| self.pattern.as_ref().is_none_or(|pattern| glob(pattern, name));
+        let mut replies = Vec::new();
+        let mut add = |name: &Element| {
+            if fits(name) {
+                show(name, &mut replies);
             }
-            left.into_iter().map(|(_, entry)| entry).filter(fits).for_each(|entry| show(entry, &mut replies));
+        };
+        let mut next = None;
+        if names.len() <= WHOLE_MAX {
+            // A cursor of its pages is beyond what is still there.
+            names.for_each(add);
+        } else {
+            let count = usize::try_from(self.count).unwrap_or(usize::MAX);
+            let page;
+            (page, next) = order.page(names, self.cursor, count);
+            page.iter().for_each(&mut add);
         }
-        Reply::Array(vec![Reply::bulk(next.to_string()), Reply::Array(replies)])
+        Reply::Array(vec![Reply::bulk(next.unwrap_or(0).to_string()), Reply::Array(replies)])
     }
 }

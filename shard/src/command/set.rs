@@ -111,7 +111,9 @@ fn look(op: &SetOp, set: Option<&Set>, context: &mut Context<'_>) -> Result<Repl
             Reply::Array(places.into_iter().map(|place| Reply::bulk(at(place))).collect())
         }
         SetOp::Scan(scan) => {
-            scan.page(len, members(), |member| member, |member, replies| replies.push(Reply::bulk(member)))
+            let none = Set::default();
+            let set = set.unwrap_or(&none);
+            scan.page(set.scan_order(), set.iter(), |member, replies| replies.push(Reply::bulk(member)))
         }
         SetOp::Add(_) | SetOp::Remove(_) | SetOp::Pop(_) => unreachable!("it is a write"),
     })
@@ -212,7 +214,7 @@ pub(super) fn parse_members(args: &Args<'_>) -> Result<Command, Reply> {
 pub(super) fn parse_random(args: &Args<'_>) -> Result<Command, Reply> {
     match args.all.len() {
         2 => on_key(args, SetOp::Random),
-        3 => on_key(args, SetOp::RandomMany(Chosen::read(args.integer(2)?))),
+        3 => on_key(args, SetOp::RandomMany(Chosen::read(args, 2)?)),
         _ => Err(errors::SYNTAX),
     }
 }

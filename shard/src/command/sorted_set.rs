@@ -322,14 +322,14 @@ fn look(op: &SortedSetOp, set: Option<&SortedSet>, context: &mut Context<'_>) ->
             let places = chosen.places(len, |place| at(place).1.len(), context)?;
             answer(places.into_iter().map(at), *with_scores)
         }
-        SortedSetOp::Scan(scan) => scan.page(
-            len,
-            set.into_iter().flat_map(|set| set.iter_from(0)),
-            |(_, member)| member,
-            |(score, member), replies| {
+        SortedSetOp::Scan(scan) => {
+            let none = SortedSet::default();
+            let set = set.unwrap_or(&none);
+            scan.page(set.scan_order(), set.iter_from(0).map(|(_, member)| member), |member, replies| {
+                let score = score(member).expect("a member has a score");
                 replies.extend([Reply::bulk(member), Reply::bulk(format_double(score.value()))]);
-            },
-        ),
+            })
+        }
         SortedSetOp::Add(_)
         | SortedSetOp::Remove(_)
         | SortedSetOp::RemoveSpan(_)

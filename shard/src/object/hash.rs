@@ -1,7 +1,7 @@
 //! A hash: values by field.
 
 use super::seq::Seq;
-use super::{digest, element_bytes, take_count, varint_bytes, Change, Element, Misfit, Notes};
+use super::{digest, element_bytes, take_count, varint_bytes, Change, Element, Misfit, Notes, ScanOrder};
 use crate::command::{put_bytes, put_varint, DecodeError, Reader};
 
 /// Fields with their values, in the order of the fields' bytes.
@@ -11,6 +11,7 @@ pub struct Hash {
     /// Of all fields and values in the encoding.
     bytes: usize,
     notes: Notes,
+    scan_order: ScanOrder,
 }
 
 fn entry_bytes(field: &[u8], value: &[u8]) -> usize {
@@ -61,6 +62,7 @@ impl Hash {
             }
             Err(at) => {
                 let name = Element::from(field);
+                self.scan_order.insert(&name);
                 self.fields.insert(at, (name.clone(), value.clone()));
                 (name, None)
             }
@@ -81,6 +83,7 @@ impl Hash {
         let Ok(at) = self.find(field) else { return false };
         let (name, value) = self.fields.remove(at);
         self.bytes -= entry_bytes(field, &value);
+        self.scan_order.remove(field);
         self.notes.add(
             || Change::RemoveField(name),
             |digest| digest.wrapping_sub(digest::field_term(field, &value)),
@@ -110,8 +113,18 @@ impl Hash {
         &mut self.notes
     }
 
+    /// In which order it is read page by page.
+    pub(crate) fn scan_order(&self) -> &ScanOrder {
+        &self.scan_order
+    }
+
+    /// It is kept, so that pages of it may be asked for one after the other.
+    pub(crate) fn begin_scans(&mut self) {
+        self.scan_order.begin();
+    }
+
     /// All fields and values, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &(Element, Element)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &(Element, Element)> {
         self.fields.iter()
     }
 
@@ -141,7 +154,12 @@ impl Hash {
             total += entry_bytes(field, value);
             fields.push((field.into(), value.into()));
         })?;
-        Ok(Hash { fields: Seq::from(fields), bytes: total, notes: Notes::default() })
+        Ok(Hash {
+            fields: Seq::from(fields),
+            bytes: total,
+            notes: Notes::default(),
+            scan_order: ScanOrder::default(),
+        })
     }
 
     /// Whether bytes are an encoding, without making copies.

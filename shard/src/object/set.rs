@@ -3,7 +3,7 @@
 use reactor::mutants::planted;
 
 use super::seq::Seq;
-use super::{digest, element_bytes, take_count, varint_bytes, Change, Element, Misfit, Notes};
+use super::{digest, element_bytes, take_count, varint_bytes, Change, Element, Misfit, Notes, ScanOrder};
 use crate::command::{put_bytes, put_varint, DecodeError, Reader};
 
 /// Members in the order of their bytes.
@@ -13,6 +13,7 @@ pub struct Set {
     /// Of all members in the encoding.
     bytes: usize,
     notes: Notes,
+    scan_order: ScanOrder,
 }
 
 impl Set {
@@ -41,7 +42,7 @@ impl Set {
     }
 
     /// All members, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Element> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Element> {
         self.members.iter()
     }
 
@@ -50,6 +51,7 @@ impl Set {
         let Err(place) = self.find(member) else { return false };
         self.bytes += element_bytes(member);
         let member = Element::from(member);
+        self.scan_order.insert(&member);
         self.members.insert(place, member.clone());
         let term = |member: &[u8]| digest::term(digest::Seed::Set, member);
         self.notes.add(|| Change::AddMember(member.clone()), |digest| digest.wrapping_add(term(&member)));
@@ -65,6 +67,7 @@ impl Set {
     pub fn remove_at(&mut self, place: usize) -> Element {
         let member = self.members.remove(place);
         self.bytes -= element_bytes(&member);
+        self.scan_order.remove(&member);
         if planted(519) {
             return member;
         }
@@ -93,6 +96,16 @@ impl Set {
         &mut self.notes
     }
 
+    /// In which order it is read page by page.
+    pub(crate) fn scan_order(&self) -> &ScanOrder {
+        &self.scan_order
+    }
+
+    /// It is kept, so that pages of it may be asked for one after the other.
+    pub(crate) fn begin_scans(&mut self) {
+        self.scan_order.begin();
+    }
+
     /// Bytes of the encoding.
     pub fn encoded_bytes(&self) -> usize {
         varint_bytes(self.len()) + self.bytes
@@ -111,7 +124,12 @@ impl Set {
             total += element_bytes(member);
             members.push(member.into());
         })?;
-        Ok(Set { members: Seq::from(members), bytes: total, notes: Notes::default() })
+        Ok(Set {
+            members: Seq::from(members),
+            bytes: total,
+            notes: Notes::default(),
+            scan_order: ScanOrder::default(),
+        })
     }
 
     /// Whether bytes are an encoding, without making copies.

@@ -3,7 +3,9 @@
 use reactor::mutants::planted;
 
 use super::seq::Seq;
-use super::{digest, element_bytes, take_count, varint_bytes, Change, Element, Misfit, Notes, Score};
+use super::{
+    digest, element_bytes, take_count, varint_bytes, Change, Element, Misfit, Notes, ScanOrder, Score,
+};
 use crate::command::{put_bytes, put_varint, DecodeError, Reader};
 
 /// Members with their scores: in the order of the members' bytes, and by score, then bytes.
@@ -14,6 +16,7 @@ pub struct SortedSet {
     /// Of all members and scores in the encoding.
     bytes: usize,
     notes: Notes,
+    scan_order: ScanOrder,
 }
 
 /// Bytes of a score in the encoding.
@@ -60,7 +63,7 @@ impl SortedSet {
     }
 
     /// Scores and members from a rank on.
-    pub fn iter_from(&self, rank: usize) -> impl Iterator<Item = &(Score, Element)> {
+    pub fn iter_from(&self, rank: usize) -> impl ExactSizeIterator<Item = &(Score, Element)> {
         self.by_score.iter_from(rank)
     }
 
@@ -80,6 +83,7 @@ impl SortedSet {
             }
             Err(place) => {
                 let name = Element::from(member);
+                self.scan_order.insert(&name);
                 self.by_member.insert(place, (name.clone(), score));
                 self.bytes += element_bytes(member) + SCORE_BYTES;
                 (name, None)
@@ -111,6 +115,7 @@ impl SortedSet {
         let (name, score) = self.by_member.remove(place);
         self.forget(score, member);
         self.bytes -= element_bytes(member) + SCORE_BYTES;
+        self.scan_order.remove(member);
         self.notes.add(
             || Change::RemoveScored(name),
             |digest| digest.wrapping_sub(digest::score_term(member, score)),
@@ -126,6 +131,7 @@ impl SortedSet {
         for (_, member) in gone.iter() {
             let place = self.find(member).expect("every member has its place by name");
             self.by_member.remove(place);
+            self.scan_order.remove(member);
             self.bytes -= element_bytes(member) + SCORE_BYTES;
         }
         if from < to {
@@ -158,6 +164,16 @@ impl SortedSet {
         &mut self.notes
     }
 
+    /// In which order it is read page by page.
+    pub(crate) fn scan_order(&self) -> &ScanOrder {
+        &self.scan_order
+    }
+
+    /// It is kept, so that pages of it may be asked for one after the other.
+    pub(crate) fn begin_scans(&mut self) {
+        self.scan_order.begin();
+    }
+
     /// Bytes of the encoding.
     pub fn encoded_bytes(&self) -> usize {
         varint_bytes(self.len()) + self.bytes
@@ -186,7 +202,13 @@ impl SortedSet {
             return Err(DecodeError::Malformed);
         }
         let (by_member, by_score) = (Seq::from(by_member), Seq::from(by_score));
-        Ok(SortedSet { by_member, by_score, bytes: total, notes: Notes::default() })
+        Ok(SortedSet {
+            by_member,
+            by_score,
+            bytes: total,
+            notes: Notes::default(),
+            scan_order: ScanOrder::default(),
+        })
     }
 
     /// Whether bytes are an encoding, as far as can be told without making copies: not whether a member is there twice.

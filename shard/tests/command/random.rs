@@ -83,6 +83,7 @@ const NAMES: &[&str] = &[
     "OBJECT FREQ",
     "OBJECT IDLETIME",
     "OBJECT REFCOUNT",
+    "MEMORY USAGE",
     "HSET",
     "HMSET",
     "HSETNX",

@@ -1,5 +1,7 @@
 //! Large objects, written and sent as what changes in them.
 
+mod scans;
+
 use reactor::rng::Rng;
 use reactor::sim::Latency;
 use shard::command::{Command, Limits, Numbered};
