@@ -13,7 +13,7 @@ use crate::fetch::{Fetch, Held};
 use crate::get::{self, Lookup};
 use crate::job::Job;
 use crate::levels::Levels;
-use crate::limits::{LEVELS, SNAPSHOTS_MAX};
+use crate::limits::{LEVELS, MEMTABLES_MAX, SNAPSHOTS_MAX};
 use crate::log::Log;
 use crate::memtable::Memtable;
 use crate::reads::{Around, Brought, Ended, Reader, Reads};
@@ -26,7 +26,7 @@ use crate::types::{
 };
 
 /// Memtables that may wait for their flush.
-const SEALED_MAX: usize = 2;
+const SEALED_MAX: usize = MEMTABLES_MAX - 1;
 
 /// Tables of level 0, as multiples of those that start a compaction, at which writes are slowed down, and stopped.
 const SLOW_FACTOR: usize = 3;

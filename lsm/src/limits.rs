@@ -70,6 +70,9 @@ pub const MANIFEST_FRAME_BYTES_MAX: usize = 16 << 20;
 /// Bytes of the memtable's chunks of memory.
 pub const ARENA_CHUNK_BYTES: usize = 256 << 10;
 
+/// Memtables at one time: the one that is being filled, and those that wait for their flush.
+pub const MEMTABLES_MAX: usize = 3;
+
 /// Entries of one leaf of the memtable: an insertion moves half as many references of four bytes.
 pub const LEAF_ENTRIES_MAX: usize = 128;
 

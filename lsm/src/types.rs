@@ -154,7 +154,7 @@ impl Batch {
 pub struct Options {
     /// The core, which every frame of the manifest bears.
     pub core: u32,
-    /// Bytes of a memtable before it is flushed. Twice as many may be in memory, and then writes are held up.
+    /// Bytes of a memtable before it is flushed. Three times as many may be in memory, and then writes are held up.
     pub memtable_bytes: usize,
     /// Bytes of a block before it is compressed, about.
     pub block_bytes: usize,

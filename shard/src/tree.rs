@@ -31,8 +31,8 @@ pub struct Tree {
     standing: Standing,
     /// What those who apply and read have not heard yet. One answer for each read that waits and each ingestion; of flushes the newest.
     told: VecDeque<Event>,
-    /// The table that was found damaged last.
-    damage: Option<Damage>,
+    /// The table that was found damaged last, and how many were.
+    damage: (Option<Damage>, u64),
     is_full: bool,
     /// Background work was the log's at the last step: see [`Tree::takes_step`].
     was_passed_over: bool,
@@ -45,7 +45,7 @@ impl Tree {
             lsm: Lsm::open(options, disk),
             standing: Standing::Opening,
             told: VecDeque::new(),
-            damage: None,
+            damage: (None, 0),
             is_full: false,
             was_passed_over: false,
         }
@@ -69,7 +69,7 @@ impl Tree {
                 Event::Ready(recovered) => self.standing = Standing::Open(recovered),
                 Event::Failed(fault) => self.standing = Standing::Closed(fault),
                 Event::Full(full) => self.is_full = full,
-                Event::Damaged(damage) => self.damage = Some(damage),
+                Event::Damaged(damage) => self.damage = (Some(damage), self.damage.1 + 1),
                 Event::Flushed(_) => {
                     self.told.retain(|told| !matches!(told, Event::Flushed(_)));
                     self.told.push_back(event);
@@ -133,7 +133,12 @@ impl Tree {
 
     /// The table that was found damaged last: reads of its keys fail until its range is taken from a peer, or goes.
     pub fn damage(&self) -> Option<&Damage> {
-        self.damage.as_ref()
+        self.damage.0.as_ref()
+    }
+
+    /// How many tables were found damaged since the start.
+    pub fn damages(&self) -> u64 {
+        self.damage.1
     }
 
     /// Whether the disk is full: what is applied stays in memory, as long as there is room.

@@ -144,6 +144,40 @@ metrics! {
     CacheHits: Counter "synod_cache_hits_total";
     /// Values that had to be read from disk.
     CacheMisses: Counter "synod_cache_misses_total";
+    /// 1 while the tree of this core, where the rows of large tables lie, is closed: it did not open, or a write to it failed.
+    TreeClosed: Gauge "synod_tree_closed";
+    /// Bytes of the tree's tables on disk.
+    TreeDiskBytes: Gauge "synod_tree_disk_bytes";
+    /// Tables of the tree.
+    TreeTables: Gauge "synod_tree_tables";
+    /// Levels of the tree that have tables.
+    TreeLevels: Gauge "synod_tree_levels";
+    /// Tables of the tree with damage: reads of their keys fail.
+    TreeDamaged: Gauge "synod_tree_damaged_tables";
+    /// Bytes that compaction has yet to move until every level of the tree is within its target.
+    TreeDebt: Gauge "synod_tree_debt_bytes";
+    /// How far the tree is behind what is applied to it: 0 not at all, 1 writes are slowed down, 2 they wait.
+    TreePressure: Gauge "synod_tree_pressure";
+    /// 1 while the tree cannot be written to because the disk is full.
+    TreeFull: Gauge "synod_tree_disk_full";
+    /// Bytes of rows in memory that are not in a table yet.
+    TreeMemtableBytes: Gauge "synod_tree_memtable_memory_bytes";
+    /// Bytes of the tree's blocks in memory.
+    TreeCacheBytes: Gauge "synod_tree_cache_memory_bytes";
+    /// Blocks of the tree found in memory.
+    TreeCacheHits: Counter "synod_tree_cache_hits_total";
+    /// Blocks of the tree that were not in memory.
+    TreeCacheMisses: Counter "synod_tree_cache_misses_total";
+    /// Reads from disk for rows.
+    TreeReads: Counter "synod_tree_disk_reads_total";
+    /// Bytes that these read.
+    TreeReadBytes: Counter "synod_tree_disk_read_bytes_total";
+    /// Bytes of rows applied to the tree.
+    TreeAppliedBytes: Counter "synod_tree_applied_bytes_total";
+    /// Bytes of tables that rows from memory were written to.
+    TreeFlushedBytes: Counter "synod_tree_flushed_bytes_total";
+    /// Bytes of tables that compaction has written.
+    TreeCompactedBytes: Counter "synod_tree_compacted_bytes_total";
     /// Frames sent to peers.
     PeerFramesOut: Counter "synod_peer_sent_frames_total";
     /// Frames received from peers.

@@ -100,6 +100,28 @@ pub struct CoreStatus {
     pub clients: u64,
     /// Peers that are up, to this core.
     pub peers_up: Vec<u32>,
+    /// Its tree, where the rows of large tables lie.
+    #[serde(default)]
+    pub tree: TreeStatus,
+}
+
+/// How the tree of a core stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeStatus {
+    /// It did not open, or a write to it failed: the core serves no rows of large tables.
+    pub closed: bool,
+    /// Bytes of its tables on disk.
+    pub disk_bytes: u64,
+    /// Tables.
+    pub tables: u64,
+    /// Levels that have tables.
+    pub levels: u64,
+    /// Tables with damage.
+    pub damaged_tables: u64,
+    /// Bytes that compaction has yet to move.
+    pub debt_bytes: u64,
+    /// 0: it keeps up with what is applied; 1: writes are slowed down; 2: they wait.
+    pub pressure: u64,
 }
 
 /// How far a host is with becoming equal to the others, all cores together.
@@ -223,6 +245,15 @@ fn core_status(view: &HostView, page: &CorePage) -> CoreStatus {
         keys: page.value(Metric::Keys),
         clients: page.value(Metric::Clients),
         peers_up: view.peers.iter().map(|(host, _)| *host).filter(|host| page.peer_up(*host)).collect(),
+        tree: TreeStatus {
+            closed: page.value(Metric::TreeClosed) != 0,
+            disk_bytes: page.value(Metric::TreeDiskBytes),
+            tables: page.value(Metric::TreeTables),
+            levels: page.value(Metric::TreeLevels),
+            damaged_tables: page.value(Metric::TreeDamaged),
+            debt_bytes: page.value(Metric::TreeDebt),
+            pressure: page.value(Metric::TreePressure),
+        },
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     match name.as_str() {
         identity::IDENTITY_FILE | identity::PEERS_FILE => print_sealed(&path),
-        _ => print_log_file(&path),
+        _ => print_engine_file(&path),
     }
 }
 
@@ -34,8 +34,9 @@ fn print_sealed(path: &Path) -> Result<(), Failure> {
     print_lines([format!("# {}: whole, its checksum fits", path.display()), text.trim_end().to_owned()])
 }
 
-/// A segment or a hint, frame by frame; the last line says why there are no more.
-fn print_log_file(path: &Path) -> Result<(), Failure> {
+/// A segment or a hint, frame by frame; the last line says why there are no more. By its name a table of a tree, block by block, or a
+/// manifest, edit by edit.
+fn print_engine_file(path: &Path) -> Result<(), Failure> {
     let failed = |e: std::io::Error| Failure::Other(format!("cannot read {}: {e}", path.display()));
     let bytes_max = *SEGMENT_BYTES.end();
     let mut bytes = Vec::new();
@@ -43,7 +44,12 @@ fn print_log_file(path: &Path) -> Result<(), Failure> {
     if bytes.len() as u64 > bytes_max {
         return Err(Failure::Usage(format!("{} is longer than any file that Synod writes", path.display())));
     }
-    print_lines(bitcask::inspect(&bytes))
+    let is_of_a_tree = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("lsm-"));
+    if !is_of_a_tree {
+        return print_lines(bitcask::inspect(&bytes));
+    }
+    let neither = || vec!["neither a whole table nor a manifest".to_owned()];
+    print_lines(lsm::inspect(&bytes).unwrap_or_else(neither))
 }
 
 /// A reader that has seen enough, such as `head`, is no failure.

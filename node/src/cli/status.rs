@@ -6,6 +6,7 @@ use std::thread;
 use clap::ArgMatches;
 use serde::Serialize;
 
+use crate::admin::status::CoreStatus;
 use crate::admin::{http, page, Status};
 use crate::boot::Failure;
 use crate::config::host::members;
@@ -99,8 +100,24 @@ fn table(rows: &[Row]) -> String {
                 format!("damaged logs were put aside: {aside}; their files are lost-* in the data directory");
             out.push_str(&format!("  {}: {note}\n", row.admin));
         }
+        let cores = row.status.iter().flat_map(|status| &status.cores);
+        cores.for_each(|core| tree_notes(&row.admin, core, &mut out));
     }
     out
+}
+
+/// What is wrong with the tree of a core.
+fn tree_notes(admin: &str, core: &CoreStatus, out: &mut String) {
+    let CoreStatus { core, tree, .. } = core;
+    if tree.closed {
+        let note = "is closed: no rows of large tables are served; see the log, then restart the process";
+        out.push_str(&format!("  {admin}: the tree of core {core} {note}\n"));
+    }
+    if tree.damaged_tables > 0 {
+        let tables = tree.damaged_tables;
+        let note = "damaged tables, whose rows cannot be read; see the log";
+        out.push_str(&format!("  {admin}: the tree of core {core} has {tables} {note}\n"));
+    }
 }
 
 fn columns(row: &Row) -> [String; 9] {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::limits::{KEYS, KEY_DIRECTORY_BYTES};
+use super::limits::{KEYS, KEY_DIRECTORY_BYTES, TREE_MEMTABLE_BYTES, TREE_MEMTABLE_SHARE_BYTES_MAX};
 use super::{ConfigError, Loaded, Secret, Settings};
 use crate::datadir::{DirectoryId, Identity};
 
@@ -85,6 +85,10 @@ pub struct Storage {
     pub cache_bytes: u64,
     /// Bytes of decoded objects in memory, per core.
     pub objects_bytes: u64,
+    /// Bytes of blocks of rows in memory, per core.
+    pub tree_cache_bytes: u64,
+    /// Bytes of rows that are gathered in memory before they are written, per core.
+    pub tree_memtable_bytes: u64,
     /// Size of the smallest object that is written as what changes in it.
     pub delta_object_bytes_min: u64,
     /// Merge budget in bytes per second, per core.
@@ -214,6 +218,8 @@ impl Storage {
             segment_bytes: settings.segment_bytes.0,
             cache_bytes: settings.cache_bytes.0,
             objects_bytes: settings.objects_bytes.0,
+            tree_cache_bytes: settings.tree_cache_bytes.0,
+            tree_memtable_bytes: settings.tree_memtable_bytes.0,
             delta_object_bytes_min: settings.delta_object_bytes_min.0,
             merge_bytes_per_second: settings.merge_bytes_per_second.0,
             keys_max: settings.keys_max.0,
@@ -221,17 +227,32 @@ impl Storage {
         if settings.memory_max.0 > 0 {
             let share = settings.memory_max.0 / cores.max(1) as u64;
             storage.keys_max = (share / 2 / KEY_DIRECTORY_BYTES).clamp(*KEYS.start(), *KEYS.end());
-            storage.cache_bytes = share / 10 * 3;
-            storage.objects_bytes = share / 5;
+            storage.cache_bytes = share / 4;
+            storage.objects_bytes = share / 10;
+            storage.tree_cache_bytes = share / 10;
+            let memtable = share / 20 / lsm::limits::MEMTABLES_MAX as u64;
+            storage.tree_memtable_bytes =
+                memtable.clamp(*TREE_MEMTABLE_BYTES.start(), TREE_MEMTABLE_SHARE_BYTES_MAX);
         }
         storage
     }
 
-    /// What keys, values and objects in memory take at most on so many cores.
+    /// What keys, values, objects and rows in memory take at most on so many cores.
     pub fn memory_max(&self, cores: usize) -> u64 {
         let keys = self.keys_max.saturating_mul(KEY_DIRECTORY_BYTES);
-        let core = keys.saturating_add(self.cache_bytes).saturating_add(self.objects_bytes);
-        core.saturating_mul(cores as u64)
+        let memtables = self.tree_memtable_bytes.saturating_mul(lsm::limits::MEMTABLES_MAX as u64);
+        let parts = [keys, self.cache_bytes, self.objects_bytes, self.tree_cache_bytes, memtables];
+        parts.into_iter().fold(0, u64::saturating_add).saturating_mul(cores as u64)
+    }
+
+    /// How the tree of a core is set up. The base level is as large as sixteen memtables, so that a core with small ones rewrites no more for each of
+    /// them.
+    pub fn tree(&self, core: u16) -> lsm::Options {
+        let mut options = lsm::Options::new(u32::from(core));
+        options.cache_bytes = self.tree_cache_bytes;
+        options.memtable_bytes = usize::try_from(self.tree_memtable_bytes).unwrap_or(usize::MAX);
+        options.levels.base_bytes = 16 * self.tree_memtable_bytes;
+        options
     }
 }
 
@@ -346,16 +367,35 @@ mod tests {
             (apart.keys_max, apart.cache_bytes, apart.objects_bytes),
             (1_000_000, 64 << 20, 128 << 20)
         );
-        assert_eq!(max, 2 * (32_000_000 + (192 << 20)));
+        assert_eq!((apart.tree_cache_bytes, apart.tree_memtable_bytes), (64 << 20, 64 << 20));
+        assert_eq!(max, 2 * (32_000_000 + (192 << 20) + (256 << 20)));
         let (max, shared) = storage(&[("memory_max", "8 GB"), ("cache_bytes", "1 MiB")], 4);
         let share = 2_000_000_000;
         assert_eq!(
             (shared.keys_max, shared.cache_bytes, shared.objects_bytes),
-            (share / 64, share / 10 * 3, share / 5)
+            (share / 64, share / 4, share / 10)
         );
+        assert_eq!((shared.tree_cache_bytes, shared.tree_memtable_bytes), (share / 10, share / 60));
         assert!((7_999_000_000..=8_000_000_000).contains(&max), "{max}");
         let (_, least) = storage(&[("memory_max", "1")], 1);
         assert_eq!((least.keys_max, least.cache_bytes), (1_000, 0), "never no keys at all");
+        assert_eq!((least.tree_cache_bytes, least.tree_memtable_bytes), (0, 1 << 20), "nor no room for rows");
+        let (_, most) = storage(&[("memory_max", "1 TB")], 1);
+        assert_eq!(most.tree_memtable_bytes, 256 << 20, "what a crash has to apply again has a bound");
+    }
+
+    #[test]
+    fn the_levels_of_a_tree_begin_with_what_it_gathers() {
+        let tree = |memtable: &str| {
+            let flags = [("tree_memtable_bytes", memtable), ("tree_cache_bytes", "3 MiB")];
+            resolved(&flags, 2, &[0, 1], false).expect("valid").storage.tree(1)
+        };
+        let (small, default) = (tree("2 MiB"), tree("64 MiB"));
+        assert_eq!((small.core, small.cache_bytes, small.memtable_bytes), (1, 3 << 20, 2 << 20));
+        assert_eq!(small.levels.base_bytes, 32 << 20);
+        let plain = lsm::Options::new(1);
+        assert_eq!(default.memtable_bytes, plain.memtable_bytes);
+        assert_eq!(default.levels.base_bytes, plain.levels.base_bytes);
     }
 
     const THREE: (&str, &str) = ("host", "3=10.0.0.3,1=10.0.0.1,2=10.0.0.2/203.0.113.2");

@@ -42,6 +42,15 @@ pub const CACHE_BYTES: std::ops::RangeInclusive<u64> = 0..=1 << 40;
 /// Decoded objects per core in bytes.
 pub const OBJECTS_BYTES: std::ops::RangeInclusive<u64> = 0..=1 << 40;
 
+/// Blocks of rows in memory per core in bytes.
+pub const TREE_CACHE_BYTES: std::ops::RangeInclusive<u64> = 0..=1 << 40;
+
+/// Rows that each core gathers in memory, in bytes. Below 1 MiB the tree would consist of tiny tables; a crash has to apply all of it again.
+pub const TREE_MEMTABLE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 30;
+
+/// The most that a share of `memory_max` gives for these rows: more writes no less, and takes longer to apply again.
+pub const TREE_MEMTABLE_SHARE_BYTES_MAX: u64 = 256 << 20;
+
 /// Size of the smallest object that is written as what changes in it. Below 1 KiB a delta is no smaller; above the longest value none is.
 pub const DELTA_OBJECT_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=1 << 30;
 

@@ -203,12 +203,19 @@ settings! {
     cache_bytes: Bytes = "64 MiB", Restart, in limits::CACHE_BYTES;
     /// Bytes of large objects that each core keeps decoded in memory.
     objects_bytes: Bytes = "128 MiB", Restart, in limits::OBJECTS_BYTES;
-    /// Bytes that keys, values and objects in memory may take, of all cores together: half of it for directories of keys, three
-    /// tenths for values and a fifth for objects, in the place of `keys_max`, `cache_bytes` and `objects_bytes`. 0: these three say it, per core.
+    /// Bytes of blocks of rows that each core keeps in memory, decompressed: what it has read of its tree, where the rows of large tables lie.
+    tree_cache_bytes: Bytes = "64 MiB", Restart, in limits::TREE_CACHE_BYTES;
+    /// Bytes of rows that each core gathers in memory before they are written to its tree, in order; three times as many may be in memory.
+    /// Levels of the tree begin with 16 times as much. A start applies again what was gathered and not written.
+    tree_memtable_bytes: Bytes = "64 MiB", Restart, in limits::TREE_MEMTABLE_BYTES;
+    /// Bytes that keys, values, objects and rows in memory may take, of all cores together: half of it for directories of keys, a quarter
+    /// for values, a tenth for objects, a tenth for blocks of rows and a twentieth for rows that are gathered, in the place of `keys_max`,
+    /// `cache_bytes`, `objects_bytes`, `tree_cache_bytes` and `tree_memtable_bytes`. 0: these five say it, per core.
     memory_max: Bytes = "0", Restart, in limits::MEMORY;
     /// Size of a hash, list, set or sorted set in bytes from which on what changes in it is written and sent, not all of it.
     delta_object_bytes_min: Bytes = "1 KiB", Restart, in limits::DELTA_OBJECT_BYTES;
-    /// Bytes per second that each core's merge may read and write to reclaim the space of dead records.
+    /// Bytes per second that each core may read and write beside its commands: to reclaim the space of dead records, and to write and
+    /// compact rows in their order.
     merge_bytes_per_second: Bytes = "64 MiB", Online, in limits::MERGE_BYTES;
     /// Bytes per second that each core takes over from other hosts when it was down or lost its log; a fiftieth to a half of it while commands are served, by what they leave.
     repair_bytes_per_second: Bytes = "128 MiB", Online, in limits::REPAIR_BYTES;

@@ -104,7 +104,7 @@ impl Core {
         let members = shard_config.members().count();
         // A host alone has nobody to take over from.
         store.put_aside = members > 1;
-        let shard = Shard::new(shard_config, store, lsm::Options::new(u32::from(index)), io);
+        let shard = Shard::new(shard_config, store, config.storage.tree(index), io);
         let mut liveness = Liveness::all(&layout);
         // Clients are never sent to a learner, by itself neither; its plain port serves who comes. Whether this core still is one
         // its log will tell.

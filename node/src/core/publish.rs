@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use reactor::uring::Io;
 use reactor::Nanos;
+use shard::tree::Tree;
 
 use super::glue::Core;
 use crate::admin::metrics::Metric;
@@ -20,6 +21,8 @@ pub(super) struct Publisher {
     state: CoreState,
     /// Whether the log took no more values at the last look.
     full: bool,
+    /// What was told of the tree.
+    tree: TreeTold,
     started: Option<Now>,
     /// Commands passed to another core of this host.
     pub forwarded: u64,
@@ -33,12 +36,21 @@ pub(super) struct Publisher {
     commands_before: u64,
 }
 
+/// What the operator was told of the tree.
+#[derive(Default)]
+struct TreeTold {
+    closed: bool,
+    damages: u64,
+    full: bool,
+}
+
 impl Publisher {
     pub fn new(page: Arc<CorePage>) -> Publisher {
         Publisher {
             page,
             state: CoreState::Starting,
             full: false,
+            tree: TreeTold::default(),
             directory_bytes: (0, 0),
             started: None,
             forwarded: 0,
@@ -69,6 +81,39 @@ impl Publisher {
         self.full = full;
     }
 
+    /// Tells the operator once of a tree that is closed, of each table that is found damaged, and of a disk that is full for it.
+    fn tree(&mut self, core: u16, tree: &Tree) {
+        if let Some(fault) = tree.fault().filter(|_| !self.tree.closed) {
+            self.tree.closed = true;
+            tracing::error!(
+                core,
+                %fault,
+                "the tree of this core is closed: it serves no rows of large tables until a restart, and keys as ever"
+            );
+        }
+        if tree.damages() > self.tree.damages {
+            self.tree.damages = tree.damages();
+            if let Some(lsm::Damage { file, offset, message, .. }) = tree.damage() {
+                tracing::error!(
+                    core,
+                    file,
+                    offset,
+                    message,
+                    "a table of this core's tree is damaged: reads of its rows fail here"
+                );
+            }
+        }
+        if tree.is_full() && !self.tree.full {
+            tracing::error!(
+                core,
+                "the disk is full: rows stay in memory as long as there is room; free space or add a disk"
+            );
+        } else if self.tree.full && !tree.is_full() {
+            tracing::info!(core, "there is space on the disk again: rows are written");
+        }
+        self.tree.full = tree.is_full();
+    }
+
     pub fn is_failed(&self) -> bool {
         self.state == CoreState::Failed
     }
@@ -82,13 +127,14 @@ impl Core {
     /// Writes the page that the admin thread reads.
     pub(super) fn publish(&mut self, io: &Io) {
         let (shard, store, ring) = (*self.shard.metrics(), self.shard.store_stats(), io.stats());
-        let repair = self.shard.repair_progress();
+        let (repair, tree) = (self.shard.repair_progress(), self.shard.tree().stats());
         let (clients, accepted) = self.clients.counts();
         let errors = self.server.stats.errors().values().sum();
         if io.now() >= self.publisher.directory_bytes.1 {
             self.publisher.directory_bytes = (self.shard.directory_bytes(), io.now() + DIRECTORY_LOOK_NS);
         }
         self.publisher.full(self.index, self.shard.is_full());
+        self.publisher.tree(self.index, self.shard.tree());
         let page = self.publisher.page.clone();
         let numbers = [
             (Metric::Commands, shard.commands),
@@ -139,6 +185,23 @@ impl Core {
             (Metric::CacheBytes, store.cache_bytes),
             (Metric::CacheHits, store.cache_hits),
             (Metric::CacheMisses, store.cache_misses),
+            (Metric::TreeClosed, u64::from(self.shard.tree().fault().is_some())),
+            (Metric::TreeDiskBytes, tree.table_bytes.iter().sum()),
+            (Metric::TreeTables, tree.tables.iter().sum()),
+            (Metric::TreeLevels, levels(&tree)),
+            (Metric::TreeDamaged, tree.damaged_tables),
+            (Metric::TreeDebt, tree.debt_bytes),
+            (Metric::TreePressure, pressure(self.shard.tree())),
+            (Metric::TreeFull, u64::from(self.shard.tree().is_full())),
+            (Metric::TreeMemtableBytes, tree.memtable_bytes),
+            (Metric::TreeCacheBytes, tree.cache_bytes),
+            (Metric::TreeCacheHits, tree.cache_hits),
+            (Metric::TreeCacheMisses, tree.cache_misses),
+            (Metric::TreeReads, tree.counters.disk_reads),
+            (Metric::TreeReadBytes, tree.counters.disk_read_bytes),
+            (Metric::TreeAppliedBytes, tree.counters.batch_bytes),
+            (Metric::TreeFlushedBytes, tree.counters.flushed_bytes),
+            (Metric::TreeCompactedBytes, tree.counters.compacted_out_bytes),
             (Metric::PeerMessagesOut, shard.messages_out),
             (Metric::PeerMessagesIn, shard.messages_in),
             (Metric::PeerMessagesIgnored, shard.messages_ignored),
@@ -194,7 +257,7 @@ impl Core {
     /// This core's numbers for INFO.
     pub(super) fn info_source(&mut self, io: &Io) -> InfoSource {
         let (shard, store) = (*self.shard.metrics(), self.shard.store_stats());
-        let repair = self.shard.repair_progress();
+        let (repair, tree) = (self.shard.repair_progress(), self.shard.tree().stats());
         let (clients, clients_accepted) = self.clients.counts();
         let now = self.moment(io.now());
         let started = *self
@@ -221,6 +284,14 @@ impl Core {
             directory_bytes: self.publisher.directory_bytes.0,
             cache_bytes: store.cache_bytes,
             objects_bytes: self.shard.objects_bytes(),
+            tree_memory_bytes: tree.memtable_bytes + tree.cache_bytes,
+            trees_closed: u64::from(self.shard.tree().fault().is_some()),
+            tree_bytes: tree.table_bytes.iter().sum(),
+            tree_tables: tree.tables.iter().sum(),
+            tree_levels: levels(&tree),
+            tree_damaged_tables: tree.damaged_tables,
+            tree_debt_bytes: tree.debt_bytes,
+            tree_pressure: pressure(self.shard.tree()),
             keys: store.keys,
             peers_up: self.peers.count_up() as u64,
             learners_up: self.peers.count_learners() as u64,
@@ -270,6 +341,20 @@ impl Core {
     }
 }
 
+/// Levels that have tables.
+fn levels(tree: &lsm::Stats) -> u64 {
+    tree.tables.iter().filter(|tables| **tables > 0).count() as u64
+}
+
+/// The pressure as a number.
+fn pressure(tree: &Tree) -> u64 {
+    match tree.pressure() {
+        lsm::Pressure::None => 0,
+        lsm::Pressure::Slow { .. } => 1,
+        lsm::Pressure::Stop => 2,
+    }
+}
+
 /// Adds another core's numbers; what concerns the process as a whole stays.
 pub(super) fn add(sum: &mut InfoSource, other: &InfoSource) {
     macro_rules! add {
@@ -292,6 +377,12 @@ pub(super) fn add(sum: &mut InfoSource, other: &InfoSource) {
         directory_bytes,
         cache_bytes,
         objects_bytes,
+        tree_memory_bytes,
+        trees_closed,
+        tree_bytes,
+        tree_tables,
+        tree_damaged_tables,
+        tree_debt_bytes,
         keys,
         keys_expiring,
         proposals_fast,
@@ -319,6 +410,8 @@ pub(super) fn add(sum: &mut InfoSource, other: &InfoSource) {
         forwards,
         forward_fallbacks,
     );
+    sum.tree_levels = sum.tree_levels.max(other.tree_levels);
+    sum.tree_pressure = sum.tree_pressure.max(other.tree_pressure);
     sum.peers_up = sum.peers_up.min(other.peers_up);
     sum.learners_up = sum.learners_up.max(other.learners_up);
     sum.learner = sum.learner.max(other.learner);

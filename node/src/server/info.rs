@@ -57,6 +57,22 @@ pub struct InfoSource {
     pub cache_bytes: u64,
     /// Bytes of large objects that are kept decoded.
     pub objects_bytes: u64,
+    /// Bytes of rows and of the trees' blocks that are kept in memory.
+    pub tree_memory_bytes: u64,
+    /// Trees that did not open or failed.
+    pub trees_closed: u64,
+    /// Bytes of their tables on disk.
+    pub tree_bytes: u64,
+    /// How many tables that are.
+    pub tree_tables: u64,
+    /// Levels that have tables.
+    pub tree_levels: u64,
+    /// Tables that cannot be believed.
+    pub tree_damaged_tables: u64,
+    /// Bytes that compaction has yet to move.
+    pub tree_debt_bytes: u64,
+    /// Whether rows are applied faster than they are written: 0 no, 1 writes are slowed down, 2 they wait.
+    pub tree_pressure: u64,
     /// Keys.
     pub keys: u64,
     /// Keys that expire.
@@ -254,6 +270,7 @@ fn memory_section(source: &InfoSource, server: &Server, out: &mut Lines<'_>) {
     out.add("memory_directories_bytes", source.directory_bytes);
     out.add("memory_values_bytes", source.cache_bytes);
     out.add("memory_objects_bytes", source.objects_bytes);
+    out.add("memory_rows_bytes", source.tree_memory_bytes);
     out.add("maxmemory", server.settings.memory_max());
     out.add("maxmemory_policy", "noeviction");
 }
@@ -323,6 +340,13 @@ fn synod_section(source: &InfoSource, out: &mut Lines<'_>) {
         ("log_segments", source.segments),
         ("log_live_bytes", source.live_bytes),
         ("log_merges", source.merges),
+        ("tree_disk_bytes", source.tree_bytes),
+        ("tree_tables", source.tree_tables),
+        ("tree_levels", source.tree_levels),
+        ("tree_debt_bytes", source.tree_debt_bytes),
+        ("tree_pressure", source.tree_pressure),
+        ("tree_damaged_tables", source.tree_damaged_tables),
+        ("trees_closed", source.trees_closed),
         ("peer_round_trips", source.peer_round_trips),
         ("peer_resends", source.resends),
         ("peer_messages_out", source.peer_messages_out),

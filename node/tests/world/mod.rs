@@ -19,5 +19,6 @@ mod shell;
 mod stop;
 mod strangers;
 mod tables;
+mod trees;
 mod waits;
 mod watchdog;
