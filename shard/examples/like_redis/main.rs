@@ -26,6 +26,9 @@ use store::Store;
 /// Commands that are sent before their replies are read.
 const PIPELINE: u64 = 200;
 
+/// Commands that are shown before a difference.
+const STORY_LINES_MAX: usize = 300;
+
 /// Who is compared with Redis.
 enum Ours {
     /// The command layer.
@@ -129,18 +132,20 @@ fn compare(
             }
         }
         left = left.saturating_sub(batch.len() as u64);
-        let failed = |error: std::io::Error| error.to_string();
-        let theirs = redis.ask(batch.iter().map(|(words, _)| &words[..])).map_err(failed)?;
-        let ours = ours.run(&batch).map_err(failed)?;
+        let failed = |who: &'static str| move |error: std::io::Error| format!("{who}: {error}");
+        let theirs = redis.ask(batch.iter().map(|(words, _)| &words[..])).map_err(failed("redis"))?;
+        let ours = ours.run(&batch).map_err(failed("synod"))?;
         for (((words, order), ours), theirs) in batch.iter().zip(ours).zip(theirs) {
-            let about = words.get(1).unwrap_or(&words[0]);
-            story.entry(about.clone()).or_default().push(shown(words));
+            // Where commands are on several keys, all of them belong to one story.
+            let about = if tag.is_empty() { words.get(1).unwrap_or(&words[0]) } else { &words[0][..0] };
+            story.entry(about.to_vec()).or_default().push(shown(words));
             *counts.entry(name_of(words)).or_default() += 1;
             errors += u64::from(matches!(theirs, Told::Error(_)));
             if !same(&ours, &theirs, order) && !checked_first(&ours, &theirs) {
-                let story = story.remove(about).unwrap_or_default().join("\n");
+                let story = story.remove(about).unwrap_or_default();
+                let last = story[story.len().saturating_sub(STORY_LINES_MAX)..].join("\n");
                 return Err(format!(
-                    "{}\n redis: {theirs:?}\n synod: {ours:?}\nall commands on the key:\n{story}",
+                    "{}\n redis: {theirs:?}\n synod: {ours:?}\nwhat came before, on the key or those of its tag:\n{last}",
                     shown(words)
                 ));
             }

@@ -231,9 +231,8 @@ pub(super) fn append(state: &mut State, bytes: &[u8], limits: &Limits) -> Reply 
     if total > limits.value_bytes_max {
         return errors::value_too_long(limits);
     }
-    if state.value.is_none() || !bytes.is_empty() {
-        splice(state, length, bytes);
-    }
+    // Even nothing, as who watches the key sees in Redis.
+    splice(state, length, bytes);
     length_reply(total)
 }
 
