@@ -4,7 +4,10 @@ use reactor::frame::{HEADER_BYTES, PAYLOAD_BYTES_MAX};
 use reactor::BLOCK_BYTES;
 
 /// Slots of the key space: CRC16 of the key, modulo this, as in Redis Cluster.
-pub const SLOTS: usize = 16_384;
+pub const KEY_SLOTS: usize = 16_384;
+
+/// Slots of all records: behind those of keys there is a page of slots for what the owner keeps for itself, which no range of the key space has.
+pub const SLOTS: usize = KEY_SLOTS + PAGE_SLOTS;
 
 /// Slots of the key directory that come to be together: six KiB of them, so that a core with few keys stays small and the list of pages,
 /// which each look goes through, stays in the processor's nearest cache.

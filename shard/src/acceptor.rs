@@ -74,6 +74,7 @@ impl<D: Disk> Shard<D> {
             PeerMessage::RangeRefused(refused) => self.on_range_refused(from, refused),
             PeerMessage::Wait(wait) => self.on_wait(turn, from, wait),
             PeerMessage::Flush(flush) => self.on_flush_said(turn, from, theirs, flush),
+            PeerMessage::Group(said) => self.on_group_said(turn, from, &said),
             PeerMessage::Catalog(_) => {}
         }
     }
@@ -238,7 +239,8 @@ impl<D: Disk> Shard<D> {
         let Some(bytes) = entry.bytes() else { return Ok(()) };
         // Of an older flush epoch or not: what is written are these bytes.
         let dead = Record::is_tombstone(bytes) == Ok(true);
-        self.admit(id, if dead { Kind::Tombstone } else { Kind::Value }, bytes.len())
+        let kind = if dead { Kind::Tombstone } else { Kind::Value };
+        self.admits_record(entity.reference, entity.key.len(), kind, bytes).map_err(error::refused)
     }
 
     /// Whether the entry that a message carries, if it does, is one that this version can store.

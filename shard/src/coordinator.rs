@@ -14,7 +14,7 @@ use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
 
-use crate::batch::Ran;
+use crate::batch::{After, Ran};
 use crate::core::{EntityId, Shard, Status};
 use crate::entity::{Asked, Queued, Stage};
 use crate::error;
@@ -66,7 +66,9 @@ impl<D: Disk> Shard<D> {
     /// Starts the next attempt of an idle entity: with the commands at hand if there are any left of the last one, else with what
     /// waits in the queue.
     pub(crate) fn start_batch(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
-        assert!(self.entity(id).stage == Stage::Idle, "one attempt at a time");
+        let entity = self.entity(id);
+        assert!(entity.stage == Stage::Idle, "one attempt at a time");
+        (entity.run, entity.finishes) = (None, false);
         self.fill_batch(turn, id);
         let up = self.hosts_up();
         let majority = self.members.majority();
@@ -215,6 +217,8 @@ impl<D: Disk> Shard<D> {
         if calm && !wary {
             return self.start_from_own(turn, id, accepted.succ(), None);
         }
+        // Unlike a record's, a group's next entry does not contain what is there: that is finished first.
+        let wary = wary || self.is_undecided_head(id);
         if let Some(ballot) = self.granted_ballot(id).filter(|_| !wary) {
             return self.start_from_own(turn, id, ballot, Some(ballot));
         }
@@ -225,6 +229,13 @@ impl<D: Disk> Shard<D> {
         self.metrics.classic_proposals += 1;
         self.begin(turn, id, Stage::Proposing, self.rounds.patience());
         self.step(turn, id, |instance, floor, out| instance.prepare(ballot, floor, out));
+    }
+
+    /// Whether the own record is the head of a group that is not known to be chosen.
+    fn is_undecided_head(&self, id: EntityId) -> bool {
+        let entity = self.peek(id);
+        let is_head = |held: &Held| held.is_group() && !self.is_held_flushed(held);
+        !entity.instance.state().is_chosen() && entity.instance.entry().is_some_and(is_head)
     }
 
     /// Whether the own record says that a command of the batch has to wait for a claim.
@@ -253,13 +264,27 @@ impl<D: Disk> Shard<D> {
         granted: Option<Ballot>,
     ) {
         let base = self.entity(id).warm();
-        let is_absent = base.is_none();
+        let own = base.as_ref().map_or(Ballot::ZERO, |(own, _)| *own);
         let emptied = base.as_ref().and_then(|(_, held)| self.emptied_entry(id, held));
-        let ran = match self.run_batch(turn, id, base, ballot) {
+        let ran = match self.run_batch(turn, id, base, ballot, After::Own { own, granted }) {
             Ran::Unchanged => emptied.map_or(Ran::Unchanged, Ran::Changed),
             ran => ran,
         };
+        self.after_own(turn, id, (own, ballot), granted, ran);
+    }
+
+    /// The batch was run on the own record of a ballot, to be proposed at another.
+    pub(crate) fn after_own(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        id: EntityId,
+        (own, ballot): (Ballot, Ballot),
+        granted: Option<Ballot>,
+        ran: Ran,
+    ) {
         match ran {
+            Ran::Waits => {}
+            Ran::PutOff => self.put_off(turn, id),
             Ran::Unchanged if planted(111) => self.finish_batch(turn, id),
             Ran::Unchanged => self.start_read(turn, id),
             Ran::Unreadable => self.finish_batch(turn, id),
@@ -269,7 +294,7 @@ impl<D: Disk> Shard<D> {
                 let with = u64::from(granted.is_some());
                 self.metrics.fast_proposals += 1 - with;
                 self.metrics.granted_proposals += with;
-                self.metrics.granted_absent += if is_absent { with } else { 0 };
+                self.metrics.granted_absent += if own.is_zero() { with } else { 0 };
                 self.propose(turn, id, entry, granted);
             }
         }
@@ -336,20 +361,56 @@ impl<D: Disk> Shard<D> {
         }
         let base = found.as_ref().map(|found| (found.ballot, found.entry.clone()));
         assert!(!base.as_ref().is_some_and(|(_, held)| held.is_cold()), "loaded before phase 1");
-        let is_absent = base.is_none();
         self.drop_expired(turn, id);
         let settled = found.as_ref().is_none_or(|found| found.chosen);
         let entity = self.entity(id);
         if entity.batch.is_empty() && entity.settle.is_none() {
             return self.end_attempt(turn, id);
         }
+        if let Some((_, head)) = base.as_ref().filter(|(_, held)| !settled && held.is_group()) {
+            if !self.is_held_flushed(head) {
+                let head = head.clone();
+                return self.finish_head(turn, id, &head);
+            }
+        }
+        let ran = self.run_batch(turn, id, base.clone(), ballot, After::Found(base.clone(), settled));
+        self.after_found(turn, id, base, settled, ran);
+    }
+
+    /// Has the head of a group chosen that phase 1 has found: the batch extends it then.
+    fn finish_head(&mut self, turn: &mut Turn<'_, D>, id: EntityId, head: &Held) {
+        if let Err(reply) = self.admit_entry(id, head) {
+            return self.refuse_batch(turn, id, &reply);
+        }
+        self.metrics.finished += 1;
+        self.entity(id).finishes = true;
+        self.begin(turn, id, Stage::Proposing, self.rounds.patience());
+        self.step(turn, id, |instance, floor, out| {
+            instance.finish(floor, out);
+        });
+    }
+
+    /// The batch was run on what phase 1 has found, which is known to be chosen, or is not.
+    pub(crate) fn after_found(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        id: EntityId,
+        base: Option<(Ballot, Held)>,
+        settled: bool,
+        ran: Ran,
+    ) {
+        let ballot = self.entity(id).instance.current_ballot().unwrap_or_default();
+        let is_absent = base.is_none();
+        let entity = self.peek(id);
         let why = entity.settle.map(|settle| settle.why);
         let own = !entity.instance.state().accepted.is_zero();
         let settle = match why {
             Some(Why::Flushed) => base.as_ref().is_some_and(|(_, held)| self.is_flushed_value(held)),
             why => why.is_some(),
         };
-        match self.run_batch(turn, id, base.clone(), ballot) {
+        match ran {
+            Ran::Waits => {}
+            Ran::PutOff => self.put_off(turn, id),
             // The majority of promises was asked after these commands arrived: it is an agreed read as well.
             Ran::Unchanged if settled && !settle => self.finish_batch(turn, id),
             // A majority holds nothing: what is here was never chosen, and gives way to a tombstone.
@@ -380,6 +441,15 @@ impl<D: Disk> Shard<D> {
     pub(crate) fn on_chosen(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
         self.note_round(turn, id);
         self.metrics.chosen += 1;
+        self.apply_chosen(turn, id);
+        if mem::take(&mut self.entity(id).finishes) {
+            let entity = self.entity(id);
+            entity.stage = Stage::Idle;
+            return match entity.batch.is_empty() {
+                true => self.end_attempt(turn, id),
+                false => self.start_batch(turn, id),
+            };
+        }
         self.metrics.chosen_commands += self.entity(id).batch.len() as u64;
         self.finish_batch(turn, id);
     }
@@ -435,7 +505,15 @@ impl<D: Disk> Shard<D> {
                 return self.wake_by_deadline(id, turn.clock.now + READ_SETTLE_NS + jitter);
             }
         };
-        match self.run_batch(turn, id, base, Ballot::ZERO) {
+        let ran = self.run_batch(turn, id, base, Ballot::ZERO, After::Read);
+        self.after_read(turn, id, ran);
+    }
+
+    /// The batch was run as a read.
+    pub(crate) fn after_read(&mut self, turn: &mut Turn<'_, D>, id: EntityId, ran: Ran) {
+        match ran {
+            Ran::Waits => {}
+            Ran::PutOff => self.put_off(turn, id),
             Ran::Changed(_) if planted(109) && self.is_all_reads(id) => self.finish_batch(turn, id),
             Ran::Unchanged | Ran::Unreadable => {
                 self.metrics.read_commands += self.entity(id).batch.len() as u64;

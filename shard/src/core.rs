@@ -22,6 +22,7 @@ use crate::error::{self, Fault};
 use crate::expiring::Expiring;
 use crate::flush::Flushing;
 use crate::forward::Forwards;
+use crate::group::Groups;
 use crate::held::Held;
 use crate::joint::Joints;
 use crate::keyspace::Surveys;
@@ -177,6 +178,8 @@ pub struct Shard<D> {
     pub(crate) objects: Objects,
     /// Deltas that wait for their bases.
     pub(crate) deltas: Deltas,
+    /// Log groups.
+    pub(crate) groups: Groups,
     /// The flush epoch, and flushes.
     pub(crate) flushing: Flushing,
     /// The catalog of tables.
@@ -218,6 +221,8 @@ pub(crate) enum Loading {
     Emptying(u16),
     /// A record of this slot that ends at some time.
     Expiring(u16),
+    /// An entry of the group with this fingerprint.
+    Entry(Fingerprint, bitcask::Ticket),
 }
 
 impl<D: Disk> Shard<D> {
@@ -266,6 +271,7 @@ impl<D: Disk> Shard<D> {
             expiring: Expiring::new(config.slots()),
             objects: Objects::new(config.objects_bytes),
             deltas: Deltas::default(),
+            groups: Groups::new(hashes()),
             flushing: Flushing::default(),
             catalogs: Catalogs::new(config.hosts.len()),
             waits: Waits::new(config.me),
@@ -304,7 +310,8 @@ impl<D: Disk> Shard<D> {
     /// A disk operation ended.
     pub fn on_disk(&mut self, turn: &mut Turn<'_, D>, completion: Completion) {
         if self.tree.owns(completion.id) {
-            return self.tree.on_disk(turn.disk, completion);
+            self.tree.on_disk(turn.disk, completion);
+            return self.drain_tree(turn);
         }
         self.store.on_disk(turn.disk, completion);
         self.drain_store(turn);
@@ -322,7 +329,9 @@ impl<D: Disk> Shard<D> {
         self.repair_timers(turn);
         self.expiry_timers(turn);
         self.wait_timers(turn);
+        self.group_timers(turn);
         self.try_deltas(turn);
+        self.drain_tree(turn);
         self.look_for_space(turn);
         if self.status == Status::Ready {
             self.ask_confirms(turn);
@@ -351,6 +360,7 @@ impl<D: Disk> Shard<D> {
         let (repair, expiry, joints) =
             (self.repair_deadline(), self.expiry_deadline(), self.joints.deadline());
         let flushes = self.flushing.deadline().into_iter().chain(self.catalogs.deadline()).min();
+        let flushes = flushes.into_iter().chain(self.groups.deadline()).min();
         let all = [timer, store, forwards, former, surveys, confirms, waits, repair, expiry, joints, flushes];
         all.into_iter().flatten().min()
     }
@@ -375,7 +385,8 @@ impl<D: Disk> Shard<D> {
     /// One step of an engine's upkeep, of about so many bytes read or written.
     pub fn background(&mut self, turn: &mut Turn<'_, D>, budget_bytes: u64) {
         if self.tree.takes_step(self.store.background_wanted()) {
-            return self.tree.background(turn.disk, turn.clock.now, budget_bytes);
+            self.tree.background(turn.disk, turn.clock.now, budget_bytes);
+            return self.drain_tree(turn);
         }
         self.store.background(turn.disk, turn.clock.now, budget_bytes);
         self.drain_store(turn);
@@ -406,7 +417,12 @@ impl<D: Disk> Shard<D> {
 
     fn carry_out(&mut self, turn: &mut Turn<'_, D>, id: EntityId, before: &Accepting, output: Output<Held>) {
         match output {
-            Output::Persist { token, record } => self.persist(id, before, token, &record),
+            Output::Persist { token, record } => {
+                self.persist(id, before, token, &record);
+                if let Recorded::Accepted { entry: Held::Here(head), .. } = &record {
+                    self.follow_own(turn, id, head);
+                }
+            }
             Output::Send { to, message } => self.send(turn, id, to, message),
             Output::Prepared { found } => self.on_prepared(turn, id, found),
             Output::Chosen { .. } => self.on_chosen(turn, id),
@@ -420,6 +436,9 @@ impl<D: Disk> Shard<D> {
     }
 
     fn persist(&mut self, id: EntityId, before: &Accepting, token: paxos::Token, record: &Recorded<Held>) {
+        if let Recorded::Accepted { entry: Held::Here(head), .. } = record {
+            self.log_own_entry(id, head);
+        }
         let entity = &self.entities[id];
         let copied = entity.instance.state().is_chosen();
         let (kind, ends_ms, ballot, written) = match record {

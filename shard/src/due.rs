@@ -7,7 +7,7 @@ use reactor::clock::Nanos;
 use reactor::Disk;
 
 use crate::core::{EntityId, Shard};
-use crate::entity::{Asked, Stage};
+use crate::entity::{Asked, Queued, Stage};
 use crate::limits::{RESEND_NS, RESEND_NS_MAX, ROUND_NS_MAX};
 use crate::turn::Turn;
 
@@ -20,6 +20,16 @@ impl<D: Disk> Shard<D> {
             Stage::Loading => {
                 self.drop_expired(turn, id);
                 self.wake_by_deadline(id, now + ROUND_NS_MAX);
+            }
+            Stage::Running => {
+                let is_late = |queued: &Queued| queued.deadline <= now;
+                if !self.peek(id).batch.iter().any(is_late) {
+                    return self.wake_by_deadline(id, now + ROUND_NS_MAX);
+                }
+                // What is run is as the batch was: without those that are late it is run anew.
+                self.give_up_run(id);
+                self.drop_expired(turn, id);
+                self.start_batch(turn, id);
             }
             Stage::Backoff | Stage::Settling => {
                 let entity = self.entity(id);

@@ -10,6 +10,7 @@ use bitcask::KeyRef;
 use paxos::{AcceptorState, Ballot, Instance, Member, Message};
 use reactor::clock::Nanos;
 
+use crate::batch::Run;
 use crate::command::Command;
 use crate::deltas::Lacking;
 use crate::error;
@@ -86,6 +87,8 @@ pub(crate) enum Stage {
     Idle,
     /// The value is being read from disk; then the batch goes on.
     Loading,
+    /// The batch is being run, and waits for rows.
+    Running,
     /// An agreed read is out.
     Reading,
     /// An agreed read met a write in flight and gives it a moment.
@@ -141,6 +144,10 @@ pub(crate) struct Entity {
     pub lacking: Lacking,
     /// A joint command has the key: what waits in the queue waits for that, but for steps of joint commands.
     pub is_claimed: bool,
+    /// The run of the batch, while it waits for rows.
+    pub run: Option<Box<Run>>,
+    /// What is proposed is the head that was found, as it is: the batch comes after it.
+    pub finishes: bool,
     /// Joint commands in a row that were given up at this key.
     pub give_ups: u32,
     /// Whether the entity is listed for the check at the end of the turn.
@@ -168,6 +175,8 @@ impl Entity {
             settle: None,
             lacking: Lacking::default(),
             is_claimed: false,
+            run: None,
+            finishes: false,
             give_ups: 0,
             touched: false,
         }
@@ -185,6 +194,7 @@ impl Entity {
         (self.since, self.resends, self.collisions) = (0, 0, 0);
         (self.wake_at, self.settle, self.touched, self.asked) = (None, None, false, Asked::All);
         (self.is_claimed, self.give_ups, self.lacking) = (false, 0, Lacking::default());
+        (self.run, self.finishes) = (None, false);
     }
 
     /// Gives back the value of its key: what is kept is the memory for another entity, not what a client stored.

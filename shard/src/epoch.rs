@@ -114,8 +114,10 @@ impl<D: Disk> Shard<D> {
                 entity.instance.abandon();
                 self.on_lost(turn, id, accept_sent);
             }
-            Stage::Reading => {
+            Stage::Reading | Stage::Running => {
+                entity.instance.abandon();
                 entity.instance.abandon_read();
+                entity.run = None;
                 entity.stage = Stage::Backoff;
                 entity.replies.clear();
                 let at = turn.clock.now + 1 + self.rng.below(BACKOFF_NS);

@@ -75,6 +75,21 @@ pub(crate) const NOT_TAKEN_UP: Reply = Reply::error(
 pub(crate) const READ_LOST: Reply =
     Reply::error("ERR the host that this learner handed the read to did not answer; retry");
 
+/// The rows of large tables are not to be had.
+pub(crate) const TREE_CLOSED: Reply = Reply::error(
+    "ERR the tree of this core is closed, and with it the rows of large tables: ask another host, and see `synod status`",
+);
+
+/// What a statement would change is too much for one entry.
+pub(crate) const ENTRY_TOO_LARGE: Reply = Reply::error(
+    "SQL 54000 the statement changes more than 9437184 bytes, which are one entry; change fewer rows at a time",
+);
+
+/// Rows could not be read.
+pub(crate) fn rows_unreadable(error: &lsm::ReadError) -> Reply {
+    Reply::Error(format!("ERR rows cannot be read at this host, ask another one: {error}").into())
+}
+
 /// A retried write was applied, but its reply was too large to be kept.
 pub(crate) const REPLY_LOST: Reply =
     Reply::error("UNCERTAIN write was applied, but its reply was too large to be kept for a retry");

@@ -150,6 +150,11 @@ impl Held {
         matches!(self, Held::Cold | Held::Delta(_))
     }
 
+    /// Whether it is the head of a log group; none is cold that is decided on.
+    pub(crate) fn is_group(&self) -> bool {
+        matches!(self, Held::Here(bytes) if Record::is_group(bytes))
+    }
+
     /// Whether a joint command has claimed its key.
     pub(crate) fn is_claimed(&self) -> bool {
         match self {
@@ -209,5 +214,6 @@ impl paxos::Entry for Held {
 
 /// Whether a value is one that is kept decoded.
 pub(crate) fn is_large(value: Option<&Value>, bytes_min: usize) -> bool {
-    value.is_some_and(|value| value.kind() != Type::String && value.bytes() >= bytes_min)
+    let is_object = |value: &&Value| !matches!(value, Value::Str(_) | Value::Group(_));
+    value.filter(is_object).is_some_and(|value| value.bytes() >= bytes_min)
 }

@@ -6,7 +6,7 @@
 //! replicas, drives one `paxos` instance per entity, appends to the core's log through `bitcask`, and hands out replies
 //! and messages ([`Effects`]). Its modules, in the order of a command's life: [`command`] (parse and run, pure), [`object`] (what is more than a string),
 //! `forward` (to the preferred core, or here), `learner` (to a voter, or not at all), `coordinator` (queue, propose, read), `batch` (run commands), `objects` (large ones, decoded), `deltas` (what changes in them, in the place of them), `answers` (replies out), [`joint`] (several keys as one step), `acceptor` (what peers ask),
-//! `votes` (what they ask most, in short), `abreast` (reads confirmed many at a time), `ranges` (phase 1 for many keys at once), `entities`, `core` (steps, timers), `due` (what time has come), `gauges` (what a core shows), `storage` (what the log says), [`tree`] (rows in their order, beside the log), `epoch` (voter or learner), `flush` (all keys emptied at once), `catalog` (the tables of SQL), `waits` (clients that wait for a key), `repair` (what this replica lacks), `expiring` (keys whose time has come), [`wire`] and [`record`] (bytes).
+//! `votes` (what they ask most, in short), `abreast` (reads confirmed many at a time), `ranges` (phase 1 for many keys at once), `entities`, `core` (steps, timers), `due` (what time has come), `gauges` (what a core shows), `storage` (what the log says), [`tree`] (rows in their order, beside the log), `epoch` (voter or learner), `flush` (all keys emptied at once), `catalog` (the tables of SQL), `group` (log groups, whose rows lie in the [`tree`]), `waits` (clients that wait for a key), `repair` (what this replica lacks), `expiring` (keys whose time has come), [`wire`] and [`record`] (bytes).
 //!
 //! # What it leaves out, and why
 //!
@@ -54,6 +54,7 @@ mod expiring;
 mod flush;
 mod forward;
 mod gauges;
+mod group;
 mod held;
 mod keyspace;
 mod learner;

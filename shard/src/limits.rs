@@ -520,6 +520,47 @@ pub const DROP_BATCH_BYTES: usize = 256 << 10;
 /// Reads from disk under way for tombstones that may be dropped: half of what copies for peers may have.
 pub const DROP_READS_MAX: usize = REPAIR_READS_MAX / 2;
 
+/// Bytes of an entry of a log group: its head and it go to the log together, and to each peer in one message.
+pub const ENTRY_BYTES_MAX: usize = 10 << 20;
+
+/// Bytes that a batch has changed in the rows of a group when its next command goes to the next batch.
+pub const OVERLAY_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of entries of groups that a core has in memory, because they were logged or read lately.
+pub const RECENT_ENTRIES_BYTES_MAX: usize = 4 * ENTRY_BYTES_MAX;
+
+/// Groups of a core that are brought up to an entry at a time and wait for the disk: as many reads as its queue takes.
+pub const GROUP_JOBS_MAX: usize = 256;
+
+/// Entries between what a group's rows are of and what is wanted: some megabytes of names. More of them are taken over as rows.
+pub const GROUP_PATH_MAX: usize = 100_000;
+
+/// Entries of one answer to who lacks them.
+pub const ENTRIES_MAX: usize = 256;
+
+/// Bytes of such an answer, the last entry beside: half of a peer frame.
+pub const ENTRIES_BYTES_MAX: usize = 512 << 10;
+
+/// When entries that were asked for are asked for again.
+pub const ENTRIES_RESEND_NS: u64 = 100 * MS;
+
+/// How often that is done before whoever waits for them tries again from the start.
+pub const ENTRIES_RESENDS_MAX: u32 = 20;
+
+/// Peers for which a core reads entries at a time.
+pub const GROUP_SERVES_MAX: usize = 64;
+
+/// Bytes of rows that are read of a group's tree in one go.
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Rows more than are wanted that are read in one go, because the batch has deleted as many.
+pub const PAGE_ROWS_MORE_MAX: usize = 1024;
+
+const _: () = assert!(OVERLAY_BYTES_MAX < ENTRY_BYTES_MAX);
+const _: () = assert!(
+    2 * ENTRY_BYTES_MAX + (2 << 20) < bitcask::limits::BODY_BYTES_MAX,
+    "the log is asked for a head and its entry at once"
+);
 const _: () = assert!(JOINT_KEYS_MAX <= BATCH_COMMANDS_MAX && DECISIONS_MAX <= u16::MAX as usize);
 const _: () = assert!(
     crate::command::limits::VALUE_BYTES_MAX + DECISIONS_HELD_BYTES + JOINT_WRITE_BYTES_MAX + (512 << 10)

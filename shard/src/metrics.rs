@@ -17,6 +17,14 @@ pub struct Metrics {
     pub range_ballots: u64,
     /// Ballots for whole ranges of slots promised to others.
     pub range_promises: u64,
+    /// Entries of log groups applied to their rows.
+    pub entries_applied: u64,
+    /// Entries that peers were asked for, because they were not here.
+    pub entries_asked: u64,
+    /// Entries that peers have told.
+    pub entries_learned: u64,
+    /// Batches that waited for rows.
+    pub runs_paused: u64,
     /// Phase 1 rounds started.
     pub classic_proposals: u64,
     /// Entries that were chosen here.

@@ -4,24 +4,26 @@
 //! [16 u8 | flush epoch varint] | format u8 = 1, 2, 3 | bodies u8 | version u64 | bodies × body | origins u8 | origins × origin | in format 2: requests
 //!     | in format 3: 0 or 1 u8, requests if 1; ties
 //! body:   key_len u32, key (empty: the entity's own) | kind u8 (1 full, 2 delta, 3 tombstone)
-//!         | type u8 (1 string, 2 hash, 3 list, 4 set, 5 sorted set) | expires_at_ms u64 | len u32, bytes
+//!         | type u8 (1 string, 2 hash, 3 list, 4 set, 5 sorted set, 6 rows, 7 rows: the head of a group) | expires_at_ms u64 | len u32, bytes
 //! origin: node u32 | incarnation u32 | settled_below u64 | ids u16 × { seq u64, result u16 len, bytes }
 //! ```
 //!
 //! A register has one body. A body of kind 2 says what changes in the object of another record: [`Delta`], which is all that reads it. Further
 //! bodies are part of the format from the first version on, so that groups need no new one; a reader of this version refuses them by name.
 
+mod body;
 mod delta;
 
 use std::rc::Rc;
 
 use reactor::mutants::planted;
 
+use self::body::{check_whole, tag_of_value, take_whole, type_of_body, TYPE_GROUP, TYPE_NONE, UNKNOWN_BODY};
+pub(crate) use self::body::{put_value, tag_of, take_value, type_of};
 pub use self::delta::{Damage, Delta};
 use crate::flush::epoch;
 use crate::joint::Ties;
 use crate::limits::{BATCH_COMMANDS_MAX, ORIGINS_MAX, RESULT_BYTES_MAX, VERSION_MAX};
-use crate::object::{Hash, List, Set, SortedSet};
 use crate::requests::Requests;
 use crate::state::{State, Type, Value};
 use crate::wire::bytes::{put_bytes, Malformed, Reader};
@@ -34,26 +36,6 @@ const FORMAT_WITH_TIES: u8 = 3;
 const KIND_FULL: u8 = 1;
 const KIND_DELTA: u8 = 2;
 const KIND_TOMBSTONE: u8 = 3;
-const TYPE_NONE: u8 = 0;
-const TYPE_STRING: u8 = 1;
-
-/// The tag of a type in records and messages.
-pub(crate) fn tag_of(kind: Type) -> u8 {
-    match kind {
-        Type::String => TYPE_STRING,
-        Type::Hash => 2,
-        Type::List => 3,
-        Type::Set => 4,
-        Type::SortedSet => 5,
-        Type::Rows => 6,
-    }
-}
-
-/// The type that has a tag.
-pub(crate) fn type_of(tag: u8) -> Option<Type> {
-    Type::ALL.into_iter().find(|kind| tag_of(*kind) == tag)
-}
-
 /// Names a command across hosts: the core that coordinates it, that core's incarnation, and a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId {
@@ -220,7 +202,7 @@ impl Record {
             None => format_without_ties(&self.requests),
         };
         let kinds = match &self.value {
-            Some(value) => [KIND_FULL, tag_of(value.kind())],
+            Some(value) => [KIND_FULL, tag_of_value(value)],
             None => [KIND_TOMBSTONE, TYPE_NONE],
         };
         put_head(out, format, self.version, kinds, self.expires_at_ms);
@@ -290,8 +272,15 @@ impl Record {
         // Format, bodies, version, the empty key, kind.
         reader.take(1 + 1 + 8 + 4 + 1)?;
         let tag = reader.u8()?;
-        let kind = type_of(tag).ok_or(reader.malformed())?;
+        let kind = type_of_body(tag).ok_or(reader.malformed())?;
         Ok(Some((kind, reader.u64()?)))
+    }
+
+    /// Whether encoded bytes are the head of a log group, by their head alone.
+    pub fn is_group(bytes: &[u8]) -> bool {
+        // Behind format, bodies, version and the empty key: kind and type.
+        let kinds = epoch::split(bytes).ok().and_then(|(_, bytes)| bytes.get(1 + 1 + 8 + 4..)?.get(..2));
+        kinds == Some(&[KIND_FULL, TYPE_GROUP])
     }
 
     /// How many elements or members the list or sorted set in encoded bytes has; 0: it is something else, or nothing.
@@ -324,7 +313,7 @@ impl Record {
         let mut reader = Reader::new(bytes, "record");
         let head = Head::take(&mut reader)?;
         let is_valid = match head.kind {
-            KIND_FULL => check_body(head.tag, head.body),
+            KIND_FULL => check_whole(head.tag, head.body, head.version),
             KIND_TOMBSTONE => head.tag == TYPE_NONE && head.body.is_empty(),
             _ => false,
         };
@@ -348,7 +337,7 @@ impl Record {
         let mut reader = Reader::new(bytes, "record");
         let Head { format, version, kind, tag, expires_at_ms, body } = Head::take(&mut reader)?;
         let value = match (kind, tag) {
-            (KIND_FULL, tag) => Some(take_value(tag, body)?),
+            (KIND_FULL, tag) => Some(take_whole(tag, body, version)?),
             (KIND_TOMBSTONE, TYPE_NONE) if body.is_empty() => None,
             _ => return Err(UNKNOWN_BODY),
         };
@@ -484,46 +473,10 @@ fn has_requests(format: u8, reader: &mut Reader<'_>) -> Result<bool, Malformed> 
     }
 }
 
-/// Appends the bytes of a value.
-pub(crate) fn put_value(value: &Value, out: &mut Vec<u8>) {
-    match value {
-        Value::Str(bytes) => out.extend_from_slice(bytes),
-        Value::Hash(hash) | Value::Rows(hash) => hash.encode(out),
-        Value::List(list) => list.encode(out),
-        Value::Set(set) => set.encode(out),
-        Value::SortedSet(set) => set.encode(out),
-    }
-}
-
 const MALFORMED_TIES: Malformed = Malformed("record: what joint commands left there makes no sense");
-
-const UNKNOWN_BODY: Malformed = Malformed("record: a kind of body that this version does not read");
 
 /// Bytes of a length in front of a body.
 const LEN_BYTES: usize = 4;
-
-pub(crate) fn take_value(tag: u8, body: &[u8]) -> Result<Value, Malformed> {
-    let value = match type_of(tag).ok_or(UNKNOWN_BODY)? {
-        Type::String => Ok(Value::Str(body.to_vec())),
-        Type::Hash => Hash::decode(body).map(Value::Hash),
-        Type::List => List::decode(body).map(Value::List),
-        Type::Set => Set::decode(body).map(Value::Set),
-        Type::SortedSet => SortedSet::decode(body).map(Value::SortedSet),
-        Type::Rows => Hash::decode(body).map(Value::Rows),
-    };
-    value.map_err(|_| Malformed("record: the bytes of an object make no sense"))
-}
-
-/// Whether [`take_value`] reads a body, without making copies of what is in it.
-fn check_body(tag: u8, body: &[u8]) -> bool {
-    type_of(tag).is_some_and(|kind| match kind {
-        Type::String => true,
-        Type::Hash | Type::Rows => Hash::check(body).is_ok(),
-        Type::List => List::check(body).is_ok(),
-        Type::Set => Set::check(body).is_ok(),
-        Type::SortedSet => SortedSet::check(body).is_ok(),
-    })
-}
 
 /// The next number of an origin's commands, above the one before it.
 fn rising(reader: &mut Reader<'_>, before: &mut Option<u64>) -> Result<u64, Malformed> {

@@ -2,7 +2,7 @@
 
 use crate::command::limits::OBJECT_ENTRIES_MAX;
 use crate::joint::{Claim, Ties};
-use crate::object::{Change, Hash, List, Misfit, Notes, Set, SortedSet};
+use crate::object::{Change, Group, Hash, List, Misfit, Notes, Set, SortedSet};
 use crate::requests::Requests;
 
 /// A typed value. The tags of the types are part of the record format (docs/formats/record.md).
@@ -20,6 +20,8 @@ pub enum Value {
     SortedSet(SortedSet),
     /// The rows of a partition of a table, index entries included: bytes by key (docs/formats/sql.md).
     Rows(Hash),
+    /// The head of a log group, whose rows lie in the tree: a partition in the large layout.
+    Group(Group),
 }
 
 /// What a value can be.
@@ -35,7 +37,7 @@ pub enum Type {
     Set,
     /// Members by score.
     SortedSet,
-    /// Rows of a table.
+    /// Rows of a table, in either layout.
     Rows,
 }
 
@@ -65,13 +67,14 @@ impl Value {
             Value::List(list) => list.encoded_bytes(),
             Value::Set(set) => set.encoded_bytes(),
             Value::SortedSet(set) => set.encoded_bytes(),
+            Value::Group(group) => group.encoded_bytes(),
         }
     }
 
-    /// Fields, elements or members; 1 for a string.
+    /// Fields, elements or members; 1 for a string, and for a group, whose rows are not counted.
     pub fn entries(&self) -> usize {
         match self {
-            Value::Str(_) => 1,
+            Value::Str(_) | Value::Group(_) => 1,
             Value::Hash(hash) | Value::Rows(hash) => hash.len(),
             Value::List(list) => list.len(),
             Value::Set(set) => set.len(),
@@ -79,10 +82,10 @@ impl Value {
         }
     }
 
-    /// The digest of an object; 0 for a string, whose bytes are compared.
+    /// The digest of an object; 0 for a string and for a group, whose bytes are compared.
     pub fn digest(&self) -> u64 {
         match self {
-            Value::Str(_) => 0,
+            Value::Str(_) | Value::Group(_) => 0,
             Value::Hash(hash) | Value::Rows(hash) => hash.digest(),
             Value::List(list) => list.digest(),
             Value::Set(set) => set.digest(),
@@ -92,7 +95,7 @@ impl Value {
 
     fn notes(&mut self) -> Option<&mut Notes> {
         match self {
-            Value::Str(_) => None,
+            Value::Str(_) | Value::Group(_) => None,
             Value::Hash(hash) | Value::Rows(hash) => Some(hash.notes()),
             Value::List(list) => Some(list.notes()),
             Value::Set(set) => Some(set.notes()),
@@ -112,7 +115,7 @@ impl Value {
     /// The value is kept decoded: so that pages of an object cost what they give, not all of it.
     pub(crate) fn begin_scans(&mut self) {
         match self {
-            Value::Str(_) | Value::List(_) | Value::Rows(_) => {}
+            Value::Str(_) | Value::List(_) | Value::Rows(_) | Value::Group(_) => {}
             Value::Hash(hash) => hash.begin_scans(),
             Value::Set(set) => set.begin_scans(),
             Value::SortedSet(set) => set.begin_scans(),
@@ -122,7 +125,7 @@ impl Value {
     /// About what the order of its scans takes in memory.
     pub(crate) fn scan_order_bytes(&self) -> usize {
         match self {
-            Value::Str(_) | Value::List(_) | Value::Rows(_) => 0,
+            Value::Str(_) | Value::List(_) | Value::Rows(_) | Value::Group(_) => 0,
             Value::Hash(hash) => hash.scan_order().memory_bytes(),
             Value::Set(set) => set.scan_order().memory_bytes(),
             Value::SortedSet(set) => set.scan_order().memory_bytes(),
@@ -137,7 +140,7 @@ impl Value {
     /// Applies changes. After an error the value is of no use.
     pub fn apply(&mut self, changes: &[u8]) -> Result<(), Misfit> {
         Change::each(changes, |change| match self {
-            Value::Str(_) => Err(Misfit),
+            Value::Str(_) | Value::Group(_) => Err(Misfit),
             Value::Hash(hash) | Value::Rows(hash) => hash.apply(change),
             Value::List(list) => list.apply(change),
             Value::Set(set) => set.apply(change),
@@ -154,7 +157,7 @@ impl Value {
             Value::List(_) => Type::List,
             Value::Set(_) => Type::Set,
             Value::SortedSet(_) => Type::SortedSet,
-            Value::Rows(_) => Type::Rows,
+            Value::Rows(_) | Value::Group(_) => Type::Rows,
         }
     }
 }

@@ -182,6 +182,7 @@ impl<D: Disk> Shard<D> {
         self.waiting.clear();
         self.tickets.clear();
         self.deltas.clear();
+        self.groups.void();
         self.timers.clear();
         self.touched.clear();
     }
@@ -226,6 +227,7 @@ impl<D: Disk> Shard<D> {
             Loading::Dropping(read) => self.on_dropping_read(turn, read, result),
             Loading::Emptying(slot) => self.on_emptying_read(turn, slot, result),
             Loading::Expiring(slot) => self.on_expiring_read(turn, slot, result),
+            Loading::Entry(group, ticket) => self.on_entry_read(turn, (group, ticket), result),
         }
     }
 

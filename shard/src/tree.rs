@@ -91,6 +91,13 @@ impl Tree {
         self.told.pop_front()
     }
 
+    /// As [`Tree::poll`], for one who has asked for some of it: what others have asked for waits for them.
+    pub fn poll_for(&mut self, is_wanted: impl Fn(&Event) -> bool) -> Option<Event> {
+        self.gather();
+        let place = self.told.iter().position(is_wanted)?;
+        self.told.remove(place)
+    }
+
     // ---- background work ----
 
     /// Whether the tree has work that it would get on with.

@@ -115,7 +115,7 @@ impl<D: Disk> Shard<D> {
         let (kind, ends_ms) = kind_of(entry);
         let admits = match stands_on.map(stamp_of) {
             Some(base) => self.store.admits_delta_as(reference, key.len(), kind, base, entry),
-            None => self.store.admits_as(reference, key.len(), kind, entry.len()),
+            None => self.admits_record(reference, key.len(), kind, entry),
         };
         if admits.is_err() || !self.see_round(ballot.round.max(base.round)) {
             return false;
@@ -124,6 +124,7 @@ impl<D: Disk> Shard<D> {
         if self.note_incarnation(from, sender.incarnation) {
             self.drop_waiters_of(turn, from);
         }
+        let head = self.log_entry_of(reference, key, entry);
         let record = LogRecord { slot, key, kind, stamp: stamp_of(ballot), body: entry };
         self.metrics.deltas_written += u64::from(is_delta);
         self.metrics.delta_bytes += if is_delta { entry.len() as u64 } else { 0 };
@@ -137,6 +138,9 @@ impl<D: Disk> Shard<D> {
                 let id = self.votes.insert(Vote::Alone(Alone::new(from, reference, &accept, accepted)));
                 self.places.insert(reference.1, Place::Vote(id));
                 self.waiting.push_back(Waiting { lsn, change: Change::Vote(id) });
+                if let Some(head) = head {
+                    self.follow(turn, reference, key, &head);
+                }
                 if planted(180) {
                     self.abreast.on_durable(reference, ballot, false);
                 }

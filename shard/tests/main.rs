@@ -8,6 +8,7 @@ mod deadlines;
 mod deltas;
 mod expiry;
 mod flush;
+mod groups;
 mod keyspace;
 mod learner;
 mod pops;

@@ -1,9 +1,11 @@
 //! Messages between cores: what is decoded is encoded as it was, and memory follows the bytes.
 
+use paxos::Ballot;
 use shard::command::{Command, Limits};
+use shard::object::Name;
 use shard::record::CommandId;
 use shard::reply::Reply;
-use shard::wire::{AcceptMessage, CatalogSaid, Flush, FlushSaid, Forward, PeerMessage, Sender};
+use shard::wire::{AcceptMessage, CatalogSaid, Flush, FlushSaid, Forward, GroupSaid, PeerMessage, Sender};
 
 use crate::input::Input;
 use crate::limits::{ANY_BYTES, DECODED_BYTES_PER_BYTE};
@@ -104,6 +106,7 @@ pub fn messages() -> Vec<Vec<u8>> {
     Command::parse(&[b"SET", b"k", b"v"], &Limits::default()).expect("a command").encode(&mut command);
     let id = CommandId { node: 2 << 16, incarnation: 1, seq: 3 };
     let forward = Forward { id, to_incarnation: 1, settled_below: 2, remaining_ms: 900, command: &command };
+    let name = Name { version: 9, origin: Ballot::new(7, 1, 1) };
     let mut reply = Vec::new();
     Reply::Int(5).encode(&mut reply);
     let mut messages = vec![
@@ -116,6 +119,9 @@ pub fn messages() -> Vec<Vec<u8>> {
         encoded(PeerMessage::Hello { learner: false }),
         encoded(PeerMessage::Flush(Flush { id: 9, said: FlushSaid::Ask })),
         encoded(PeerMessage::Flush(Flush { id: 9, said: FlushSaid::Raise(2) })),
+        encoded(PeerMessage::Group(GroupSaid::Ask { key: b"{t:a}", name, have: None })),
+        encoded(PeerMessage::Group(GroupSaid::Ask { key: b"{t:a}", name, have: Some(name) })),
+        encoded(PeerMessage::Group(GroupSaid::Tell { key: b"{t:a}", name, entries: Vec::new() })),
         encoded(PeerMessage::Catalog(CatalogSaid::Ask)),
         encoded(PeerMessage::Catalog(CatalogSaid::Tell(b"no catalog"))),
     ];

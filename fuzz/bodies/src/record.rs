@@ -1,7 +1,8 @@
 //! Entries, as the log keeps them and Accept carries them: what is decoded is encoded as it was.
 
+use paxos::Ballot;
 use shard::joint::{Claim, Decision, JointId, Ties, Write};
-use shard::object::{Hash, List, Score, Set, SortedSet};
+use shard::object::{Group, Hash, List, Name, RowChange, Score, Set, SortedSet};
 use shard::record::{Applied, CommandId, Record};
 use shard::requests::Requests;
 use shard::state::{State, Value};
@@ -92,7 +93,17 @@ pub fn values() -> Vec<Value> {
     ]
 }
 
-/// Values of all types, a tombstone, entries with ids, of before a flush and of after some.
+/// Heads of a log group: the first entry, and one that stands on it.
+fn heads() -> [Record; 2] {
+    let (first, second) = (Ballot::new(7, 1, 1), Ballot::new(8, 1, 1));
+    let changes: [RowChange<'_>; 2] = [(b"\x01a", Some(b"row")), (b"\x01b", None)];
+    let base = Name { version: 9, origin: first };
+    let head = |origin, base| Some(Value::Group(Group::new(3, origin, base, changes.into_iter())));
+    let record = |version, value| Record { version, value, ..Record::default() };
+    [record(9, head(first, None)), record(10, head(second, Some(base)))]
+}
+
+/// Values of all types, heads of groups, a tombstone, entries with ids, of before a flush and of after some.
 pub fn seeds() -> Vec<Vec<u8>> {
     let of = |value| Record { value: Some(value), expires_at_ms: 7, ..Record::default() };
     let records: Vec<Record> = [
@@ -103,6 +114,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         tied(Some(Value::Str(b"v".to_vec()))),
     ]
     .into_iter()
+    .chain(heads())
     .chain(values().into_iter().map(of))
     .collect();
     let encode = |record: &Record| {

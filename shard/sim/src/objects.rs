@@ -232,6 +232,6 @@ pub fn text_of(value: &Value) -> Vec<u8> {
             }
         }
         Value::SortedSet(set) => set.score(FIELD).map(|score| token(score.value())).unwrap_or_default(),
-        Value::Str(_) | Value::Rows(_) => Vec::new(),
+        Value::Str(_) | Value::Rows(_) | Value::Group(_) => Vec::new(),
     }
 }

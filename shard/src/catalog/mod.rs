@@ -78,6 +78,11 @@ impl Catalogs {
         &self.current
     }
 
+    /// The same, for whoever needs it while the core changes.
+    pub fn shared(&self) -> Arc<Catalog> {
+        Arc::clone(&self.current)
+    }
+
     /// The same, and the statements that were read before.
     pub fn for_commands(&mut self) -> (&Catalog, &mut Statements) {
         (&self.current, &mut self.statements)

@@ -106,7 +106,7 @@ pub(super) fn run(key: &[u8], read: &AsHash, state: &State, context: &mut Contex
 fn at_name(key: &[u8], op: &HashOp, state: &State, context: &mut Context<'_>) -> Reply {
     let found = match &state.value {
         Some(Value::Hash(hash)) => hash::look(op, Some(hash), context),
-        None | Some(Value::Rows(_)) => match parse_hash_key(context.catalog, key) {
+        None | Some(Value::Rows(_) | Value::Group(_)) => match parse_hash_key(context.catalog, key) {
             Some(row) if row.partition.routing.as_bytes() == key => look(&row, op, state, context),
             Some(_) => return Reply::Nil,
             None if state.value.is_none() => hash::look(op, None, context),
@@ -117,11 +117,27 @@ fn at_name(key: &[u8], op: &HashOp, state: &State, context: &mut Context<'_>) ->
     found.map_or_else(|error| error, |reply| Reply::Array(vec![reply]))
 }
 
+/// What a row that was read from the tree comes to: these bytes, if it is there.
+pub(super) fn answer(key: &[u8], read: &AsHash, bytes: Option<&[u8]>, context: &mut Context<'_>) -> Reply {
+    let found = match (parse_hash_key(context.catalog, read.row.as_deref().unwrap_or(key)), bytes) {
+        (Some(row), Some(bytes)) => answer_row(&row, &read.op, bytes, context),
+        _ => hash::look(&read.op, None, context),
+    };
+    match read.row {
+        Some(_) => found.unwrap_or_else(|error| error),
+        None => found.map_or_else(|error| error, |reply| Reply::Array(vec![reply])),
+    }
+}
+
 /// Reads a row of the partition that the state is. What is no partition of its table has no such row.
 fn look(row: &HashKey, op: &HashOp, state: &State, context: &mut Context<'_>) -> Result<Reply, Reply> {
     let Some(bytes) = rows::row_of(&row.table, &row.row, state)? else {
         return hash::look(op, None, context);
     };
+    answer_row(row, op, bytes, context)
+}
+
+fn answer_row(row: &HashKey, op: &HashOp, bytes: &[u8], context: &mut Context<'_>) -> Result<Reply, Reply> {
     let fields = hash_fields(row, bytes).map_err(|error| rows::sql_error(&error))?;
     let mut found = Hash::default();
     for (field, value) in &fields {

@@ -131,7 +131,9 @@ impl Joint {
             state
         };
         let mut all: Vec<State> = found.iter().map(state).collect();
-        if all.iter().any(|state| matches!(state.value, Some(Value::Rows(_)))) && !self.work.is_read() {
+        if all.iter().any(|state| matches!(state.value, Some(Value::Rows(_) | Value::Group(_))))
+            && !self.work.is_read()
+        {
             return Ran { reply: errors::ROWS, writes: vec![None; all.len()] };
         }
         let reply = self.work.run(&mut States { all: &mut all, places: None }, context);

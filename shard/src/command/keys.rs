@@ -29,7 +29,7 @@ pub(super) fn encoding(state: &State) -> Reply {
         Value::List(list) => super::list::encoding(list),
         Value::Set(set) => super::set::encoding(set),
         Value::SortedSet(set) => super::sorted_set::encoding(set),
-        Value::Rows(_) => "rows",
+        Value::Rows(_) | Value::Group(_) => "rows",
     })
 }
 

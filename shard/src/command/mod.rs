@@ -52,6 +52,7 @@ pub mod limits;
 mod list;
 mod numbers;
 mod objects;
+pub(crate) mod on_tree;
 mod once;
 mod parse;
 mod parse_sorted_set;
@@ -447,7 +448,7 @@ pub fn execute(command: &Command, state: &mut State, context: &mut Context<'_>) 
     let changed_before = std::mem::replace(&mut state.changed, expired);
     state.is_one_step = true;
     let reply = match &command.op {
-        // What is no rows any more has no part in a statement that reads all of them.
+        // Rows in the large layout are read from the tree, which is not here: see [`on_tree`]. What is no rows any more has no part in a statement that reads all of them.
         Op::Sql(sql) if sql.share.is_some() || is_of(state, &command.op) => {
             sql::run(&command.key, sql, state, context)
         }
@@ -473,7 +474,7 @@ fn is_of(state: &State, op: &Op) -> bool {
 }
 
 fn run(op: &Op, state: &mut State, context: &mut Context<'_>) -> Reply {
-    let is_rows = matches!(state.value, Some(Value::Rows(_)));
+    let is_rows = matches!(state.value, Some(Value::Rows(_) | Value::Group(_)));
     if is_rows && !op.takes_rows() {
         return errors::ROWS;
     }

@@ -67,7 +67,7 @@ fn some(value: &Value, from: usize, count: usize) -> Vec<&Element> {
         Value::List(list) => list.iter_from(from).take(count).collect(),
         Value::Set(set) => set.iter().skip(from).take(count).collect(),
         Value::SortedSet(set) => set.iter_from(from).map(|(_, member)| member).take(count).collect(),
-        Value::Str(_) | Value::Hash(_) | Value::Rows(_) => Vec::new(),
+        Value::Str(_) | Value::Hash(_) | Value::Rows(_) | Value::Group(_) => Vec::new(),
     }
 }
 
@@ -78,7 +78,7 @@ fn sorted<'a>(sort: &Sort, value: Option<&'a Value>, stores: bool) -> Result<Vec
         Value::List(list) => List::len(list),
         Value::Set(set) => Set::len(set),
         Value::SortedSet(set) => SortedSet::len(set),
-        Value::Str(_) | Value::Hash(_) | Value::Rows(_) => return Err(errors::WRONG_TYPE),
+        Value::Str(_) | Value::Hash(_) | Value::Rows(_) | Value::Group(_) => return Err(errors::WRONG_TYPE),
     };
     let (from, to) = sort.places(len);
     Ok(match sort.by {

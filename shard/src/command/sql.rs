@@ -159,7 +159,7 @@ impl Sql {
         size_of::<Sql>() + self.text.len() + parameters.sum::<usize>() + share + self.planned.bytes()
     }
 
-    fn context(&self) -> sql::Context<'_> {
+    pub(super) fn context(&self) -> sql::Context<'_> {
         sql::Context { parameters: &self.parameters, now_micros: self.now_micros, random: self.random }
     }
 
@@ -284,7 +284,7 @@ pub(super) fn run(key: &[u8], sql: &Sql, state: &mut State, context: &mut Contex
 }
 
 /// Why a statement was not done.
-enum Refused {
+pub(super) enum Refused {
     Error(sql::Error),
     Reply(Reply),
 }
@@ -295,7 +295,7 @@ impl From<sql::Error> for Refused {
     }
 }
 
-fn query_of(key: &[u8], sql: &Sql, context: &mut Context<'_>) -> Result<Arc<Query>, Refused> {
+pub(super) fn query_of(key: &[u8], sql: &Sql, context: &mut Context<'_>) -> Result<Arc<Query>, Refused> {
     let query = match &sql.planned {
         Planned(Some((query, _))) if sql.catalog == context.catalog.version() => Arc::clone(query),
         _ => match Plan::new(context.catalog, &*context.statements.read(&sql.text)?, &sql.context())? {
@@ -465,7 +465,13 @@ pub(crate) fn table_of(key: &[u8]) -> Option<&str> {
 /// Removes rows of a table that was dropped: its number is in no catalog any more, and whoever has its rows has a catalog that is no older than
 /// the table. What does not say of which table it is stays.
 pub(super) fn vacuum(state: &mut State, context: &Context<'_>) -> Reply {
-    let Some(Value::Rows(rows)) = &state.value else { return Reply::Int(0) };
+    let rows = match &state.value {
+        Some(Value::Rows(rows)) => rows,
+        Some(Value::Group(group)) if context.catalog.table_by_id(group.table).is_none() => {
+            return Reply::Int(state.delete().into());
+        }
+        _ => return Reply::Int(0),
+    };
     match rows.get(HEADER).map(|bytes| Header::decode(bytes)) {
         Some(Ok(header)) if context.catalog.table_by_id(header.table).is_none() => {
             Reply::Int(state.delete().into())
@@ -476,7 +482,11 @@ pub(super) fn vacuum(state: &mut State, context: &Context<'_>) -> Reply {
 
 /// Whether a value is a partition of the table with this number.
 pub(crate) fn is_partition_of(value: Option<&Value>, table: u32) -> bool {
-    matches!(value, Some(Value::Rows(rows)) if is_of(rows, table))
+    match value {
+        Some(Value::Rows(rows)) => is_of(rows, table),
+        Some(Value::Group(group)) => group.table == table,
+        _ => false,
+    }
 }
 
 fn is_of(rows: &Hash, table: u32) -> bool {
@@ -542,8 +552,14 @@ fn defined(sql: &Sql, state: &State, context: &Context<'_>) -> Result<Next, sql:
     if base.version() >= CATALOG_VERSION_MAX {
         return Err(sql::Error::not_served("the versions of the catalog are used up"));
     }
-    if next.tables().any(|table| table.layout == Layout::Large) {
+    let is_large = |table: &&Arc<Table>| table.layout == Layout::Large;
+    if !context.limits.large_tables && next.tables().any(|table| is_large(&table)) {
         return Err(sql::Error::not_served("layout = 'large' is not served by this version; leave it out: a partition is one object then, of up to value_bytes_max bytes"));
+    }
+    if next.tables().filter(is_large).any(|table| !table.indexes.is_empty()) {
+        return Err(sql::Error::not_served(
+            "indexes of tables with layout = 'large' are not served by this version",
+        ));
     }
     for effect in changed.effects {
         if let Effect::FillIndex { table, index } = effect {

@@ -2,8 +2,9 @@
 
 use crate::command::{put_bytes, put_varint, DecodeError, Reader};
 use crate::limits::{DECISIONS_HELD_BYTES, DECISIONS_MAX, JOINT_KEYS_MAX};
+use crate::object::Hash;
 use crate::record;
-use crate::state::{State, Type};
+use crate::state::{State, Type, Value};
 
 /// Names a joint command: the core that runs it, that core's incarnation, and a number. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,9 +80,14 @@ impl JointId {
 }
 
 impl Write {
-    /// What is in a state.
+    /// What is in a state. Of a log group no more than that it is rows: a joint command reads none, and writes none.
     pub fn of(state: &State) -> Write {
-        let value = state.value.as_ref().map(|value| {
+        let mut rows = Hash::default();
+        rows.set(b"", b"");
+        let rows = Value::Rows(rows);
+        let is_group = matches!(state.value, Some(Value::Group(_)));
+        let value = if is_group { Some(&rows) } else { state.value.as_ref() };
+        let value = value.map(|value| {
             let mut bytes = Vec::with_capacity(value.bytes());
             record::put_value(value, &mut bytes);
             (value.kind(), bytes.into_boxed_slice())

@@ -12,6 +12,7 @@
 
 pub mod changes;
 mod digest;
+pub mod group;
 pub mod hash;
 pub mod list;
 mod scan_order;
@@ -23,6 +24,7 @@ pub mod sorted_set;
 use std::rc::Rc;
 
 pub use self::changes::{Change, Misfit, Notes};
+pub use self::group::{Group, Name, RowChange};
 pub use self::hash::Hash;
 pub use self::list::List;
 pub use self::scan_order::ScanOrder;

@@ -54,7 +54,7 @@ impl<D: Disk> Shard<D> {
             return true;
         }
         let (kind, _) = kind_of(entry);
-        match self.store.admits(slot, key, kind, entry.len()) {
+        match self.admits_record(self.peek(id).reference, key.len(), kind, entry) {
             Ok(()) => {}
             Err(AppendError::Making | AppendError::Backlog) => return false,
             // A full disk takes as long as it takes: a later look tries again. A learner has nothing else to do.

@@ -25,6 +25,8 @@ pub use self::abreast::{Confirm, Confirmed, Counted, Name, Told};
 pub use self::catalog::CatalogSaid;
 /// What is said of flushes.
 pub use self::flush::{Flush, FlushSaid};
+/// What is said of entries of log groups.
+pub use self::group::GroupSaid;
 /// What is said about many keys at once.
 pub use self::keyspace::{LiveKey, SlotAnswer, SlotAsk, SlotEntry, SlotKey, SlotQuery, SlotSaid};
 /// What promises whole ranges of slots.
@@ -37,6 +39,7 @@ pub use self::waits::{Wait, Waiting};
 mod abreast;
 mod catalog;
 mod flush;
+mod group;
 mod keyspace;
 mod ranges;
 mod repair;
@@ -109,6 +112,8 @@ pub enum PeerMessage<'a> {
     Flush(Flush),
     /// A word about the catalog of tables.
     Catalog(CatalogSaid<'a>),
+    /// A word about entries of a log group.
+    Group(GroupSaid<'a>),
 }
 
 /// What every message says of its sender.
@@ -170,6 +175,7 @@ const FORWARD_HELD: u8 = 33;
 const ACCEPT_DELTA: u8 = 34;
 const FLUSH: u8 = 35;
 const CATALOG: u8 = 36;
+const GROUP: u8 = 37;
 
 impl<'a> PeerMessage<'a> {
     /// Appends the encoding.
@@ -267,6 +273,10 @@ impl<'a> PeerMessage<'a> {
                 head(out, CATALOG);
                 said.encode(out);
             }
+            PeerMessage::Group(said) => {
+                head(out, GROUP);
+                said.encode(out);
+            }
         }
     }
 
@@ -321,6 +331,7 @@ impl<'a> PeerMessage<'a> {
             WAIT => PeerMessage::Wait(Wait::decode(reader)?),
             FLUSH => PeerMessage::Flush(Flush::decode(reader)?),
             CATALOG => PeerMessage::Catalog(CatalogSaid::decode(reader)?),
+            GROUP => PeerMessage::Group(GroupSaid::decode(reader)?),
             _ => return Err(Malformed("peer message of an unknown type")),
         };
         Ok((sender, message))

@@ -15,7 +15,7 @@ fn command(words: &[&str]) -> KeyCommand {
 }
 
 /// What a session that knows nothing of tables does with a read of a hash: what comes of it, and in how many reads.
-fn read(cluster: &mut Cluster, host: usize, words: &[&str]) -> (Reply, u32) {
+pub fn read(cluster: &mut Cluster, host: usize, words: &[&str]) -> (Reply, u32) {
     let command = command(words);
     if command.row_name().is_none() {
         return (cluster.ask_command(host, Command::Key(command)), 1);
@@ -27,7 +27,7 @@ fn read(cluster: &mut Cluster, host: usize, words: &[&str]) -> (Reply, u32) {
     }
 }
 
-fn hash(pairs: &[(&str, &str)]) -> Reply {
+pub fn hash(pairs: &[(&str, &str)]) -> Reply {
     Reply::Map(pairs.iter().map(|(field, value)| (bulk(field), bulk(value))).collect())
 }
 

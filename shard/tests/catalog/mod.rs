@@ -2,11 +2,11 @@
 
 mod chosen;
 mod deltas;
-mod hashes;
+pub mod hashes;
 mod messages;
 mod plans;
 mod rows;
-mod scans;
+pub mod scans;
 mod trouble;
 
 use shard::command::{Catalog, Command, KeyCommand, Keyspace, Op, Planned, Sql, CATALOG_KEY};
@@ -15,7 +15,7 @@ use sql::{Context, Plan, Statement};
 
 use crate::keyspace::cluster::Cluster;
 
-fn bulk(text: &str) -> Reply {
+pub fn bulk(text: &str) -> Reply {
     Reply::Bulk(text.as_bytes().to_vec())
 }
 
@@ -24,7 +24,7 @@ fn is_uncertain(reply: &Reply) -> bool {
 }
 
 /// Names of columns and rows of texts and numbers, as clients get them.
-fn rows(names: &[&str], rows: &[&[&str]]) -> Reply {
+pub fn rows(names: &[&str], rows: &[&[&str]]) -> Reply {
     let value = |text: &&str| match text.parse() {
         Ok(number) => Reply::Int(number),
         Err(_) if *text == "NULL" => Reply::Nil,
@@ -35,7 +35,7 @@ fn rows(names: &[&str], rows: &[&[&str]]) -> Reply {
     Reply::Array(std::iter::once(names).chain(lines).collect())
 }
 
-fn statement(text: &str, catalog: u64, writes: bool) -> Box<Sql> {
+pub fn statement(text: &str, catalog: u64, writes: bool) -> Box<Sql> {
     let (now_micros, random) = (1_700_000_000_000_000, [1, 2]);
     Box::new(Sql {
         text: text.as_bytes().into(),
@@ -62,7 +62,7 @@ fn newest(cluster: &mut Cluster, host: usize) -> Vec<u8> {
 }
 
 /// What a session does with a change of the catalog.
-fn define(cluster: &mut Cluster, host: usize, text: &str) -> Reply {
+pub fn define(cluster: &mut Cluster, host: usize, text: &str) -> Reply {
     let reply = cluster.ask_command(host, on_catalog(Op::Define(statement(text, 0, true))));
     let Reply::Int(_) = reply else { return reply };
     let bytes = newest(cluster, host);
@@ -70,7 +70,7 @@ fn define(cluster: &mut Cluster, host: usize, text: &str) -> Reply {
 }
 
 /// The command of a statement on rows, planned by a catalog; or why there is none.
-fn planned(catalog: &Catalog, text: &str) -> Result<Command, sql::Error> {
+pub fn planned(catalog: &Catalog, text: &str) -> Result<Command, sql::Error> {
     let parsed = Statement::parse(text.as_bytes())?;
     let context = Context { parameters: &[], now_micros: 1_700_000_000_000_000, random: [1, 2] };
     let Plan::Query(query) = Plan::new(catalog, &parsed, &context)? else { panic!("on rows: {text}") };
@@ -81,7 +81,7 @@ fn planned(catalog: &Catalog, text: &str) -> Result<Command, sql::Error> {
 }
 
 /// What a session does with a statement on rows.
-fn sql(cluster: &mut Cluster, host: usize, text: &str) -> Reply {
+pub fn sql(cluster: &mut Cluster, host: usize, text: &str) -> Reply {
     let own = cluster.hosts[host].shard.catalog().clone();
     if let Ok(command) = planned(&own, text) {
         return cluster.ask_command(host, command);

@@ -10,7 +10,7 @@ use super::{define, sql, statement, CHAT};
 use crate::keyspace::cluster::Cluster;
 
 /// All partitions of a table, page by page, with the cursor that begins with each.
-fn partitions(
+pub fn partitions(
     cluster: &mut Cluster,
     host: usize,
     table: &str,
@@ -123,7 +123,7 @@ fn part(cluster: &Cluster, text: &str, key: &str, share: Option<Share>) -> Comma
 }
 
 /// What a session does with such a statement.
-fn scan(cluster: &mut Cluster, host: usize, text: &str) -> Reply {
+pub fn scan(cluster: &mut Cluster, host: usize, text: &str) -> Reply {
     let mut scan = Scan::new(query(cluster, text)).expect("it reads all partitions");
     for name in partitions(cluster, host, "chat", 10, 0).into_keys() {
         let command = part(cluster, text, &name, scan.share(name.as_bytes()));

@@ -1,0 +1,417 @@
+//! Bringing the rows of a group up to an entry that is known to be chosen, and what may go from the log then.
+//!
+//! From that entry the way leads back, base by base, to the one that the tree has; then the entries are applied in their order. Each step may
+//! wait for the disk; one such *job* per group. Nothing else changes the rows of a group.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use ahash::RandomState;
+use bitcask::{Fingerprint, FingerprintHasher, KeyRef};
+use hashbrown::HashMap;
+use lsm::{ApplyError, Event, Get};
+use reactor::clock::Nanos;
+use reactor::Disk;
+
+use super::fetch::{Asked, Serving};
+use super::log::{Logged, Recent};
+use super::{rows, Entry, Place};
+use crate::core::{EntityId, Shard, Status};
+use crate::held::Held;
+use crate::limits::{GROUP_JOBS_MAX, GROUP_PATH_MAX};
+use crate::object::{Group, Name};
+use crate::tree::Standing;
+use crate::turn::Turn;
+
+/// What a core keeps for its groups.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    pub(super) recent: Recent,
+    jobs: HashMap<Fingerprint, Job, FingerprintHasher>,
+    /// What reads of the tree are for.
+    pub(crate) reads: HashMap<lsm::Ticket, TreeRead, RandomState>,
+    /// Jobs that wait until the tree takes something.
+    stalled: VecDeque<Fingerprint>,
+    /// Peers that wait for entries, with what is read for them.
+    pub(super) serving: Vec<(bitcask::Ticket, Serving)>,
+    /// Counts runs of batches.
+    pub(crate) runs: u64,
+    /// Since the tree is open, what was of no use in it has gone.
+    is_swept: bool,
+}
+
+/// What a read of the tree is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TreeRead {
+    /// The name of the entry that was applied last to the group with this fingerprint.
+    Name(Fingerprint),
+    /// A statement of an entity's batch, in the run of this number.
+    Statement(EntityId, u64),
+    /// Nobody waits for it any more.
+    Nothing,
+}
+
+/// What a read for a statement has brought.
+pub(crate) enum TreeAnswer {
+    Got(lsm::Ticket, Result<Option<lsm::Value>, lsm::ReadError>),
+    Scanned(Result<lsm::Rows, lsm::ReadError>),
+}
+
+/// Where the rows of a group stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Brought {
+    /// They are those of the entry.
+    There,
+    /// They are on their way: who waits is told.
+    UnderWay,
+    /// They are those of a later entry.
+    Ahead,
+    /// An entry between them and that one is not here, or there are too many.
+    Lacking,
+    /// The tree is closed.
+    Closed,
+}
+
+/// A group that is brought up to an entry.
+#[derive(Debug)]
+struct Job {
+    place: Place,
+    to: Name,
+    /// What the tree has, once that is known.
+    applied: Option<Option<Name>>,
+    /// Entries that are to be applied, the last first.
+    path: Vec<Name>,
+    /// The one that is looked at next, on the way back.
+    next: Option<Name>,
+    /// An entry that is not here, and peers were asked for.
+    asked: Option<Asked>,
+}
+
+impl Job {
+    fn new(place: Place, to: Name) -> Job {
+        Job { place, to, applied: None, path: Vec::new(), next: Some(to), asked: None }
+    }
+}
+
+impl Groups {
+    pub fn new(hashes: RandomState) -> Groups {
+        Groups {
+            recent: Recent::default(),
+            jobs: HashMap::with_hasher(FingerprintHasher),
+            reads: HashMap::with_hasher(hashes),
+            stalled: VecDeque::new(),
+            serving: Vec::new(),
+            runs: 0,
+            is_swept: false,
+        }
+    }
+
+    /// What is under way is given up: another catalog or epoch begins, or the storage has failed.
+    pub fn void(&mut self) {
+        self.jobs.clear();
+        self.stalled.clear();
+        self.serving.clear();
+        self.reads.values_mut().for_each(|read| *read = TreeRead::Nothing);
+    }
+}
+
+impl Groups {
+    /// When peers are asked again.
+    pub fn deadline(&self) -> Option<Nanos> {
+        self.jobs.values().filter_map(|job| job.asked.map(|asked| asked.again_at)).min()
+    }
+
+    /// Groups whose peers were to answer by now.
+    pub(super) fn asking(&self, now: Nanos) -> Vec<Fingerprint> {
+        let is_due = |job: &Job| job.asked.is_some_and(|asked| asked.again_at <= now);
+        let mut due: Vec<Fingerprint> =
+            self.jobs.iter().filter(|(_, job)| is_due(job)).map(|(group, _)| *group).collect();
+        due.sort_unstable();
+        due
+    }
+}
+
+impl<D: Disk> Shard<D> {
+    /// Whether a group waits for this entry.
+    pub(super) fn waits_for_entry(&self, group: Fingerprint, key: &[u8], name: Name) -> bool {
+        let job = self.groups.jobs.get(&group).filter(|job| *job.place.key == *key);
+        job.is_some_and(|job| job.asked.is_some_and(|asked| asked.name == name))
+    }
+
+    /// Where the rows of a head are: if they are of this epoch, and of a table that there is.
+    pub(crate) fn place_of_group(
+        &self,
+        reference: KeyRef,
+        key: &[u8],
+        epoch: u32,
+        group: &Group,
+    ) -> Option<Place> {
+        let is_there =
+            epoch == self.flushing.epoch() && self.catalogs.current().table_by_id(group.table).is_some();
+        is_there.then(|| Place { reference, key: key.into(), epoch, table: group.table })
+    }
+
+    /// A head was accepted: what it names as its base is chosen, and is applied.
+    pub(crate) fn follow(&mut self, turn: &mut Turn<'_, D>, reference: KeyRef, key: &[u8], head: &Entry) {
+        let Some(base) = head.group.base else { return };
+        if let Some(place) = self.place_of_group(reference, key, head.epoch, &head.group) {
+            self.bring_up(turn, place, base);
+        }
+    }
+
+    /// As [`Shard::follow`], of a head that an entity has accepted.
+    pub(crate) fn follow_own(&mut self, turn: &mut Turn<'_, D>, id: EntityId, head: &[u8]) {
+        if let Some(head) = Entry::of_head(head) {
+            let (reference, key) = (self.peek(id).reference, self.peek(id).key.clone());
+            self.follow(turn, reference, &key, &head);
+        }
+    }
+
+    /// What this core has proposed is chosen: if it is an entry, it is applied.
+    pub(crate) fn apply_chosen(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
+        let Some((_, Held::Here(head))) = self.peek(id).warm() else { return };
+        let Some(head) = Entry::of_head(&head) else { return };
+        let (reference, key) = (self.peek(id).reference, self.peek(id).key.clone());
+        if let Some(place) = self.place_of_group(reference, &key, head.epoch, &head.group) {
+            self.bring_up(turn, place, head.name());
+        }
+    }
+
+    /// Brings the rows of a group up to an entry that is known to be chosen, as far as nothing has to be waited for.
+    pub(crate) fn bring_up(&mut self, turn: &mut Turn<'_, D>, place: Place, to: Name) -> Brought {
+        let fingerprint = place.reference.1;
+        if self.groups.jobs.contains_key(&fingerprint) {
+            return Brought::UnderWay;
+        }
+        let mut job = Job::new(place, to);
+        let brought = self.drive(turn, &mut job);
+        if brought != Brought::UnderWay {
+            return brought;
+        }
+        if self.groups.jobs.len() >= GROUP_JOBS_MAX {
+            // Who waits tries again, and what is read meanwhile is kept.
+            return Brought::Lacking;
+        }
+        self.groups.jobs.insert(fingerprint, job);
+        brought
+    }
+
+    /// Goes on with a job; if that is its end, who waits for it goes on as well.
+    pub(super) fn go_on_with_job(&mut self, turn: &mut Turn<'_, D>, fingerprint: Fingerprint) {
+        let Some(mut job) = self.groups.jobs.remove(&fingerprint) else { return };
+        if self.drive(turn, &mut job) == Brought::UnderWay {
+            self.groups.jobs.insert(fingerprint, job);
+            return;
+        }
+        if let Some(id) = self.find(job.place.reference, &job.place.key) {
+            self.on_brought(turn, id);
+        }
+    }
+
+    fn drive(&mut self, turn: &mut Turn<'_, D>, job: &mut Job) -> Brought {
+        loop {
+            let Some(applied) = job.applied else {
+                match self.applied_name(turn, &job.place) {
+                    Ok(Some(applied)) => job.applied = Some(applied),
+                    Ok(None) => return Brought::UnderWay,
+                    Err(brought) => return brought,
+                }
+                continue;
+            };
+            if applied == Some(job.to) {
+                return Brought::There;
+            }
+            if applied.is_some_and(|applied| applied > job.to) {
+                return Brought::Ahead;
+            }
+            let step = match job.next {
+                Some(next) => self.look_back(turn, job, applied, next),
+                None => self.look_ahead_at(turn, job),
+            };
+            if let Err(brought) = step {
+                return brought;
+            }
+        }
+    }
+
+    /// The name of the entry that the rows of a group are of. None: it is being read.
+    fn applied_name(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        place: &Place,
+    ) -> Result<Option<Option<Name>>, Brought> {
+        let key = rows::name_key(&place.prefix());
+        let Some(tree) = self.tree.rows() else { return Err(self.no_tree()) };
+        match tree.get(turn.disk, &key, None) {
+            Get::Ready(bytes) => name_in(bytes.as_deref()).map(Some),
+            Get::Pending(ticket) => {
+                self.groups.reads.insert(ticket, TreeRead::Name(place.reference.1));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Why there are no rows: the tree is being opened, or it is closed for good.
+    pub(crate) fn no_tree(&self) -> Brought {
+        match self.tree.standing() {
+            Standing::Closed(_) => Brought::Closed,
+            Standing::Opening | Standing::Open(_) => Brought::Lacking,
+        }
+    }
+
+    /// One step back from an entry to its base.
+    fn look_back(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        job: &mut Job,
+        applied: Option<Name>,
+        next: Name,
+    ) -> Result<(), Brought> {
+        if Some(next) == applied {
+            job.next = None;
+            return Ok(());
+        }
+        if applied.is_some_and(|applied| applied > next) {
+            // Each chosen entry stands on the chosen one before it: so somebody has told what is not so.
+            self.metrics.corrupt_entries += 1;
+            return Err(Brought::Lacking);
+        }
+        let entry = self.entry_for(turn, job, next)?;
+        if job.path.len() >= GROUP_PATH_MAX {
+            return Err(Brought::Lacking);
+        }
+        job.path.push(next);
+        job.next = entry.group.base;
+        Ok(())
+    }
+
+    /// Applies the next entry.
+    fn look_ahead_at(&mut self, turn: &mut Turn<'_, D>, job: &mut Job) -> Result<(), Brought> {
+        let name = *job.path.last().expect("what is to be applied ends with what is wanted");
+        let entry = self.entry_for(turn, job, name)?;
+        self.apply(&job.place, &entry)?;
+        job.path.pop();
+        job.applied = Some(Some(name));
+        Ok(())
+    }
+
+    fn entry_for(&mut self, turn: &mut Turn<'_, D>, job: &mut Job, name: Name) -> Result<Rc<Entry>, Brought> {
+        match self.logged(turn, (job.place.reference, &job.place.key), name) {
+            Logged::Here(entry) => {
+                job.asked = None;
+                Ok(entry)
+            }
+            Logged::Reading(_) => Err(Brought::UnderWay),
+            Logged::Absent => {
+                let have = job.applied.flatten();
+                job.asked = self.ask_for_entry(turn, &job.place, (name, have), job.asked);
+                Err(if job.asked.is_some() { Brought::UnderWay } else { Brought::Lacking })
+            }
+        }
+    }
+
+    fn apply(&mut self, place: &Place, entry: &Entry) -> Result<(), Brought> {
+        let batch = rows::changes_of(&place.prefix(), entry);
+        let Some(tree) = self.tree.rows() else { return Err(Brought::Closed) };
+        match tree.apply(&batch) {
+            Ok(_) => {
+                self.metrics.entries_applied += 1;
+                Ok(())
+            }
+            Err(ApplyError::Stalled | ApplyError::Full) => {
+                self.groups.stalled.push_back(place.reference.1);
+                Err(Brought::UnderWay)
+            }
+            Err(ApplyError::TooLarge) => {
+                // No core of ours proposes that.
+                self.metrics.corrupt_entries += 1;
+                Err(Brought::Lacking)
+            }
+            Err(ApplyError::NotReady | ApplyError::Failed) => Err(Brought::Closed),
+        }
+    }
+
+    // ---- what was waited for ----
+
+    /// What the tree has to tell. What is stalled is tried again.
+    pub(crate) fn drain_tree(&mut self, turn: &mut Turn<'_, D>) {
+        if !self.groups.is_swept && self.status == Status::Ready && self.tree.rows().is_some() {
+            self.groups.is_swept = true;
+            self.sweep_tree();
+        }
+        while let Some(event) = self.next_of_tree() {
+            match event {
+                Event::Got { ticket, result } => match self.groups.reads.remove(&ticket) {
+                    Some(TreeRead::Name(fingerprint)) => {
+                        let applied = result.map_err(|_| Brought::Closed);
+                        self.on_name_read(
+                            turn,
+                            fingerprint,
+                            applied.and_then(|bytes| name_in(bytes.as_deref())),
+                        );
+                    }
+                    Some(TreeRead::Statement(id, run)) => {
+                        self.on_statement_read(turn, (id, run), TreeAnswer::Got(ticket, result));
+                    }
+                    Some(TreeRead::Nothing) | None => {}
+                },
+                Event::Scanned { ticket, result } => {
+                    if let Some(TreeRead::Statement(id, run)) = self.groups.reads.remove(&ticket) {
+                        self.on_statement_read(turn, (id, run), TreeAnswer::Scanned(result));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for _ in 0..self.groups.stalled.len() {
+            let Some(fingerprint) = self.groups.stalled.pop_front() else { return };
+            self.go_on_with_job(turn, fingerprint);
+        }
+    }
+
+    /// What comes next of what was read of the tree here.
+    fn next_of_tree(&mut self) -> Option<Event> {
+        let reads = &self.groups.reads;
+        self.tree.poll_for(|event| match event {
+            Event::Got { ticket, .. } | Event::Scanned { ticket, .. } => reads.contains_key(ticket),
+            _ => false,
+        })
+    }
+
+    fn on_name_read(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        fingerprint: Fingerprint,
+        applied: Result<Option<Name>, Brought>,
+    ) {
+        let Some(job) = self.groups.jobs.get_mut(&fingerprint) else { return };
+        match applied {
+            Ok(applied) => {
+                job.applied = Some(applied);
+                self.go_on_with_job(turn, fingerprint);
+            }
+            // It cannot be read: who waits hears so when it asks itself.
+            Err(_) => {
+                let place = job.place.clone();
+                self.groups.jobs.remove(&fingerprint);
+                if let Some(id) = self.find(place.reference, &place.key) {
+                    self.on_brought(turn, id);
+                }
+            }
+        }
+    }
+
+    /// Rows that are of no use any more go: those of older flush epochs, and of tables that were dropped.
+    pub(crate) fn sweep_tree(&mut self) {
+        let batch = rows::sweep(self.flushing.epoch(), self.catalogs.current());
+        let Some(tree) = self.tree.rows() else { return };
+        if tree.version() > lsm::Version(0) {
+            // What is not taken now goes with the next sweep; nobody sees it.
+            let _ = tree.apply(&batch);
+        }
+    }
+}
+
+fn name_in(bytes: Option<&[u8]>) -> Result<Option<Name>, Brought> {
+    bytes.map(rows::read_name).transpose().map_err(|_| Brought::Closed)
+}
