@@ -313,6 +313,12 @@ impl Lsm {
         Version(self.flushed_to)
     }
 
+    /// Whether everything up to this version is durable, whether it was applied or taken in.
+    pub fn is_durable(&self, version: Version) -> bool {
+        let mut memtables = self.sealed.iter().chain(std::iter::once(&self.active));
+        memtables.all(|memtable| memtable.borrow().versions().is_none_or(|(oldest, _)| oldest > version.0))
+    }
+
     /// Whether the tree keeps up with what is applied.
     pub fn pressure(&self) -> Pressure {
         let first = self.levels.level(0).len();

@@ -223,6 +223,8 @@ pub(crate) enum Loading {
     Expiring(u16),
     /// An entry of the group with this fingerprint.
     Entry(Fingerprint, bitcask::Ticket),
+    /// An entry that a learner has in its log.
+    Regaining,
 }
 
 impl<D: Disk> Shard<D> {

@@ -532,6 +532,18 @@ pub const RECENT_ENTRIES_BYTES_MAX: usize = 4 * ENTRY_BYTES_MAX;
 /// Groups of a core that are brought up to an entry at a time and wait for the disk: as many reads as its queue takes.
 pub const GROUP_JOBS_MAX: usize = 256;
 
+/// Groups whose rows a learner has not taken over yet, at most: some megabytes. Copies of more heads wait.
+pub const REGAIN_GROUPS_MAX: usize = 10_000;
+
+/// Entries of its log that a learner reads at a time to know whose they are.
+pub const REGAIN_READS_MAX: usize = 64;
+
+/// How many of these groups are tried in a turn.
+pub const REGAIN_TURN_GROUPS: usize = 32;
+
+/// After what time the next ones are.
+pub const REGAIN_AGAIN_NS: u64 = 5 * MS;
+
 /// Entries between what a group's rows are of and what is wanted: some megabytes of names. More of them are taken over as rows.
 pub const GROUP_PATH_MAX: usize = 100_000;
 

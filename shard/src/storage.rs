@@ -227,6 +227,7 @@ impl<D: Disk> Shard<D> {
             Loading::Dropping(read) => self.on_dropping_read(turn, read, result),
             Loading::Emptying(slot) => self.on_emptying_read(turn, slot, result),
             Loading::Expiring(slot) => self.on_expiring_read(turn, slot, result),
+            Loading::Regaining => self.on_regaining_read(turn, result),
             Loading::Entry(group, ticket) => self.on_entry_read(turn, (group, ticket), result),
         }
     }

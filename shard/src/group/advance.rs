@@ -15,6 +15,7 @@ use reactor::Disk;
 
 use super::fetch::{Asked, Serving};
 use super::log::{Logged, Recent};
+use super::regain::Regaining;
 use super::{rows, Entry, Place};
 use crate::core::{EntityId, Shard, Status};
 use crate::held::Held;
@@ -27,6 +28,8 @@ use crate::turn::Turn;
 #[derive(Debug)]
 pub(crate) struct Groups {
     pub(super) recent: Recent,
+    /// What a learner has to have before it is a voter.
+    pub(super) regaining: Regaining,
     jobs: HashMap<Fingerprint, Job, FingerprintHasher>,
     /// What reads of the tree are for.
     pub(crate) reads: HashMap<lsm::Ticket, TreeRead, RandomState>,
@@ -97,6 +100,7 @@ impl Groups {
     pub fn new(hashes: RandomState) -> Groups {
         Groups {
             recent: Recent::default(),
+            regaining: Regaining::default(),
             jobs: HashMap::with_hasher(FingerprintHasher),
             reads: HashMap::with_hasher(hashes),
             stalled: VecDeque::new(),
@@ -118,7 +122,8 @@ impl Groups {
 impl Groups {
     /// When peers are asked again.
     pub fn deadline(&self) -> Option<Nanos> {
-        self.jobs.values().filter_map(|job| job.asked.map(|asked| asked.again_at)).min()
+        let jobs = self.jobs.values().filter_map(|job| job.asked.map(|asked| asked.again_at)).min();
+        [jobs, self.regaining.deadline()].into_iter().flatten().min()
     }
 
     /// Groups whose peers were to answer by now.
@@ -153,8 +158,12 @@ impl<D: Disk> Shard<D> {
 
     /// A head was accepted: what it names as its base is chosen, and is applied.
     pub(crate) fn follow(&mut self, turn: &mut Turn<'_, D>, reference: KeyRef, key: &[u8], head: &Entry) {
-        let Some(base) = head.group.base else { return };
-        if let Some(place) = self.place_of_group(reference, key, head.epoch, &head.group) {
+        let Some(place) = self.place_of_group(reference, key, head.epoch, &head.group) else { return };
+        if self.config.learner {
+            // What it accepts are copies of what is chosen.
+            return self.note_to_regain(turn.clock.now, place, head.name());
+        }
+        if let Some(base) = head.group.base {
             self.bring_up(turn, place, base);
         }
     }

@@ -150,6 +150,7 @@ impl<D: Disk> Shard<D> {
     /// Has jobs ask again whose peers did not answer.
     pub(crate) fn group_timers(&mut self, turn: &mut Turn<'_, D>) {
         let now = turn.clock.now;
+        self.regain(turn);
         if self.groups.deadline().is_none_or(|at| at > now) {
             return;
         }

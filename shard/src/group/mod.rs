@@ -11,13 +11,15 @@
 //! 3. **Statements run on the tree of the head that their entry extends** (`statement`, and [`crate::batch`]), with what the batch has changed so
 //!    far over it. They may wait for the disk.
 //! 4. **Who lacks an entry that is chosen** asks its peers for it by name (`fetch`).
-//! 5. **What is found undecided is finished before it is extended**, by whoever coordinates ([`crate::coordinator`]).
+//! 5. **A learner** is no voter before it has the rows of what it copied (`regain`).
+//! 6. **What is found undecided is finished before it is extended**, by whoever coordinates ([`crate::coordinator`]).
 //!
 //! Invariant: the rows of a group are a function of the entry that their name row names.
 
 mod advance;
 mod fetch;
 mod log;
+mod regain;
 pub(crate) mod rows;
 mod run;
 pub(crate) mod statement;

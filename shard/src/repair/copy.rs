@@ -44,6 +44,9 @@ impl<D: Disk> Shard<D> {
             self.metrics.messages_refused += 1;
             return true;
         }
+        if self.config.learner && Record::is_group(entry) && !self.has_room_to_regain() {
+            return false;
+        }
         let Some(id) = self.open(slot, key) else { return false };
         let before = self.peek(id).instance.state().accepted;
         if before > ballot {

@@ -234,7 +234,7 @@ impl<D: Disk> Shard<D> {
             learner: self.config.learner,
             level: repair.level && slots_to_go == 0,
             slots_to_go,
-            entities_behind,
+            entities_behind: entities_behind + self.groups_to_regain(),
             bytes_to_go,
             copied: repair.copied,
             copied_bytes: repair.copied_bytes,

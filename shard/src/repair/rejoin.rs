@@ -3,7 +3,7 @@
 //! It asks enough voters for their epochs and takes one above; under that one it goes through its slots until, for each of them, so
 //! many voters hold nothing that is not here that every majority has one of them. Only records that are proven chosen are taken
 //! over, so that they may count as votes. Then its role, the highest floor it heard of, and an incarnation of this epoch's own
-//! range are written behind all the copies; when they are durable, so are those.
+//! range are written behind all the copies; when they are durable, so are those. Log groups want their rows, too (`group/regain.rs`).
 //!
 //! What its former life promised is lost, and binds it all the same: a proposer that has not heard of the epoch may hold such a promise, and
 //! an entry that it accepted alone. At least one other member of the majority that made that promise is among those who answered, and
@@ -111,7 +111,7 @@ impl<D: Disk> Shard<D> {
             }
             Coming::Slots { at, .. } if *at <= now => {
                 *at = now + REJOIN_NS;
-                if self.slots_to_take_over() == 0 || planted(137) {
+                if self.slots_to_take_over() == 0 && self.has_regained() || planted(137) {
                     self.save_role();
                 }
             }
@@ -190,6 +190,7 @@ impl<D: Disk> Shard<D> {
         self.repair = Repair::new(self.config.repair);
         self.abreast.begin(incarnation);
         self.ranges.void();
+        self.end_regaining();
         self.begin_waits();
         self.note_start();
         self.greet(turn);

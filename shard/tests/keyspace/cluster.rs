@@ -142,6 +142,13 @@ impl Cluster {
 
     /// The machine of a host fails, something happens to its disk, and it starts again; all links come up.
     pub fn restart_after(&mut self, host: usize, happens: impl FnOnce(&mut SimDisk)) {
+        self.restart_unlinked(host, happens);
+        self.heal();
+        self.pass(1);
+    }
+
+    /// The same, but that its links stay down, and what is lost stays so.
+    pub fn restart_unlinked(&mut self, host: usize, happens: impl FnOnce(&mut SimDisk)) {
         let (count, seed) = (self.hosts.len(), self.rng.next_u64());
         for peer in (0..count).filter(|peer| *peer != host) {
             self.link(peer, host, false);
@@ -155,8 +162,6 @@ impl Cluster {
         *effects = Effects::new(count as u8);
         self.set_routes_of(host);
         self.run_while(|cluster| !cluster.hosts[host].shard.is_ready());
-        self.heal();
-        self.pass(1);
     }
 
     /// All hosts stop and start again over their disks; all links come up.
