@@ -218,7 +218,7 @@ impl<D: Disk> Shard<D> {
             return self.start_from_own(turn, id, accepted.succ(), None);
         }
         // Unlike a record's, a group's next entry does not contain what is there: that is finished first.
-        let wary = wary || self.is_undecided_head(id);
+        let wary = wary || self.is_undecided_head(id) && !planted(547);
         if let Some(ballot) = self.granted_ballot(id).filter(|_| !wary) {
             return self.start_from_own(turn, id, ballot, Some(ballot));
         }
@@ -368,7 +368,7 @@ impl<D: Disk> Shard<D> {
             return self.end_attempt(turn, id);
         }
         if let Some((_, head)) = base.as_ref().filter(|(_, held)| !settled && held.is_group()) {
-            if !self.is_held_flushed(head) {
+            if !self.is_held_flushed(head) && !planted(546) {
                 let head = head.clone();
                 return self.finish_head(turn, id, &head);
             }

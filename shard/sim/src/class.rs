@@ -88,11 +88,13 @@ pub enum Class {
     Flushes,
     /// Some keys are partitions of a table, and the catalog is changed.
     Tables,
+    /// Beside that table there is one in the large layout, whose partitions are log groups.
+    LargeTables,
 }
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Class, &'static str); 40] = [
+    pub const ALL: [(Class, &'static str); 41] = [
         (Class::Loss, "loss"),
         (Class::Repeat, "repeat"),
         (Class::Replay, "replay"),
@@ -133,6 +135,7 @@ impl Class {
         (Class::Numbers, "numbers"),
         (Class::Flushes, "flushes"),
         (Class::Tables, "tables"),
+        (Class::LargeTables, "large-tables"),
     ];
 
     /// Its name.

@@ -11,11 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use paxos::{AcceptorState, Ballot, Member, MemberSet, Members, Message, Report};
+use shard::object::Name;
 use shard::record::{CommandId, Delta, Record};
+use shard::state::Value;
 use shard::slot::SLOTS;
 use shard::wire::PeerMessage;
 use shard::Held;
 
+use crate::entries::Lineage;
+use crate::rows;
 use crate::violation::{invariant, Checked, Violation};
 use crate::workload::text_of;
 
@@ -43,6 +47,12 @@ impl Entry {
     fn text(&self) -> &[u8] {
         &self.text
     }
+
+    /// Its name, if it is one of a log group; and which rows it is about.
+    fn named(&self) -> Option<(Name, (u32, u32))> {
+        let Some(Value::Group(group)) = &self.record.value else { return None };
+        Some((group.name(self.record.version), (self.record.epoch, group.table)))
+    }
 }
 
 /// What is durable on one host about one key.
@@ -67,6 +77,8 @@ struct Key {
     entries: BTreeMap<Ballot, Entry>,
     copies: Vec<Copy>,
     newest_chosen: Ballot,
+    /// Entries of its log group, if it is one.
+    lineage: Lineage,
     /// Values that were asked to be written more than once.
     again: BTreeSet<Vec<u8>>,
 }
@@ -101,6 +113,7 @@ impl Ledger {
             entries: BTreeMap::new(),
             copies,
             newest_chosen: Ballot::ZERO,
+            lineage: Lineage::default(),
             again: BTreeSet::new(),
         };
         self.keys.insert(key.to_vec(), new);
@@ -299,6 +312,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// The entries of a key that is a log group.
+    pub fn lineage(&self, name: &[u8]) -> Option<&Lineage> {
+        self.keys.get(name).map(|key| &key.lineage)
+    }
+
     /// The newest chosen ballot of a key.
     pub fn newest_chosen(&self, name: &[u8]) -> Ballot {
         self.keys.get(name).map_or(Ballot::ZERO, |key| key.newest_chosen)
@@ -391,6 +409,7 @@ impl Key {
             return Ok(false);
         }
         entry.chosen = true;
+        entry.named().into_iter().for_each(|(name, _)| self.lineage.choose(name));
         self.newest_chosen = self.newest_chosen.max(ballot);
         let entry = &self.entries[&ballot];
         for (above, other) in self.entries.range((Bound::Excluded(ballot), Bound::Unbounded)) {
@@ -422,6 +441,11 @@ impl Key {
         }
         if !new.base.is_zero() && new.base < below {
             return fails(&format!("says that it extends {}", new.base));
+        }
+        if let (Some((name, of)), Some((from, same))) = (new.named(), old.named()) {
+            if of == same && !self.lineage.descends(name, from) {
+                return fails("does not stand on its rows");
+            }
         }
         if self.appended && !new.text().starts_with(old.text()) {
             return fails(&format!("has {} where {} was", show(new.text()), show(old.text())));
@@ -500,7 +524,17 @@ impl Key {
                 format!("key {}: host {from} proposed an entry that cannot be read: {error:?}", show(name));
             Violation::new(invariant::WELL_FORMED, detail)
         })?;
-        let text = text_of(record.value.as_ref());
+        let text = match &record.value {
+            Some(Value::Group(group)) => {
+                let made = self.lineage.propose(group.name(record.version), record.epoch, group);
+                let made = made.map_err(|why| {
+                    let detail = format!("key {}: {ballot} is an entry of its group, and {why}", show(name));
+                    Violation::new(invariant::EXTENDS, detail)
+                })?;
+                rows::text_of(made.values().map(Vec::as_slice))
+            }
+            value => text_of(value.as_ref()),
+        };
         let entry = Entry { bytes, record, base, votes: MemberSet::EMPTY, chosen: false, text };
         if let Some((below, old)) = self.chosen_below(ballot) {
             self.extends((ballot, &entry), (below, old), name)?;

@@ -21,6 +21,7 @@
 //!    feature that its own build never has ([`mutants`]).
 
 pub mod class;
+pub mod entries;
 pub mod flushes;
 #[cfg(feature = "mutants")]
 pub mod hunt;

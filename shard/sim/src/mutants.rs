@@ -195,6 +195,19 @@ pub const ALL: &[Mutant] = &[
     mutant(542, "the numbered requests that were done are not said in a delta"),
     mutant(543, "the catalog is flushed with the keys"),
     mutant(544, "a newer score of a member is not said in its delta"),
+    mutant(545, "an entry of a group is applied when it is accepted"),
+    mutant(546, "what phase 1 finds undecided of a group is extended before it is finished"),
+    mutant(547, "a head of a group is extended at a ballot for a range, chosen or not"),
+    mutant(548, "a statement does not wait until the rows are those of the head"),
+    mutant(549, "entries are applied over a gap"),
+    mutant(550, "entries are found by version alone"),
+    mutant(551, "entries that were accepted are not in the log"),
+    mutant(552, "request ids are not looked up by statements on a tree"),
+    mutant(553, "a run that waited goes on although another head came"),
+    mutant(554, "a statement does not see what its batch has changed"),
+    mutant(555, "a statement runs on rows that are later than the head"),
+    mutant(556, "an entry stands on the head of another table"),
+    mutant(557, "an entry that the tree does not take counts as applied"),
 ];
 
 /// The planted bug of this number.

@@ -113,7 +113,7 @@ const NARROW: [Class; 6] =
     [Class::Blackouts, Class::Cuts, Class::Pauses, Class::SlowDisks, Class::FalseSignals, Class::Clocks];
 
 /// Classes that keep no host from working.
-const HARMLESS: [Class; 18] = [
+const HARMLESS: [Class; 19] = [
     Class::Tail,
     Class::Repeat,
     Class::Replay,
@@ -132,6 +132,7 @@ const HARMLESS: [Class; 18] = [
     Class::Numbers,
     Class::Flushes,
     Class::Tables,
+    Class::LargeTables,
 ];
 
 /// One in so many seeds asks about the keyspace, and one in so many about many keys at once.
@@ -176,6 +177,9 @@ pub(crate) const CROWDED_KEYS_MAX: u64 = 2;
 
 /// One in so many seeds has tables.
 const TABLES_ONE_IN: u64 = 4;
+
+/// Of the seeds with tables all but one in so many have a large one.
+const LARGE_TABLES_BUT_ONE_IN: u64 = 4;
 
 /// One in so many seeds has flushes.
 const FLUSHES_ONE_IN: u64 = 3;
@@ -301,6 +305,9 @@ impl Plan {
         if tables && rng.coin() {
             self.crowd(rng);
         }
+        // Drawn last, so that the rest of a seed's plan is what it was before there were large ones.
+        let large = tables && rng.below(LARGE_TABLES_BUT_ONE_IN) > 0;
+        self.classes.draw(Class::LargeTables, large);
     }
 
     /// One or two keys, and messages that are lost: what is wrong with a host that has not heard of something shows only where a key is read before it

@@ -1,40 +1,77 @@
-//! Keys that are partitions of a table: one row of each stands for a value, and commands are said as statements.
+//! Keys that are partitions of a table: the rows of each stand for a value, and commands are said as statements.
 //!
 //! Where the table is not there the key has no value: so a statement that reads is answered, and one that writes was not done.
 
 use shard::command::{Command, KeyCommand, Limits, Op, Planned, Sql};
 use shard::reply::Reply;
-use shard::state::Value;
 use sql::{Context, Plan, Statement};
 use synod_bench::history;
 
 use crate::ledger::TOKEN_BYTES;
 use crate::workload::Told;
 
-/// The table.
-pub const TABLE: &str = "kv";
+/// Rows of each partition in the large layout that has any: all have the value.
+pub const ROWS: i64 = 3;
 
-/// What makes it.
-pub const CREATE: &str = "CREATE TABLE kv (k TEXT PRIMARY KEY, v TEXT)";
+/// Bytes of each of them that mean nothing: so that trees are flushed.
+const FILLING_BYTES: usize = 200;
+
+/// A table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// In the small layout. A partition has one row.
+    Small,
+    /// In the large layout. A partition has [`ROWS`], which are written, and read, together.
+    Large,
+}
+
+impl Table {
+    /// Both.
+    const ALL: [Table; 2] = [Table::Small, Table::Large];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Small => "kv",
+            Table::Large => "big",
+        }
+    }
+
+    /// What makes it.
+    pub fn create(self) -> &'static str {
+        match self {
+            Table::Small => "CREATE TABLE kv (k TEXT PRIMARY KEY, v TEXT)",
+            Table::Large => {
+                "CREATE TABLE big (k TEXT, n INT, v TEXT, w TEXT, PRIMARY KEY (k, n)) WITH (layout = 'large')"
+            }
+        }
+    }
+}
 
 /// The key of a partition that has this name.
-pub fn key_of(name: &str) -> Vec<u8> {
-    format!("{{{TABLE}:{name}}}").into_bytes()
+pub fn key_of(table: Table, name: &str) -> Vec<u8> {
+    format!("{{{}:{name}}}", table.name()).into_bytes()
+}
+
+/// The table and the name of a partition; None: the key is none.
+pub fn partition_of(key: &[u8]) -> Option<(Table, &[u8])> {
+    let within = key.strip_prefix(b"{")?.strip_suffix(b"}")?;
+    let name_in = |table: Table| within.strip_prefix(table.name().as_bytes())?.strip_prefix(b":");
+    Table::ALL.into_iter().find_map(|table| Some((table, name_in(table)?)))
 }
 
 /// The name of a partition; None: the key is none.
 pub fn name_of(key: &[u8]) -> Option<&[u8]> {
-    key.strip_prefix(b"{kv:")?.strip_suffix(b"}")
+    partition_of(key).map(|(_, name)| name)
 }
 
-/// The value that a partition stands for: the one token in it.
-pub fn text_of(value: &Value) -> Vec<u8> {
-    let Value::Rows(rows) = value else { return Vec::new() };
+/// The value that the rows of a partition stand for: the one token in them.
+pub fn text_of<'a>(rows: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let is_token = |bytes: &&[u8]| {
         bytes.last() == Some(&b';') && bytes[..TOKEN_BYTES - 1].iter().all(u8::is_ascii_digit)
     };
     let of = |bytes: &[u8]| bytes.windows(TOKEN_BYTES).find(is_token).map(<[u8]>::to_vec);
-    rows.iter().find_map(|(_, bytes)| of(bytes)).unwrap_or_default()
+    rows.into_iter().find_map(of).unwrap_or_default()
 }
 
 /// Whether a command can be said as a statement.
@@ -45,10 +82,20 @@ pub fn is_said(command: &history::Command) -> bool {
 
 /// The statement of a command.
 pub fn statement(key: &[u8], command: &history::Command) -> Command {
-    use history::Command::{Clear, CompareSet, Del, Exists, Get, Set, SetIfAbsent};
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let name = text(name_of(key).expect("the key is a partition's"));
-    let said = match command {
+    let (table, name) = partition_of(key).expect("the key is a partition's");
+    let name = text(name);
+    let said = match table {
+        Table::Small => said_small(&name, command, text),
+        Table::Large => said_large(&name, command, text),
+    };
+    let writes = !command.is_read();
+    Command::Key(KeyCommand { key: key.into(), op: Op::Sql(Box::new(sql_of(&said, writes))) })
+}
+
+fn said_small(name: &str, command: &history::Command, text: impl Fn(&[u8]) -> String) -> String {
+    use history::Command::{Clear, CompareSet, Del, Exists, Get, Set, SetIfAbsent};
+    match command {
         Get => format!("SELECT v FROM kv WHERE k = '{name}'"),
         Exists => format!("SELECT count(*) FROM kv WHERE k = '{name}'"),
         Set(value) => format!("UPSERT INTO kv (k, v) VALUES ('{name}', '{}')", text(value)),
@@ -61,9 +108,30 @@ pub fn statement(key: &[u8], command: &history::Command) -> Command {
         }
         Del | Clear => format!("DELETE FROM kv WHERE k = '{name}'"),
         other => unreachable!("no statement says {other:?}"),
+    }
+}
+
+fn said_large(name: &str, command: &history::Command, text: impl Fn(&[u8]) -> String) -> String {
+    use history::Command::{Clear, CompareSet, Del, Exists, Get, Set, SetIfAbsent};
+    let rows = |value: &[u8]| {
+        let (value, filling) = (text(value), "x".repeat(FILLING_BYTES));
+        let row = |n: i64| format!("('{name}', {n}, '{value}', '{filling}')");
+        (0..ROWS).map(row).collect::<Vec<String>>().join(", ")
     };
-    let writes = !command.is_read();
-    Command::Key(KeyCommand { key: key.into(), op: Op::Sql(Box::new(sql_of(&said, writes))) })
+    match command {
+        Get => format!("SELECT v FROM big WHERE k = '{name}' AND n < {ROWS}"),
+        Exists => format!("SELECT count(*) FROM big WHERE k = '{name}'"),
+        Set(value) => format!("UPSERT INTO big (k, n, v, w) VALUES {}", rows(value)),
+        SetIfAbsent(value) => {
+            format!("INSERT INTO big (k, n, v, w) VALUES {} ON CONFLICT DO NOTHING", rows(value))
+        }
+        CompareSet { expected, value } => {
+            let (expected, value) = (text(expected), text(value));
+            format!("UPDATE big SET v = '{value}' WHERE k = '{name}' AND n >= 0 IF v = '{expected}'")
+        }
+        Del | Clear => format!("DELETE FROM big WHERE k = '{name}' AND n < {ROWS}"),
+        other => unreachable!("no statement says {other:?}"),
+    }
 }
 
 /// A statement with what it is run with.
@@ -84,8 +152,12 @@ pub fn sql_of(text: &str, writes: bool) -> Sql {
 
 /// A read of the value as that of a hash's field.
 pub fn hash_read(key: &[u8]) -> Command {
-    let words: [&[u8]; 3] = [b"HGET", key, b"v"];
+    let is_large = partition_of(key).is_some_and(|(table, _)| table == Table::Large);
+    // Of a partition that has several rows the second one.
+    let row = if is_large { [key, b":1"].concat() } else { key.to_vec() };
+    let words: [&[u8]; 3] = [b"HGET", &row, b"v"];
     match Command::parse(&words, &Limits::default()) {
+        Ok(Command::Key(read)) if is_large => Command::Key(read.at_row()),
         Ok(Command::Key(read)) => Command::Key(read.at_name()),
         other => unreachable!("it is a read of a key: {other:?}"),
     }
@@ -99,7 +171,7 @@ pub fn refusal(catalog: &sql::Catalog, sql: &Sql) -> Option<Reply> {
 }
 
 /// What a reply says to the client that asked.
-pub fn told(command: &history::Command, reply: &Reply) -> Told {
+pub fn told(table: Table, command: &history::Command, reply: &Reply) -> Told {
     use history::Command::{CompareSet, Exists, Get, Set};
     let known = |reply: history::Reply| Told::Reply(reply, None);
     match (command, reply) {
@@ -115,17 +187,49 @@ pub fn told(command: &history::Command, reply: &Reply) -> Told {
                 _ => known(history::Reply::Nil),
             }
         }
-        (Get | Exists, Reply::Array(lines)) => match lines.get(1) {
-            Some(Reply::Array(row)) => match row.first() {
-                Some(Reply::Bulk(value)) => known(history::Reply::Value(value.clone())),
-                Some(Reply::Int(count)) => known(history::Reply::Int(*count)),
-                _ => known(history::Reply::Nil),
-            },
+        // Of a row by its own name the value alone.
+        (Get, Reply::Bulk(value)) => known(history::Reply::Value(value.clone())),
+        (Get, Reply::Array(lines)) => known(read(table, lines)),
+        (Exists, Reply::Array(lines)) => match first_of(lines.get(1)) {
+            Some(Reply::Int(count)) => known(history::Reply::Int(partitions(table, *count))),
             _ => known(history::Reply::Nil),
         },
         (Set(_) | CompareSet { .. }, Reply::Int(_)) => known(history::Reply::Ok),
-        (_, Reply::Int(count)) => known(history::Reply::Int(*count)),
+        (_, Reply::Int(count)) => known(history::Reply::Int(partitions(table, *count))),
         _ => known(history::Reply::Nil),
+    }
+}
+
+fn first_of(line: Option<&Reply>) -> Option<&Reply> {
+    match line {
+        Some(Reply::Array(row)) => row.first(),
+        _ => None,
+    }
+}
+
+/// What was read: the value of all rows. Where they do not have the same, or some are missing, it is a value that nobody writes.
+fn read(table: Table, lines: &[Reply]) -> history::Reply {
+    let values: Vec<&[u8]> = lines[1..]
+        .iter()
+        .filter_map(|line| match first_of(Some(line)) {
+            Some(Reply::Bulk(value)) => Some(&value[..]),
+            _ => None,
+        })
+        .collect();
+    let Some(first) = values.first() else { return history::Reply::Nil };
+    let is_whole = partitions(table, values.len() as i64) == 1;
+    match is_whole && values.iter().all(|value| value == first) {
+        true => history::Reply::Value(first.to_vec()),
+        false => history::Reply::Value(values.join(&b'+')),
+    }
+}
+
+/// How many values so many rows are. A part of one is less than none, which nobody believes.
+fn partitions(table: Table, rows: i64) -> i64 {
+    match table {
+        Table::Small => rows,
+        Table::Large if rows % ROWS == 0 => rows / ROWS,
+        Table::Large => -rows,
     }
 }
 

@@ -24,6 +24,8 @@ pub mod invariant {
     pub const NEWEST: &str = "a read shows the newest";
     /// A command was applied twice.
     pub const ONCE: &str = "a command is applied at most once";
+    /// The rows of a log group in a tree are not those of a chosen entry.
+    pub const ROWS: &str = "rows are what chosen entries say";
     /// The history of a key is not linearizable.
     pub const LINEARIZABLE: &str = "linearizable per key";
     /// A command about the keyspace missed a key that was there all the time, or told of one that was not.

@@ -10,7 +10,7 @@ use crate::ledger::TOKEN_BYTES;
 use crate::limits::{EXPIRING_PER_KEY_MAX, EXPIRY_MAX, GROUP_MAX, UNKNOWN_PER_KEY_MAX};
 use crate::objects::{self, Shape};
 use crate::plan::CROWDED_KEYS_MAX;
-use crate::rows;
+use crate::rows::{self, Table};
 
 /// What happens to a key; each kind has a checker that is sharp for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +35,7 @@ pub enum Kind {
 pub fn text_of(value: Option<&Value>) -> Vec<u8> {
     match value {
         Some(Value::Str(bytes)) => bytes.clone(),
-        Some(rows @ Value::Rows(_)) => rows::text_of(rows),
+        Some(Value::Rows(rows)) => rows::text_of(rows.iter().map(|(_, bytes)| &bytes[..])),
         Some(object) => objects::text_of(object),
         None => Vec::new(),
     }
@@ -142,8 +142,8 @@ struct Place {
     kind: Kind,
     /// What its keys hold, if these are objects.
     object: Option<Shape>,
-    /// Its keys are partitions of a table.
-    rows: bool,
+    /// Its keys are partitions of this table.
+    table: Option<Table>,
     generation: u32,
     unknown: usize,
     expiring: usize,
@@ -181,15 +181,18 @@ pub struct Extras {
     pub flushes: bool,
     /// Some keys are partitions of a table.
     pub tables: bool,
+    /// Some of these are of one in the large layout.
+    pub large_tables: bool,
 }
 
 impl Workload {
     /// Keys for a run, and behind them so many for commands of many keys. `reads`: most commands read.
     pub fn new(mut rng: Rng, keys: usize, grouped: usize, reads: bool, extras: Extras) -> Workload {
         let first = rng.below(KINDS.len() as u64) as usize;
+        let is_crowded = extras.tables && keys as u64 <= CROWDED_KEYS_MAX;
         let kind = |index: usize| match index {
             index if index >= keys => Kind::Grouped,
-            index if extras.flushes || extras.tables && keys as u64 <= CROWDED_KEYS_MAX => {
+            index if extras.flushes || extras.large_tables || is_crowded => {
                 KINDS_FLUSHED[(first + index) % KINDS_FLUSHED.len()]
             }
             0 => Kind::Appended,
@@ -198,7 +201,7 @@ impl Workload {
         let place = |index: usize| Place {
             kind: kind(index),
             object: None,
-            rows: false,
+            table: None,
             generation: 0,
             unknown: 0,
             expiring: 0,
@@ -212,7 +215,10 @@ impl Workload {
         }
         for place in places.iter_mut().filter(|place| extras.tables && place.object.is_none()) {
             let fits = matches!(place.kind, Kind::Register | Kind::Mixed);
-            place.rows = fits && rng.below(4) > 0;
+            let is_partition = fits && rng.below(4) > 0;
+            let is_large = is_partition && extras.large_tables && rng.below(3) > 0;
+            let table = if is_large { Table::Large } else { Table::Small };
+            place.table = is_partition.then_some(table);
         }
         Workload { places, hot, reads, extras, unique: 0, numbered: 0, rng }
     }
@@ -228,11 +234,11 @@ impl Workload {
     }
 
     fn key_of(&self, place: usize, generation: u32) -> Vec<u8> {
-        let Place { kind, object, rows, .. } = self.places[place];
+        let Place { kind, object, table, .. } = self.places[place];
         let letter = format!("{kind:?}").to_ascii_lowercase().remove(0);
         let mut name = format!("{letter}{place}.{generation}");
-        if rows {
-            return rows::key_of(&name);
+        if let Some(table) = table {
+            return rows::key_of(table, &name);
         }
         name.extend(object.map(|shape| objects::suffix(shape, self.extras.long)));
         name.into_bytes()
@@ -260,7 +266,7 @@ impl Workload {
         let unique = self.token(client);
         let (mut command, form) = self.draw(unique.clone(), place);
         let key = self.key(place);
-        let is_partition = self.places[place].rows;
+        let is_partition = self.places[place].table.is_some();
         if is_partition && !rows::is_said(&command) {
             command = Command::Del;
         }
@@ -338,7 +344,7 @@ impl Workload {
         };
         let fits = |place: &usize| {
             let place = &self.places[*place];
-            place.object.is_none() && !place.rows && (verb == Verb::Get || kinds.contains(&place.kind))
+            place.object.is_none() && place.table.is_none() && (verb == Verb::Get || kinds.contains(&place.kind))
         };
         let mut places: Vec<usize> = (0..self.places.len()).filter(fits).collect();
         let wanted = self.rng.between(2, GROUP_MAX).min(most) as usize;
@@ -387,7 +393,7 @@ impl Workload {
         }
         let searched = matches!(place.kind, Kind::Mixed | Kind::Counter | Kind::Expiring | Kind::Grouped)
             || self.extras.flushes
-            || place.rows;
+            || place.table.is_some();
         let costly =
             searched && place.unknown >= UNKNOWN_PER_KEY_MAX || place.expiring >= EXPIRING_PER_KEY_MAX;
         if !costly {
@@ -511,8 +517,8 @@ impl Ask {
 
     /// What a reply says to the client that asked.
     pub fn told(&self, reply: &Reply) -> Told {
-        if rows::name_of(&self.key).is_some() {
-            return rows::told(&self.command, reply);
+        if let Some((table, _)) = rows::partition_of(&self.key) {
+            return rows::told(table, &self.command, reply);
         }
         if let (true, Reply::Array(steps)) = (self.in_steps, reply) {
             // The second step answers what the whole would have answered.

@@ -11,6 +11,7 @@ use bitcask::{Fingerprint, FingerprintHasher, KeyRef};
 use hashbrown::HashMap;
 use lsm::{ApplyError, Event, Get};
 use reactor::clock::Nanos;
+use reactor::mutants::planted;
 use reactor::Disk;
 
 use super::fetch::{Asked, Serving};
@@ -163,8 +164,9 @@ impl<D: Disk> Shard<D> {
             // What it accepts are copies of what is chosen.
             return self.note_to_regain(turn.clock.now, place, head.name());
         }
-        if let Some(base) = head.group.base {
-            self.bring_up(turn, place, base);
+        let known = if planted(545) { Some(head.name()) } else { head.group.base };
+        if let Some(known) = known {
+            self.bring_up(turn, place, known);
         }
     }
 
@@ -285,7 +287,12 @@ impl<D: Disk> Shard<D> {
             self.metrics.corrupt_entries += 1;
             return Err(Brought::Lacking);
         }
-        let entry = self.entry_for(turn, job, next)?;
+        let entry = self.entry_for(turn, job, next);
+        if planted(549) && entry.is_err() && !job.path.is_empty() {
+            job.next = None;
+            return Ok(());
+        }
+        let entry = entry?;
         if job.path.len() >= GROUP_PATH_MAX {
             return Err(Brought::Lacking);
         }
@@ -327,6 +334,7 @@ impl<D: Disk> Shard<D> {
                 self.metrics.entries_applied += 1;
                 Ok(())
             }
+            Err(ApplyError::Stalled | ApplyError::Full) if planted(557) => Ok(()),
             Err(ApplyError::Stalled | ApplyError::Full) => {
                 self.groups.stalled.push_back(place.reference.1);
                 Err(Brought::UnderWay)

@@ -3,6 +3,7 @@
 use std::mem;
 
 use lsm::Snapshot;
+use reactor::mutants::planted;
 use reactor::Disk;
 
 use super::rows::Overlay;
@@ -49,7 +50,7 @@ impl OnTree {
     pub fn make_entry(&self, state: &mut State, ballot: paxos::Ballot) {
         let Some(Value::Group(group)) = &state.value else { return };
         let table = group.table;
-        let base = self.head.filter(|(of, _)| *of == table).map(|(_, name)| name);
+        let base = self.head.filter(|(of, _)| *of == table || planted(556)).map(|(_, name)| name);
         let changes = self.overlay.rows.iter().map(|(key, value)| (&key[..], value.as_deref()));
         state.value = Some(Value::Group(Group::new(table, ballot, base, changes)));
     }
@@ -67,7 +68,8 @@ impl<D: Disk> Shard<D> {
         let Command::Key(command) = &*queued.command else { return Next::Reply(Some(error::UNREADABLE)) };
         let catalog = self.catalogs.shared();
         if run.tree.statement.is_none() {
-            if let Some(reply) = known_reply(queued, &run.applied, catalog.version()) {
+            let known = known_reply(queued, &run.applied, catalog.version());
+            if let Some(reply) = known.filter(|_| !planted(552)) {
                 return Next::Reply(reply);
             }
             if run.tree.overlay.bytes > OVERLAY_BYTES_MAX {
@@ -136,6 +138,14 @@ impl<D: Disk> Shard<D> {
         }
         match self.bring_up(turn, place, name) {
             Brought::There => {
+                run.tree.is_there = true;
+                Ok(())
+            }
+            Brought::UnderWay | Brought::Lacking if planted(548) => {
+                run.tree.is_there = true;
+                Ok(())
+            }
+            Brought::Ahead if planted(555) => {
                 run.tree.is_there = true;
                 Ok(())
             }

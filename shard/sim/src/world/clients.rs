@@ -20,7 +20,7 @@ use crate::limits::{DEADLINE_MAX, HELD_BACK_UNTIL_MAX, OVERDUE, PIPELINE_MAX};
 use crate::objects::{self, Shape};
 use crate::order::Swap;
 use crate::plan::Plan;
-use crate::rows;
+use crate::rows::{self, Table};
 use crate::survey::Scan;
 use crate::violation::{invariant, Checked, Violation};
 use crate::workload::{Ask, Form, Kind, Told};
@@ -151,8 +151,10 @@ impl World {
                 Shape::SortedSet => "a command about a sorted set",
             });
         }
-        if rows::name_of(&ask.key).is_some() {
-            self.label("a statement on a partition");
+        match rows::partition_of(&ask.key) {
+            Some((Table::Small, _)) => self.label("a statement on a partition"),
+            Some((Table::Large, _)) => self.label("a statement on a large partition"),
+            None => {}
         }
         if ask.in_steps {
             self.label("a transaction");

@@ -6,7 +6,7 @@ use netbatch::Net;
 use paxos::{AcceptorState, Ballot, Member};
 use reactor::clock::Nanos;
 use reactor::sim::{Faults, SimDisk};
-use shard::command::Command;
+use shard::command::{Command, Limits};
 use shard::record::Record;
 use shard::wire::{PeerMessage, RepairAnswer, RepairSaid, Sender};
 use shard::{Config, Effects, Request, RequestId, Shard, Turn};
@@ -15,6 +15,7 @@ use super::host::HostClock;
 use super::jobs::{Stint, Waits};
 use super::losses::Loss;
 use super::streams::{self, Socket};
+use super::trees::all_rows;
 use super::{Event, Phase, Place, World};
 use crate::class::Class;
 use crate::limits::{COUNTED_RING, LARGE_OBJECT_BYTES, TURN_NS, UPKEEP_NS};
@@ -54,6 +55,10 @@ pub(super) struct Core {
     failed: bool,
     effects: Effects,
     waits: Waits,
+    /// Its tree was seen to be closed since the host was started.
+    pub tree_closed: bool,
+    /// Entries that it applied to its tree, in all its lives but the present one.
+    pub applied: u64,
     /// Its disk fails, or has failed since the host was started.
     pub is_sick: bool,
     /// Its disk has lost or changed what was written, perhaps.
@@ -81,6 +86,8 @@ impl Core {
             failed: false,
             effects: Effects::new(plan.hosts),
             waits: Waits::default(),
+            tree_closed: false,
+            applied: 0,
             is_sick: false,
             is_damaged: false,
             lost_its_end: false,
@@ -112,6 +119,7 @@ impl Core {
     pub fn boot(&mut self, plan: &Plan, life: u32, now: Nanos) {
         self.ready = false;
         self.failed = false;
+        self.tree_closed = false;
         self.is_sick = self.disk.is_failing();
         self.up.fill(false);
         self.disk.advance(now);
@@ -129,6 +137,7 @@ impl Core {
         self.lost_its_end |= self.disk.is_astray();
         // Stale reads are for a core that serves: a log whose end is not shown cannot know that it is missing.
         self.disk.set_faults(Faults { stale_read_per_million: 0, ..self.disk.faults() });
+        self.applied += self.shard.as_ref().map_or(0, |shard| shard.metrics().entries_applied);
         self.shard = None;
         self.net = None;
         self.inbox.clear();
@@ -143,6 +152,11 @@ impl Core {
         self.disk = disk;
         (self.is_sick, self.is_damaged, self.lost_its_end) = (false, false, false);
         self.loss = self.loss.again();
+    }
+
+    /// All rows of its tree, when the run is over. None: there is none, or it cannot be read.
+    pub fn rows(&mut self, now: Nanos) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+        all_rows(self.shard.as_mut()?, &mut self.disk, now)
     }
 
     /// Runs one turn over all that has arrived. Whether a disk operation ended in it.
@@ -226,7 +240,9 @@ pub(super) fn new_shard(
         // In every fourth start none is kept decoded, in every other one few.
         config.objects_bytes = [0, 8 << 10, 1 << 20, 8 << 10][(seed / 8 % 4) as usize];
     }
-    Shard::new(config, store_options(core, plan), tree_options(core), disk)
+    let mut shard = Shard::new(config, store_options(core, plan), tree_options(core, plan), disk);
+    shard.set_limits(Limits { large_tables: true, ..Limits::default() });
+    shard
 }
 
 /// How a core's engine is set up.
@@ -240,10 +256,12 @@ pub(super) fn store_options(core: u16, plan: &Plan) -> bitcask::Options {
 }
 
 /// How a core's tree is set up: so small that what a run applies is flushed and compacted.
-fn tree_options(core: u16) -> lsm::Options {
+fn tree_options(core: u16, plan: &Plan) -> lsm::Options {
+    // Where there is a large table: in every other seed so small that most entries are on disk soon.
+    let memtable_bytes = if plan.seed.is_multiple_of(2) { 4 << 10 } else { 32 << 10 };
     lsm::Options {
-        memtable_bytes: 32 << 10,
-        table_bytes: 32 << 10,
+        memtable_bytes,
+        table_bytes: 16 << 10,
         cache_bytes: 64 << 10,
         manifest_bytes: 16 << 10,
         ..lsm::Options::new(u32::from(core))
@@ -340,6 +358,7 @@ impl World {
             return self.give_up_host(place, "the last frame went astray, unnoticed");
         }
         self.note_role(place);
+        self.note_tree(place)?;
         if started || ready && ended {
             self.core_mut(place).ready = true;
             self.look_at_durable(place)?;

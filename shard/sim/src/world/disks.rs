@@ -14,6 +14,9 @@ use reactor::sim::{Faults, Latency};
 use super::{Event, Place, World};
 use crate::violation::Checked;
 
+/// What the names of a tree's tables end with.
+const TABLE: &str = ".table";
+
 /// A frame in a file: which chain it belongs to and where in it, and its bytes.
 struct Frame {
     chain: (u16, u64),
@@ -129,10 +132,10 @@ impl World {
         let rotten = core.disk.overwrite(name, at, &[byte ^ 1 << bit]);
         assert!(rotten, "the byte that was read is there");
         core.is_damaged = true;
-        self.label(if name.starts_with("seg") {
-            "a bit of a segment rotted"
-        } else {
-            "a bit of a hint rotted"
+        self.label(match name {
+            name if name.starts_with("seg") => "a bit of a segment rotted",
+            name if name.ends_with(TABLE) => "a bit of a table rotted",
+            _ => "a bit of a hint rotted",
         });
         self.tell(|| format!("bit {bit} of byte {at} of {name} of {place} flips"));
     }
@@ -181,6 +184,10 @@ impl super::Core {
             let frames = frames.iter().filter(|frame| !spared(name, frame));
             spots.extend(frames.map(|frame| (name.clone(), frame.start, frame.end)));
         }
+        let tables = self.disk.list().into_iter().filter(|(name, _)| name.ends_with(TABLE));
+        let durable = |name: &str| self.disk.durable_bytes_of(name).map_or(0, |bytes| bytes.len());
+        let whole = tables.map(|(name, _)| (durable(&name), name)).filter(|(bytes, _)| *bytes > 0);
+        spots.extend(whole.map(|(bytes, name)| (name, 0, bytes)));
         spots
     }
 }

@@ -376,7 +376,8 @@ impl World {
             _ => self.ledger.chosen_text(key).to_vec(),
         };
         self.joints.as_ref().map_or(Ok(()), |joints| joints.judge(text))?;
-        self.judge_history()
+        self.judge_history()?;
+        self.check_trees()
     }
 
     fn judge_history(&mut self) -> Checked {
@@ -459,6 +460,10 @@ impl World {
                 ("a tombstone was dropped", m.tombstones_dropped),
                 ("records taken over in the order of a log", m.tail_records),
                 ("disk reads", m.disk_reads),
+                ("entries were applied to rows", m.entries_applied),
+                ("a member asked for an entry", m.entries_asked),
+                ("entries were told by a peer", m.entries_learned),
+                ("a statement waited for the tree", m.runs_paused),
                 ("deltas written", m.deltas_written),
                 ("deltas not taken", m.need_base_sent),
                 ("wholes sent in the place of deltas", m.wholes_sent),
@@ -479,6 +484,7 @@ impl World {
                 ("confirms of before", m.confirms_strange),
             ]);
         }
+        sums.extend(self.sums_of_groups());
         for (label, count) in sums {
             *self.labels.entry(label).or_default() += count;
         }

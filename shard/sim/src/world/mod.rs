@@ -18,6 +18,7 @@ mod signals;
 mod streams;
 mod surveys;
 mod tables;
+mod trees;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -190,6 +191,7 @@ impl World {
             numbers: plan.classes.is_drawn(Class::Numbers),
             flushes: plan.classes.is_drawn(Class::Flushes),
             tables: plan.classes.is_drawn(Class::Tables),
+            large_tables: plan.classes.is_drawn(Class::LargeTables),
         };
         let workload = Workload::new(work.fork(), plan.keys, grouped, plan.reads, extras);
         let mut ledger = Ledger::new(members, plan.cores);
@@ -202,8 +204,11 @@ impl World {
             plan.classes.has(Class::Joint).then(|| Joints::new(Stream::Joint.rng(plan.seed).fork(), lists));
         let grows = !extras.flushes;
         joints.iter().flat_map(Joints::keys).for_each(|key| ledger.watch(key, grows));
-        let tables =
-            plan.classes.has(Class::Tables).then(|| Tables::new(Stream::Tables.rng(plan.seed).fork()));
+        let has_large = plan.classes.has(Class::LargeTables);
+        let tables = plan
+            .classes
+            .has(Class::Tables)
+            .then(|| Tables::new(Stream::Tables.rng(plan.seed).fork(), has_large));
         let count = usize::from(plan.hosts);
         let mut disks = Stream::Disk.rng(plan.seed);
         World {

@@ -10,7 +10,9 @@ use shard::{Clock, Effects, Shard, Turn};
 
 use super::core::{inspect, new_shard};
 use super::losses::Loss;
+use super::trees::all_rows;
 use super::{Place, World};
+use crate::class::Class;
 use crate::ledger::show;
 use crate::limits::{
     FAILED_START_PER_MILLION, SHADOWS_PER_MILLION, SHADOWS_PER_MILLION_VOLATILE, SHADOW_TURNS_MAX,
@@ -33,7 +35,7 @@ impl World {
         let mut disk = self.core(place).disk.after_power_loss(seed);
         let (of, clock) = ((place, self.core(place).loss), Clock { now: self.now, wall_ms: 0 });
         let back = recover(of, &self.plan, &mut disk, clock);
-        let back = back.map_err(|why| {
+        let mut back = back.map_err(|why| {
             let detail = format!("had the power of {place} failed now, it could not start again: {why}");
             Violation::new(invariant::SURVIVES, detail)
         })?;
@@ -45,7 +47,12 @@ impl World {
             );
             return Err(Violation::new(invariant::SURVIVES, detail));
         }
-        self.ledger.survives(place.host, place.core, |key| inspect(&back, key))
+        self.ledger.survives(place.host, place.core, |key| inspect(&back, key))?;
+        if !self.plan.classes.is_drawn(Class::LargeTables) {
+            return Ok(());
+        }
+        let rows = all_rows(&mut back, &mut disk, clock.now);
+        rows.map_or(Ok(()), |rows| self.check_rows(place, "after a power failure", rows))
     }
 }
 

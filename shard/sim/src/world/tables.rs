@@ -16,7 +16,7 @@ use super::clients::{Asker, Outstanding};
 use super::core::Input;
 use super::{Event, Phase, Place, World};
 use crate::limits::DEADLINE_MAX;
-use crate::rows;
+use crate::rows::{self, Table};
 use crate::violation::{invariant, Checked, Violation};
 
 /// Changes that each definer asks for.
@@ -63,7 +63,16 @@ struct Definer {
     slices: usize,
     /// What a change that drops the table is to each key.
     clears: Vec<OperationId>,
-    drops: bool,
+    drops: Option<Table>,
+}
+
+/// A change that may drop a table.
+#[derive(Clone, Copy, Debug)]
+struct OpenDrop {
+    change: u32,
+    definer: usize,
+    asked_at: Nanos,
+    table: Table,
 }
 
 /// See the module's head.
@@ -73,16 +82,18 @@ pub(super) struct Tables {
     think: Nanos,
     definers: Vec<Definer>,
     changes: u32,
-    /// Changes that may drop the table, or may still do so, whatever their definers were told; with these, and the time.
-    open_drops: Vec<(u32, usize, Nanos)>,
+    /// There is a large table, too.
+    has_large: bool,
+    /// Changes that may drop a table, or may still do so, whatever their definers were told.
+    open_drops: Vec<OpenDrop>,
 }
 
 impl Tables {
-    pub fn new(mut rng: Rng) -> Tables {
+    pub fn new(mut rng: Rng, has_large: bool) -> Tables {
         let definer = || Definer { left: CHANGES, ..Definer::default() };
         let definers = (0..rng.between(1, 2)).map(|_| definer()).collect();
         let think = rng.between(THINK.0, THINK.1);
-        Tables { rng, think, definers, changes: 0, open_drops: Vec::new() }
+        Tables { rng, think, definers, changes: 0, has_large, open_drops: Vec::new() }
     }
 
     /// Whether all changes were asked for and answered.
@@ -90,17 +101,18 @@ impl Tables {
         self.definers.iter().all(|definer| definer.left == 0 && definer.change.is_none())
     }
 
-    /// Draws a change; whether it drops the table.
-    fn draw(&mut self) -> (String, bool) {
-        let one = self.rng.below(6);
+    /// Draws a change; the table that it drops.
+    fn draw(&mut self) -> (String, Option<Table>) {
+        let table = if self.has_large && self.rng.coin() { Table::Large } else { Table::Small };
+        let (name, one) = (table.name(), self.rng.below(6));
         match self.rng.below(12) {
-            0..=4 => (rows::CREATE.replace("TABLE", "TABLE IF NOT EXISTS"), false),
-            5 => (format!("ALTER TABLE kv ADD COLUMN IF NOT EXISTS c{one} INT DEFAULT {one}"), false),
-            6 => (format!("CREATE INDEX IF NOT EXISTS i{one} ON kv (v)"), false),
-            7 => (format!("DROP INDEX IF EXISTS i{one}"), false),
-            8 => (format!("CREATE TABLE IF NOT EXISTS t{one} (k INT PRIMARY KEY)"), false),
-            9 => (format!("DROP TABLE IF EXISTS t{one}"), false),
-            _ => ("DROP TABLE kv".to_owned(), true),
+            0..=4 => (table.create().replace("TABLE", "TABLE IF NOT EXISTS"), None),
+            5 => (format!("ALTER TABLE {name} ADD COLUMN IF NOT EXISTS c{one} INT DEFAULT {one}"), None),
+            6 => (format!("CREATE INDEX IF NOT EXISTS i{one} ON {name} (v)"), None),
+            7 => (format!("DROP INDEX IF EXISTS i{one}"), None),
+            8 => (format!("CREATE TABLE IF NOT EXISTS t{one} (k INT PRIMARY KEY)"), None),
+            9 => (format!("DROP TABLE IF EXISTS t{one}"), None),
+            _ => (format!("DROP TABLE {name}"), Some(table)),
         }
     }
 
@@ -214,14 +226,16 @@ impl World {
         let entry = &mut tables.definers[definer];
         entry.left -= 1;
         (entry.change, entry.at, entry.drops) = (Some(change), Some(at), drops);
-        if drops {
+        if let Some(table) = drops {
             let thread = DEFINERS + definer as u32;
-            let keys = self.ledger.watched().into_iter().filter(|key| rows::name_of(key).is_some());
+            let is_of = |key: &Vec<u8>| rows::partition_of(key).is_some_and(|(of, _)| of == table);
+            let keys = self.ledger.watched().into_iter().filter(is_of);
             let clear = |key: Vec<u8>| self.history.call(thread, &key, history::Command::Clear, self.now);
             let clears: Vec<OperationId> = keys.map(clear).collect();
             if let Some(tables) = &mut self.tables {
                 tables.definers[definer].clears = clears;
-                tables.open_drops.push((change, definer, self.now));
+                let asked_at = self.now;
+                tables.open_drops.push(OpenDrop { change, definer, asked_at, table });
             }
         }
         self.tell(|| format!("definer {definer} at {at}: {text}"));
@@ -284,11 +298,11 @@ impl World {
         let Some(entry) = tables.waits_for(definer, change) else { return };
         entry.change = None;
         let clears = std::mem::take(&mut entry.clears);
-        if std::mem::take(&mut entry.drops) {
+        if entry.drops.take().is_some() {
             match made {
                 None => self.workload.note_unsure_flush(),
                 Some(made) => {
-                    tables.open_drops.retain(|(of, _, _)| *of != change);
+                    tables.open_drops.retain(|open| open.change != change);
                     for operation in clears {
                         match made {
                             true => self.history.replied(operation, now, history::Reply::Ok, None),
@@ -304,12 +318,13 @@ impl World {
 
     /// A key comes to be: changes that may drop its table empty it, too.
     pub(super) fn note_new_partition(&mut self, key: &[u8]) {
-        let Some(tables) = self.tables.as_mut().filter(|_| rows::name_of(key).is_some()) else { return };
-        for (change, definer, call) in &tables.open_drops {
-            let thread = DEFINERS + *definer as u32;
-            let operation = self.history.call(thread, key, history::Command::Clear, *call);
-            let entry = &mut tables.definers[*definer];
-            if entry.change == Some(*change) {
+        let Some((table, _)) = rows::partition_of(key) else { return };
+        let Some(tables) = self.tables.as_mut() else { return };
+        for open in tables.open_drops.iter().filter(|open| open.table == table) {
+            let thread = DEFINERS + open.definer as u32;
+            let operation = self.history.call(thread, key, history::Command::Clear, open.asked_at);
+            let entry = &mut tables.definers[open.definer];
+            if entry.change == Some(open.change) {
                 entry.clears.push(operation);
             }
         }
