@@ -210,12 +210,9 @@ impl<D: Disk> Shard<D> {
     /// Goes on with a job; if that is its end, who waits for it goes on as well.
     pub(super) fn go_on_with_job(&mut self, turn: &mut Turn<'_, D>, fingerprint: Fingerprint) {
         let Some(mut job) = self.groups.jobs.remove(&fingerprint) else { return };
-        if self.drive(turn, &mut job) == Brought::UnderWay {
-            self.groups.jobs.insert(fingerprint, job);
-            return;
-        }
-        if let Some(id) = self.find(job.place.reference, &job.place.key) {
-            self.on_brought(turn, id);
+        match self.drive(turn, &mut job) {
+            Brought::UnderWay => drop(self.groups.jobs.insert(fingerprint, job)),
+            brought => self.on_brought(turn, &job.place, job.to, brought),
         }
     }
 
@@ -401,20 +398,14 @@ impl<D: Disk> Shard<D> {
         fingerprint: Fingerprint,
         applied: Result<Option<Name>, Brought>,
     ) {
-        let Some(job) = self.groups.jobs.get_mut(&fingerprint) else { return };
+        let Some(mut job) = self.groups.jobs.remove(&fingerprint) else { return };
         match applied {
             Ok(applied) => {
                 job.applied = Some(applied);
+                self.groups.jobs.insert(fingerprint, job);
                 self.go_on_with_job(turn, fingerprint);
             }
-            // It cannot be read: who waits hears so when it asks itself.
-            Err(_) => {
-                let place = job.place.clone();
-                self.groups.jobs.remove(&fingerprint);
-                if let Some(id) = self.find(place.reference, &place.key) {
-                    self.on_brought(turn, id);
-                }
-            }
+            Err(brought) => self.on_brought(turn, &job.place, job.to, brought),
         }
     }
 

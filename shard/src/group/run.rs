@@ -8,7 +8,7 @@ use reactor::Disk;
 
 use super::rows::Overlay;
 use super::statement::{Source, Statement, Trouble};
-use super::{Brought, TreeAnswer, TreeRead};
+use super::{Brought, Place, TreeAnswer, TreeRead};
 use crate::batch::{known_reply, note_applied, Next, Run};
 use crate::command::{self, on_tree, Command};
 use crate::core::{EntityId, Shard};
@@ -29,6 +29,8 @@ pub(crate) struct OnTree {
     overlay: Overlay,
     /// The rows are those of the head.
     is_there: bool,
+    /// What came of bringing them up to it, where the run waited for that.
+    brought: Option<Brought>,
     /// Held while the batch waits.
     snapshot: Option<Snapshot>,
     /// What stands in front of the keys, once that is asked for.
@@ -126,8 +128,7 @@ impl<D: Disk> Shard<D> {
         }
         let entity = self.peek(id);
         let epoch = self.flushing.epoch();
-        let place =
-            super::Place { reference: entity.reference, key: entity.key.clone().into(), epoch, table };
+        let place = Place { reference: entity.reference, key: entity.key.clone().into(), epoch, table };
         run.tree.prefix = place.prefix();
         // What is found is chosen, and may not have been accepted here.
         if let Some(entry) = run.found.take() {
@@ -136,7 +137,9 @@ impl<D: Disk> Shard<D> {
                 return Err(Next::PutOff);
             }
         }
-        match self.bring_up(turn, place, name) {
+        // To look once more could mean to wait once more: what was read need not be at hand.
+        let brought = run.tree.brought.take();
+        match brought.unwrap_or_else(|| self.bring_up(turn, place, name)) {
             Brought::There => {
                 run.tree.is_there = true;
                 Ok(())
@@ -249,12 +252,14 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// The rows of a group are where a run of its entity wanted them, or will not be.
-    pub(crate) fn on_brought(&mut self, turn: &mut Turn<'_, D>, id: EntityId) {
-        let waits = |run: &Run| run.tree.statement.is_none();
-        if self.peek(id).stage == Stage::Running && self.peek(id).run.as_deref().is_some_and(waits) {
-            self.resume(turn, id);
-        }
+    /// The rows of a group are those of an entry, or will not be: a run that waits for its rows goes on, or looks anew.
+    pub(crate) fn on_brought(&mut self, turn: &mut Turn<'_, D>, place: &Place, to: Name, brought: Brought) {
+        let Some(id) = self.find(place.reference, &place.key) else { return };
+        let entity = self.entity(id);
+        let waits = |run: &&mut Run| run.tree.statement.is_none();
+        let Some(run) = entity.run.as_deref_mut().filter(waits) else { return };
+        run.tree.brought = (run.tree.head == Some((place.table, to))).then_some(brought);
+        self.resume(turn, id);
     }
 
     /// The run of a batch comes to nothing: it begins anew.

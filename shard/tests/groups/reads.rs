@@ -2,10 +2,11 @@
 
 use shard::reply::Reply;
 
-use super::{cluster, CHAT};
+use super::{cluster, seen, CHAT};
 use crate::catalog::hashes::{hash, read};
 use crate::catalog::scans::{partitions, scan};
 use crate::catalog::{bulk, define, rows, sql};
+use crate::tree::Rows;
 
 #[test]
 fn all_partitions_are_read() {
@@ -62,4 +63,43 @@ fn a_step_over_several_keys_leaves_rows_alone() {
             assert_eq!(found, rows(&["at", "who"], &[&["1", "x"]]));
         }
     }
+}
+
+#[test]
+fn what_is_read_from_disk_is_read_once() {
+    let mut cluster = cluster(3, 2430);
+    assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
+    assert_eq!(sql(&mut cluster, 0, "INSERT INTO chat VALUES ('a', 1, 'x')"), Reply::Int(1));
+    (0..3).for_each(|host| assert!(matches!(seen(&mut cluster, host, "a"), Reply::Array(_))));
+    (0..3).for_each(|host| cluster.flush_tree(host));
+    // Trees that keep nothing of what they read.
+    cluster.tree_cache_bytes = 0;
+    cluster.restart_all();
+    for host in 0..3 {
+        cluster.settle_tree(host);
+        assert_eq!(seen(&mut cluster, host, "a"), rows(&["at", "who"], &[&["1", "x"]]));
+        let paused = cluster.hosts[host].shard.metrics().runs_paused;
+        assert!((1..5).contains(&paused), "for the name of the entry and for the row: {paused}");
+    }
+}
+
+#[test]
+fn rows_that_cannot_be_read_are_said_to_be_so() {
+    let mut cluster = cluster(3, 2440);
+    assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
+    assert_eq!(sql(&mut cluster, 0, "INSERT INTO chat VALUES ('a', 1, 'x')"), Reply::Int(1));
+    cluster.flush_tree(0);
+    cluster.tree_cache_bytes = 0;
+    cluster.restart_after(0, |disk| {
+        let table = disk.list().into_iter().find(|(name, _)| name.ends_with(".table"));
+        let (name, _) = table.expect("the rows are in a table");
+        let byte = disk.bytes_of(&name).expect("the table is there")[20];
+        assert!(disk.overwrite(&name, 20, &[byte ^ 1]));
+    });
+    cluster.settle_tree(0);
+    let refused = seen(&mut cluster, 0, "a");
+    assert!(matches!(&refused, Reply::Error(text) if text.contains("another host")), "{refused:?}");
+    let paused = cluster.hosts[0].shard.metrics().runs_paused;
+    assert!(paused < 5, "it is tried once: {paused}");
+    (1..3).for_each(|host| assert_eq!(seen(&mut cluster, host, "a"), rows(&["at", "who"], &[&["1", "x"]])));
 }

@@ -42,7 +42,7 @@ impl Host {
         let mut disk = SimDisk::new(seed);
         let mut config = Config::new((1..=u16::from(count)).collect(), me, 0, seed);
         change(&mut config);
-        let shard = Shard::new(config, options(), tree(), &mut disk);
+        let shard = Shard::new(config, options(), tree(TREE_CACHE_BYTES), &mut disk);
         Host { disk, shard, effects: Effects::new(count) }
     }
 }
@@ -55,9 +55,12 @@ fn options() -> bitcask::Options {
     store
 }
 
+/// What the cache of a tree holds, where nothing else is said.
+const TREE_CACHE_BYTES: u64 = 1 << 20;
+
 /// Memtables and tables so small that a few rows fill them.
-fn tree() -> lsm::Options {
-    lsm::Options { memtable_bytes: 16 << 10, table_bytes: 12 << 10, ..lsm::Options::new(0) }
+fn tree(cache_bytes: u64) -> lsm::Options {
+    lsm::Options { memtable_bytes: 16 << 10, table_bytes: 12 << 10, cache_bytes, ..lsm::Options::new(0) }
 }
 
 /// Whether a message is lost: sender, receiver, bytes.
@@ -72,6 +75,8 @@ pub struct Cluster {
     pub repair: bool,
     /// How much a host that starts anew must lack to ask for tails.
     pub tail_records: u64,
+    /// What the caches of trees hold that are opened from now on.
+    pub tree_cache_bytes: u64,
     /// Who is preferred for which slots, in the eyes of all hosts; empty: each host is, in its own.
     pub routes: Vec<u8>,
     /// Whose messages take longer, and by how much.
@@ -102,6 +107,7 @@ impl Cluster {
             loss: Box::new(|_, _, _| false),
             repair: false,
             tail_records: shard::limits::REPAIR_TAIL_RECORDS,
+            tree_cache_bytes: TREE_CACHE_BYTES,
             routes: Vec::new(),
             slow: None,
             messages: BTreeMap::new(),
@@ -158,7 +164,7 @@ impl Cluster {
         disk.crash();
         happens(disk);
         let config = Config::new((1..=count as u16).collect(), host as u8, 0, seed);
-        *shard = Shard::new(config, options(), tree(), disk);
+        *shard = Shard::new(config, options(), tree(self.tree_cache_bytes), disk);
         *effects = Effects::new(count as u8);
         self.set_routes_of(host);
         self.run_while(|cluster| !cluster.hosts[host].shard.is_ready());
@@ -173,7 +179,8 @@ impl Cluster {
             let hosts = (1..=count as u16).collect();
             let Host { disk, shard, effects } = &mut self.hosts[host];
             disk.kill();
-            *shard = Shard::new(Config::new(hosts, host as u8, 0, seed), options(), tree(), disk);
+            let tree = tree(self.tree_cache_bytes);
+            *shard = Shard::new(Config::new(hosts, host as u8, 0, seed), options(), tree, disk);
             *effects = Effects::new(count as u8);
             self.set_routes_of(host);
         }
