@@ -151,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_name_is_read_as_it_is_written() {
-        let group = entry(1, Ballot::new(5, 6, 7), Some(Name { version: 9, origin: Ballot::new(2, 3, 4) }), &[]);
+        let group =
+            entry(1, Ballot::new(5, 6, 7), Some(Name { version: 9, origin: Ballot::new(2, 3, 4) }), &[]);
         let mut bytes = Vec::new();
         group.encode(&mut bytes);
         // Table, origin, that there is a base, and its name.

@@ -13,8 +13,8 @@ use std::ops::Bound;
 use paxos::{AcceptorState, Ballot, Member, MemberSet, Members, Message, Report};
 use shard::object::Name;
 use shard::record::{CommandId, Delta, Record};
-use shard::state::Value;
 use shard::slot::SLOTS;
+use shard::state::Value;
 use shard::wire::PeerMessage;
 use shard::Held;
 

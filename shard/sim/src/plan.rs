@@ -178,8 +178,12 @@ pub(crate) const CROWDED_KEYS_MAX: u64 = 2;
 /// One in so many seeds has tables.
 const TABLES_ONE_IN: u64 = 4;
 
-/// Of the seeds with tables all but one in so many have a large one.
+/// Of the seeds with tables all but one in so many have a large one;
 const LARGE_TABLES_BUT_ONE_IN: u64 = 4;
+
+/// and there so many keys at most, and so many operations together at least: what a member lacks of a group shows only where the group goes on.
+const LARGE_KEYS_MAX: usize = 4;
+const LARGE_OPERATIONS: u32 = 300;
 
 /// One in so many seeds has flushes.
 const FLUSHES_ONE_IN: u64 = 3;
@@ -308,6 +312,10 @@ impl Plan {
         // Drawn last, so that the rest of a seed's plan is what it was before there were large ones.
         let large = tables && rng.below(LARGE_TABLES_BUT_ONE_IN) > 0;
         self.classes.draw(Class::LargeTables, large);
+        if large {
+            self.keys = self.keys.min(LARGE_KEYS_MAX);
+            self.operations = self.operations.max(LARGE_OPERATIONS / self.clients);
+        }
     }
 
     /// One or two keys, and messages that are lost: what is wrong with a host that has not heard of something shows only where a key is read before it

@@ -83,6 +83,9 @@ const KINDS_FLUSHED: [Kind; 8] = [
     Kind::Register,
 ];
 
+/// Kinds of keys where there are large tables: what statements say.
+const KINDS_LARGE: [Kind; 2] = [Kind::Register, Kind::Mixed];
+
 const KINDS: [Kind; 8] = [
     Kind::Appended,
     Kind::Register,
@@ -192,9 +195,8 @@ impl Workload {
         let is_crowded = extras.tables && keys as u64 <= CROWDED_KEYS_MAX;
         let kind = |index: usize| match index {
             index if index >= keys => Kind::Grouped,
-            index if extras.flushes || extras.large_tables || is_crowded => {
-                KINDS_FLUSHED[(first + index) % KINDS_FLUSHED.len()]
-            }
+            index if extras.large_tables => KINDS_LARGE[(first + index) % KINDS_LARGE.len()],
+            index if extras.flushes || is_crowded => KINDS_FLUSHED[(first + index) % KINDS_FLUSHED.len()],
             0 => Kind::Appended,
             index => KINDS[(first + index) % KINDS.len()],
         };
@@ -216,7 +218,7 @@ impl Workload {
         for place in places.iter_mut().filter(|place| extras.tables && place.object.is_none()) {
             let fits = matches!(place.kind, Kind::Register | Kind::Mixed);
             let is_partition = fits && rng.below(4) > 0;
-            let is_large = is_partition && extras.large_tables && rng.below(3) > 0;
+            let is_large = is_partition && extras.large_tables && rng.below(4) > 0;
             let table = if is_large { Table::Large } else { Table::Small };
             place.table = is_partition.then_some(table);
         }
@@ -344,7 +346,9 @@ impl Workload {
         };
         let fits = |place: &usize| {
             let place = &self.places[*place];
-            place.object.is_none() && place.table.is_none() && (verb == Verb::Get || kinds.contains(&place.kind))
+            place.object.is_none()
+                && place.table.is_none()
+                && (verb == Verb::Get || kinds.contains(&place.kind))
         };
         let mut places: Vec<usize> = (0..self.places.len()).filter(fits).collect();
         let wanted = self.rng.between(2, GROUP_MAX).min(most) as usize;

@@ -101,8 +101,12 @@ impl Tables {
         self.definers.iter().all(|definer| definer.left == 0 && definer.change.is_none())
     }
 
-    /// Draws a change; the table that it drops.
+    /// Draws a change; the table that it drops. Where there is a large table both are made first.
     fn draw(&mut self) -> (String, Option<Table>) {
+        let first = [Table::Large, Table::Small];
+        if let Some(table) = first.get(self.changes as usize).filter(|_| self.has_large) {
+            return (table.create().to_owned(), None);
+        }
         let table = if self.has_large && self.rng.coin() { Table::Large } else { Table::Small };
         let (name, one) = (table.name(), self.rng.below(6));
         match self.rng.below(12) {
@@ -112,6 +116,8 @@ impl Tables {
             7 => (format!("DROP INDEX IF EXISTS i{one}"), None),
             8 => (format!("CREATE TABLE IF NOT EXISTS t{one} (k INT PRIMARY KEY)"), None),
             9 => (format!("DROP TABLE IF EXISTS t{one}"), None),
+            // Half as often where there is a large one: its groups are to become long.
+            _ if self.has_large && self.rng.coin() => (table.create().to_owned(), None),
             _ => (format!("DROP TABLE {name}"), Some(table)),
         }
     }

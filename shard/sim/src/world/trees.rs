@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use lsm::{Event as TreeEvent, Scan, Scanned};
 use reactor::clock::Nanos;
 use reactor::sim::{Faults, SimDisk};
+use shard::metrics::Metrics;
 use shard::object::Name;
 use shard::tree::Standing;
 use shard::Shard;
@@ -27,6 +28,39 @@ const NAME: u8 = 0;
 
 /// Numbers in front of the name of a partition: flush epoch, table, length of the name.
 const HEAD_BYTES: usize = 12;
+
+/// What a core counts of log groups.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GroupSums {
+    applied: u64,
+    asked: u64,
+    told: u64,
+    waited: u64,
+}
+
+impl GroupSums {
+    pub fn of(metrics: &Metrics) -> GroupSums {
+        GroupSums {
+            applied: metrics.entries_applied,
+            asked: metrics.entries_asked,
+            told: metrics.entries_learned,
+            waited: metrics.runs_paused,
+        }
+    }
+}
+
+impl std::ops::Add for GroupSums {
+    type Output = GroupSums;
+
+    fn add(self, other: GroupSums) -> GroupSums {
+        GroupSums {
+            applied: self.applied + other.applied,
+            asked: self.asked + other.asked,
+            told: self.told + other.told,
+            waited: self.waited + other.waited,
+        }
+    }
+}
 
 /// All rows of a group in a tree, and the entry that they are of.
 struct Held {
@@ -84,19 +118,27 @@ impl World {
     }
 
     /// What log groups met.
-    pub(super) fn sums_of_groups(&self) -> [(&'static str, u64); 2] {
-        let mut sums = [("an undecided head of a group was finished", 0), ("entries were applied again", 0)];
+    pub(super) fn sums_of_groups(&self) -> [(&'static str, u64); 6] {
+        let (mut finished, mut again, mut all) = (0, 0, GroupSums::default());
         let mut chosen = vec![0; usize::from(self.plan.cores)];
         for key in self.ledger.watched() {
             let Some(lineage) = self.ledger.lineage(&key) else { continue };
-            sums[0].1 += lineage.finished;
+            finished += lineage.finished;
             chosen[usize::from(self.ledger.slice_of(&key))] += lineage.chosen();
         }
         for core in self.hosts.iter().flat_map(|host| &host.cores) {
-            let own = core.shard().map_or(0, |shard| shard.metrics().entries_applied);
-            sums[1].1 += (core.applied + own).saturating_sub(chosen[usize::from(core.place.core)]);
+            let own = core.group_sums();
+            again += own.applied.saturating_sub(chosen[usize::from(core.place.core)]);
+            all = all + own;
         }
-        sums
+        [
+            ("an undecided head of a group was finished", finished),
+            ("entries were applied again", again),
+            ("entries were applied to rows", all.applied),
+            ("a member asked for an entry", all.asked),
+            ("entries were told by a peer", all.told),
+            ("a statement waited for the tree", all.waited),
+        ]
     }
 
     /// At the end: what is in each core's tree.
