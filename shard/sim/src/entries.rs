@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use paxos::Ballot;
 use shard::object::{Group, Name};
+use shard::record::Record;
+use shard::state::Value;
 
 /// Rows of a group: bytes by key.
 pub type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -27,23 +29,24 @@ pub struct Lineage {
 }
 
 impl Lineage {
-    /// An entry is proposed, for the first time or again. What its rows are, or what is wrong with it.
+    /// A record is proposed, for the first time or again: what the rows are, if it is an entry, or what is wrong with it.
     ///
     /// # Errors
     /// What stands on an entry that is not chosen, or on one of other rows, is wrong, and so is another entry of the same name.
-    pub fn propose(&mut self, name: Name, epoch: u32, group: &Group) -> Result<&Rows, String> {
+    pub fn propose(&mut self, record: &Record) -> Result<Option<&Rows>, String> {
+        let Some((name, group)) = entry_of(record) else { return Ok(None) };
         if !self.entries.contains_key(&name) {
-            let rows = Rc::new(self.rows_of(epoch, group)?);
-            let entry = Entry { epoch, group: group.clone(), rows, chosen: false };
+            let rows = Rc::new(self.rows_of(record.epoch, group)?);
+            let entry = Entry { epoch: record.epoch, group: group.clone(), rows, chosen: false };
             self.entries.insert(name, entry);
         } else if !self.entries[&name].chosen {
             self.finished += 1;
         }
         let entry = &self.entries[&name];
-        if (entry.epoch, &entry.group) != (epoch, group) {
+        if (entry.epoch, &entry.group) != (record.epoch, group) {
             return Err(format!("there is another entry named {}", shown(name)));
         }
-        Ok(&entry.rows)
+        Ok(Some(&entry.rows))
     }
 
     fn rows_of(&self, epoch: u32, group: &Group) -> Result<Rows, String> {
@@ -70,17 +73,21 @@ impl Lineage {
         Ok(rows)
     }
 
-    /// An entry is chosen, and so is all that it stands on.
-    pub fn choose(&mut self, name: Name) {
-        if let Some(entry) = self.entries.get_mut(&name) {
-            entry.chosen = true;
-        }
+    /// A record is chosen.
+    pub fn choose(&mut self, record: &Record) {
+        let entry = entry_of(record).and_then(|(name, _)| self.entries.get_mut(&name));
+        entry.into_iter().for_each(|entry| entry.chosen = true);
     }
 
-    /// Whether an entry is another one, or stands on it.
-    pub fn descends(&self, name: Name, from: Name) -> bool {
+    /// Whether a record goes on from what a chosen one says of rows: both are entries of the same rows, and it is that entry, or stands on it. Of
+    /// other records nothing is said.
+    pub fn goes_on(&self, new: &Record, old: &Record) -> bool {
+        let (Some((name, new_group)), Some((from, old_group))) = (entry_of(new), entry_of(old)) else {
+            return true;
+        };
         let base = |name: &Name| self.entries.get(name).and_then(|entry| entry.group.base);
-        std::iter::successors(Some(name), base).any(|name| name == from)
+        (new.epoch, new_group.table) != (old.epoch, old_group.table)
+            || std::iter::successors(Some(name), base).any(|name| name == from)
     }
 
     /// The rows of an entry that is chosen.
@@ -97,6 +104,12 @@ impl Lineage {
     pub fn chosen(&self) -> u64 {
         self.entries.values().filter(|entry| entry.chosen).count() as u64
     }
+}
+
+/// The entry that a record is, with its name.
+fn entry_of(record: &Record) -> Option<(Name, &Group)> {
+    let Some(Value::Group(group)) = &record.value else { return None };
+    Some((group.name(record.version), group))
 }
 
 /// A name for people.
@@ -121,38 +134,46 @@ pub fn read_name(bytes: &[u8]) -> Option<Name> {
 mod tests {
     use super::*;
 
-    fn entry(table: u32, origin: Ballot, base: Option<Name>, changes: &[(&[u8], Option<&[u8]>)]) -> Group {
-        Group::new(table, origin, base, changes.iter().copied())
+    type Changes<'a> = &'a [(&'a [u8], Option<&'a [u8]>)];
+
+    fn entry(version: u64, (epoch, table): (u32, u32), base: Option<Name>, changes: Changes<'_>) -> Record {
+        let group = Group::new(table, Ballot::new(version, 1, 1), base, changes.iter().copied());
+        Record { version, epoch, value: Some(Value::Group(group)), ..Record::default() }
     }
 
     #[test]
     fn rows_follow_from_bases() {
-        let [first, second, third] = [1, 2, 3].map(|round| Ballot::new(round, 1, 1));
+        let of = (0, 7);
         let mut lineage = Lineage::default();
-        let one = entry(7, first, None, &[(b"a", Some(b"1")), (b"b", Some(b"2"))]);
-        let name = one.name(1);
-        assert_eq!(lineage.propose(name, 0, &one).expect("it has no base").len(), 2);
-        let two = entry(7, second, Some(name), &[(b"a", None), (b"c", Some(b"3"))]);
-        assert!(lineage.propose(two.name(2), 0, &two).is_err(), "its base is not chosen");
-        assert_eq!(lineage.propose(name, 0, &one).map(Rows::len), Ok(2));
+        let one = entry(1, of, None, &[(b"a", Some(b"1")), (b"b", Some(b"2"))]);
+        let name = Name { version: 1, origin: Ballot::new(1, 1, 1) };
+        assert_eq!(lineage.propose(&one).expect("it has no base").map(Rows::len), Some(2));
+        let two = entry(2, of, Some(name), &[(b"a", None), (b"c", Some(b"3"))]);
+        assert!(lineage.propose(&two).is_err(), "its base is not chosen");
+        assert_eq!(lineage.propose(&one).map(|rows| rows.map(Rows::len)), Ok(Some(2)));
         assert_eq!((lineage.finished, lineage.newest(), lineage.chosen_rows(name)), (1, None, None));
-        lineage.choose(name);
-        let rows = lineage.propose(two.name(2), 0, &two).expect("its base is chosen");
+        lineage.choose(&one);
+        let rows = lineage.propose(&two).expect("its base is chosen").expect("it is an entry");
         assert_eq!(rows.keys().map(|key| &key[..]).collect::<Vec<_>>(), [b"b", b"c"]);
         assert_eq!((lineage.newest(), lineage.chosen(), lineage.finished), (Some(name), 1, 1));
-        let of_others = entry(8, third, Some(name), &[]);
-        assert!(lineage.propose(of_others.name(3), 0, &of_others).is_err());
-        assert!(lineage.propose(entry(7, third, Some(name), &[]).name(3), 1, &two).is_err());
-        let same_name = entry(7, second, Some(name), &[]);
-        assert!(lineage.propose(same_name.name(2), 0, &same_name).is_err());
-        assert!(lineage.descends(two.name(2), name) && lineage.descends(name, name));
-        assert!(!lineage.descends(name, two.name(2)));
+        for (what, wrong) in [
+            ("of another table", entry(3, (0, 8), Some(name), &[])),
+            ("of another epoch", entry(3, (1, 7), Some(name), &[])),
+            ("of the same name", entry(2, of, Some(name), &[])),
+        ] {
+            assert!(lineage.propose(&wrong).is_err(), "{what}");
+        }
+        assert!(lineage.goes_on(&two, &one) && lineage.goes_on(&one, &one));
+        assert!(!lineage.goes_on(&one, &two));
+        assert!(lineage.goes_on(&entry(3, (1, 7), None, &[]), &two), "other rows");
+        assert!(!lineage.goes_on(&entry(3, of, None, &[]), &two));
+        assert_eq!(lineage.propose(&Record::default()), Ok(None));
     }
 
     #[test]
     fn a_name_is_read_as_it_is_written() {
-        let group =
-            entry(1, Ballot::new(5, 6, 7), Some(Name { version: 9, origin: Ballot::new(2, 3, 4) }), &[]);
+        let base = Name { version: 9, origin: Ballot::new(2, 3, 4) };
+        let group = Group::new(1, Ballot::new(5, 6, 7), Some(base), std::iter::empty());
         let mut bytes = Vec::new();
         group.encode(&mut bytes);
         // Table, origin, that there is a base, and its name.

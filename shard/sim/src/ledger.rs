@@ -11,10 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use paxos::{AcceptorState, Ballot, Member, MemberSet, Members, Message, Report};
-use shard::object::Name;
 use shard::record::{CommandId, Delta, Record};
 use shard::slot::SLOTS;
-use shard::state::Value;
 use shard::wire::PeerMessage;
 use shard::Held;
 
@@ -46,12 +44,6 @@ impl Entry {
 
     fn text(&self) -> &[u8] {
         &self.text
-    }
-
-    /// Its name, if it is one of a log group; and which rows it is about.
-    fn named(&self) -> Option<(Name, (u32, u32))> {
-        let Some(Value::Group(group)) = &self.record.value else { return None };
-        Some((group.name(self.record.version), (self.record.epoch, group.table)))
     }
 }
 
@@ -409,7 +401,7 @@ impl Key {
             return Ok(false);
         }
         entry.chosen = true;
-        entry.named().into_iter().for_each(|(name, _)| self.lineage.choose(name));
+        self.lineage.choose(&entry.record);
         self.newest_chosen = self.newest_chosen.max(ballot);
         let entry = &self.entries[&ballot];
         for (above, other) in self.entries.range((Bound::Excluded(ballot), Bound::Unbounded)) {
@@ -442,10 +434,8 @@ impl Key {
         if !new.base.is_zero() && new.base < below {
             return fails(&format!("says that it extends {}", new.base));
         }
-        if let (Some((name, of)), Some((from, same))) = (new.named(), old.named()) {
-            if of == same && !self.lineage.descends(name, from) {
-                return fails("does not stand on its rows");
-            }
+        if !self.lineage.goes_on(&new.record, &old.record) {
+            return fails("does not stand on its rows");
         }
         if self.appended && !new.text().starts_with(old.text()) {
             return fails(&format!("has {} where {} was", show(new.text()), show(old.text())));
@@ -524,16 +514,13 @@ impl Key {
                 format!("key {}: host {from} proposed an entry that cannot be read: {error:?}", show(name));
             Violation::new(invariant::WELL_FORMED, detail)
         })?;
-        let text = match &record.value {
-            Some(Value::Group(group)) => {
-                let made = self.lineage.propose(group.name(record.version), record.epoch, group);
-                let made = made.map_err(|why| {
-                    let detail = format!("key {}: {ballot} is an entry of its group, and {why}", show(name));
-                    Violation::new(invariant::EXTENDS, detail)
-                })?;
-                rows::text_of(made.values().map(Vec::as_slice))
-            }
-            value => text_of(value.as_ref()),
+        let made = self.lineage.propose(&record).map_err(|why| {
+            let detail = format!("key {}: {ballot} is an entry of its group, and {why}", show(name));
+            Violation::new(invariant::EXTENDS, detail)
+        })?;
+        let text = match made {
+            Some(rows) => rows::text_of(rows.values().map(Vec::as_slice)),
+            None => text_of(record.value.as_ref()),
         };
         let entry = Entry { bytes, record, base, votes: MemberSet::EMPTY, chosen: false, text };
         if let Some((below, old)) = self.chosen_below(ballot) {
