@@ -205,7 +205,6 @@ pub const ALL: &[Mutant] = &[
     mutant(552, "request ids are not looked up by statements on a tree"),
     mutant(553, "a run that waited goes on although another head came"),
     mutant(554, "a statement does not see what its batch has changed"),
-    mutant(555, "a statement runs on rows that are later than the head"),
     mutant(556, "an entry stands on the head of another table"),
     mutant(557, "an entry that the tree does not take counts as applied"),
 ];

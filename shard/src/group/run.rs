@@ -148,10 +148,6 @@ impl<D: Disk> Shard<D> {
                 run.tree.is_there = true;
                 Ok(())
             }
-            Brought::Ahead if planted(555) => {
-                run.tree.is_there = true;
-                Ok(())
-            }
             Brought::UnderWay => Err(Next::Paused),
             Brought::Ahead | Brought::Lacking => Err(Next::PutOff),
             Brought::Closed => Err(Next::Reply(Some(error::TREE_CLOSED))),

@@ -4,6 +4,8 @@
 //! a healthy disk the core comes back whole. Damage that stays (rot, writes that went astray) hits the disks of a minority of hosts
 //! only, the plan's *victims*, so that of every record there remain as many good copies as a majority may rest on.
 //!
+//! A table of a tree that rots is known for it as soon as it is read; what rots of a manifest could be its torn end.
+//!
 //! Two losses cannot be told from a write that a power cut tore, by any log: of the last frame that was written, if
 //! it rots, or if it went astray. Rot spares it; after a write that went astray and that no other followed, a host which dies is given up.
 
@@ -161,7 +163,7 @@ impl World {
 }
 
 impl super::Core {
-    /// Where a flipped bit can be told from a torn write: in hints, and in frames that others follow, which no power failure takes away.
+    /// Where a flipped bit can be told from a torn write: in hints, in frames that others follow, which no power failure takes away, and in tables.
     fn rottable(&self) -> Vec<(String, usize, usize)> {
         if self.disk.has_volatile_names() {
             return Vec::new();
@@ -187,7 +189,10 @@ impl super::Core {
         let tables = self.disk.list().into_iter().filter(|(name, _)| name.ends_with(TABLE));
         let durable = |name: &str| self.disk.durable_bytes_of(name).map_or(0, |bytes| bytes.len());
         let whole = tables.map(|(name, _)| (durable(&name), name)).filter(|(bytes, _)| *bytes > 0);
-        spots.extend(whole.map(|(bytes, name)| (name, 0, bytes)));
+        let tables: Vec<_> = whole.map(|(bytes, name)| (name, 0, bytes)).collect();
+        // As often as all else.
+        let count = spots.len();
+        spots.extend(tables.into_iter().cycle().take(count));
         spots
     }
 }
