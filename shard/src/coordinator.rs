@@ -218,7 +218,7 @@ impl<D: Disk> Shard<D> {
             return self.start_from_own(turn, id, accepted.succ(), None);
         }
         // Unlike a record's, a group's next entry does not contain what is there: that is finished first.
-        let wary = wary || self.is_undecided_head(id) && !planted(547);
+        let wary = wary || self.is_undecided_head(id);
         if let Some(ballot) = self.granted_ballot(id).filter(|_| !wary) {
             return self.start_from_own(turn, id, ballot, Some(ballot));
         }

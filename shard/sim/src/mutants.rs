@@ -197,7 +197,6 @@ pub const ALL: &[Mutant] = &[
     mutant(544, "a newer score of a member is not said in its delta"),
     mutant(545, "an entry of a group is applied when it is accepted"),
     mutant(546, "what phase 1 finds undecided of a group is extended before it is finished"),
-    mutant(547, "a head of a group is extended at a ballot for a range, chosen or not"),
     mutant(548, "a statement does not wait until the rows are those of the head"),
     mutant(549, "entries are applied over a gap"),
     mutant(550, "entries are found by version alone"),
