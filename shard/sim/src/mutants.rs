@@ -206,6 +206,7 @@ pub const ALL: &[Mutant] = &[
     mutant(554, "a statement does not see what its batch has changed"),
     mutant(556, "an entry stands on the head of another table"),
     mutant(557, "an entry that the tree does not take counts as applied"),
+    mutant(560, "a learner of groups votes before it has their rows"),
 ];
 
 /// The planted bug of this number.
