@@ -68,6 +68,14 @@ impl Regaining {
         }
     }
 
+    /// What was under way for a group has ended. It is not looked for once more: the tree may keep nothing of what it reads.
+    pub fn note_brought(&mut self, group: Fingerprint, to: Name, brought: Brought) {
+        let is_there = matches!(brought, Brought::There | Brought::Ahead);
+        if is_there && self.wanted.get(&group).is_some_and(|wanted| wanted.to <= to) {
+            self.wanted.remove(&group);
+        }
+    }
+
     fn has_room(&self) -> bool {
         self.wanted.len() + self.reading < REGAIN_GROUPS_MAX
     }
@@ -145,12 +153,10 @@ impl<D: Disk> Shard<D> {
             let (place, to) = (wanted.place.clone(), wanted.to);
             let is_of_use = place.epoch == self.flushing.epoch()
                 && self.catalogs.current().table_by_id(place.table).is_some();
-            let is_lacking =
-                is_of_use && !matches!(self.bring_up(turn, place, to), Brought::There | Brought::Ahead);
-            if is_lacking {
+            let brought = if is_of_use { self.bring_up(turn, place, to) } else { Brought::Ahead };
+            self.groups.regaining.note_brought(group, to, brought);
+            if self.groups.regaining.wanted.contains_key(&group) {
                 self.groups.regaining.order.push_back(group);
-            } else {
-                self.groups.regaining.wanted.remove(&group);
             }
         }
         let regaining = &mut self.groups.regaining;

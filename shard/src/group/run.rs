@@ -250,6 +250,7 @@ impl<D: Disk> Shard<D> {
 
     /// The rows of a group are those of an entry, or will not be: a run that waits for its rows goes on, or looks anew.
     pub(crate) fn on_brought(&mut self, turn: &mut Turn<'_, D>, place: &Place, to: Name, brought: Brought) {
+        self.groups.regaining.note_brought(place.reference.1, to, brought);
         let Some(id) = self.find(place.reference, &place.key) else { return };
         let entity = self.entity(id);
         let waits = |run: &&mut Run| run.tree.statement.is_none();
