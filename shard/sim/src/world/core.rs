@@ -353,7 +353,6 @@ impl World {
             }
             return self.on_core_failed(place, &fault);
         }
-        self.check_tree(place)?;
         let ready = shard.is_ready();
         let started = ready && !core.ready;
         if started {
@@ -378,16 +377,6 @@ impl World {
             self.check_shadow(place, started)?;
         }
         Ok(())
-    }
-
-    /// A tree is closed only where the disk fails or lies; the core goes on without it.
-    fn check_tree(&self, place: Place) -> Checked {
-        let core = self.core(place);
-        let fault = core.shard().and_then(|shard| shard.tree().fault());
-        match fault.filter(|_| !core.is_sick && !core.is_damaged) {
-            Some(fault) => Err(Violation::new(invariant::NO_FAULT, format!("the tree of {place}: {fault}"))),
-            None => Ok(()),
-        }
     }
 
     /// What is answered at once leaves under an epoch that is durable. What waited for something, the log or the disk, was asked before the epoch

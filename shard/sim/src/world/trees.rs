@@ -73,14 +73,11 @@ impl World {
     pub(super) fn note_tree(&mut self, place: Place) -> Checked {
         let core = self.core(place);
         let fault = core.shard().and_then(|shard| shard.tree().fault()).map(ToString::to_string);
-        let Some(fault) = fault.filter(|_| !core.tree_closed && self.plan.classes.has(Class::LargeTables))
-        else {
-            return Ok(());
-        };
+        let Some(fault) = fault.filter(|_| !core.tree_closed) else { return Ok(()) };
         if !core.is_sick && !core.is_damaged {
             return Err(Violation::new(invariant::NO_FAULT, format!("the tree of {place}: {fault}")));
         }
-        let mended = !core.is_damaged;
+        let mended = !core.is_damaged && self.plan.classes.has(Class::LargeTables);
         self.core_mut(place).tree_closed = true;
         self.tell(|| format!("the tree of {place} is closed: {fault}"));
         self.label("a tree was closed");
