@@ -207,6 +207,7 @@ pub const ALL: &[Mutant] = &[
     mutant(556, "an entry stands on the head of another table"),
     mutant(557, "an entry that the tree does not take counts as applied"),
     mutant(560, "a learner of groups votes before it has their rows"),
+    mutant(561, "what is read without claims is of two flush epochs"),
 ];
 
 /// The planted bug of this number.

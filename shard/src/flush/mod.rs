@@ -256,6 +256,7 @@ impl<D: Disk> Shard<D> {
         let asking: Vec<EntityId> = asking.collect();
         self.metrics.flush_voided += asking.len() as u64;
         asking.into_iter().for_each(|id| self.ask_anew(turn, id));
+        self.joints.on_flushed();
         // After those: what they begin is of this epoch.
         self.ask_confirms_anew(turn);
         self.survey_anew(turn);

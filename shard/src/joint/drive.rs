@@ -99,6 +99,15 @@ impl Joints {
         self.answered.push_back((ticket, reply));
     }
 
+    /// Another flush epoch begins.
+    pub fn on_flushed(&mut self) {
+        for party in self.parties.values_mut() {
+            if let Party::Runner(running) = party {
+                running.runner.on_flushed();
+            }
+        }
+    }
+
     /// How many are under way, claims that are waited for included.
     pub fn len(&self) -> usize {
         self.parties.len()
