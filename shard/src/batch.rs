@@ -242,7 +242,11 @@ impl<D: Disk> Shard<D> {
         let entity = self.peek(id);
         match &run.after {
             After::Read => true,
-            After::Found(..) => entity.instance.current_ballot() == Some(run.ballot),
+            // What was promised for the slot meanwhile binds this member, too.
+            After::Found(..) => {
+                entity.instance.current_ballot() == Some(run.ballot)
+                    && run.ballot >= self.bound(entity.slot())
+            }
             After::Own { own, granted } => {
                 let is_fast =
                     entity.instance.can_fast(node, incarnation) && run.ballot >= self.bound(entity.slot());
