@@ -4,8 +4,8 @@ use paxos::{Member, Members};
 
 use crate::command::Limits;
 use crate::limits::{
-    COMMANDS_MAX, COMMAND_BYTES_MAX, COUNTED_RING_MAX, DELTA_OBJECT_BYTES_MIN, OBJECTS_BYTES_MAX,
-    REPAIR_BYTES_PER_SECOND, REPAIR_RECORDS_PER_SECOND, REPAIR_TAIL_RECORDS, SLOTS,
+    COMMANDS_MAX, COMMAND_BYTES_MAX, COUNTED_RING_MAX, DELTA_OBJECT_BYTES_MIN, ENTRIES_KEPT_BYTES,
+    OBJECTS_BYTES_MAX, REPAIR_BYTES_PER_SECOND, REPAIR_RECORDS_PER_SECOND, REPAIR_TAIL_RECORDS, SLOTS,
 };
 use crate::repair::RepairRate;
 
@@ -40,6 +40,8 @@ pub struct Config {
     pub delta_object_bytes_min: usize,
     /// Bytes that such objects may take while nothing is under way for them.
     pub objects_bytes: usize,
+    /// Bytes of entries of log groups that stay in the log for peers that were away, though the tree has them on disk.
+    pub entries_kept_bytes: u64,
     /// Seeds jitter and the hashes of maps in memory.
     pub seed: u64,
 }
@@ -65,6 +67,7 @@ impl Config {
             counted_ring: COUNTED_RING_MAX,
             delta_object_bytes_min: DELTA_OBJECT_BYTES_MIN,
             objects_bytes: OBJECTS_BYTES_MAX,
+            entries_kept_bytes: ENTRIES_KEPT_BYTES,
             seed,
         }
     }

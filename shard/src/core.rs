@@ -225,6 +225,8 @@ pub(crate) enum Loading {
     Entry(Fingerprint, bitcask::Ticket),
     /// An entry that a learner has in its log.
     Regaining,
+    /// An entry of a group that may go.
+    Trimming(crate::group::Kept),
 }
 
 impl<D: Disk> Shard<D> {

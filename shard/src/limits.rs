@@ -562,6 +562,37 @@ pub const ENTRIES_RESENDS_MAX: u32 = 20;
 /// Peers for which a core reads entries at a time.
 pub const GROUP_SERVES_MAX: usize = 64;
 
+/// Bytes of entries that stay in a core's log for peers that were away, though its tree has them on disk: what is written in some seconds at most, and
+/// more often in hours. Where they are gone, all rows of the group are taken over.
+pub const ENTRIES_KEPT_BYTES: u64 = 256 << 20;
+
+/// Entries that are looked at in one turn, to see whether they may go from the log,
+pub const TRIM_TURN_ENTRIES: usize = 64;
+
+/// and those that are read at a time.
+pub const TRIM_READS_MAX: usize = 8;
+
+/// When it goes on after that.
+pub const TRIM_AGAIN_NS: u64 = MS;
+
+/// Groups whose rows a core holds for peers at a time: each is a snapshot of its tree, of which statements need some as well.
+pub const GROUP_GIVES_MAX: usize = 8;
+
+/// How long they are held after a page, for the peer to ask for the next one.
+pub const GIVEN_NS: u64 = 10_000 * MS;
+
+/// Rows of one page.
+pub const GIVEN_ROWS_MAX: usize = 4096;
+
+/// Groups whose rows a core takes over at a time: each may be making tables.
+pub const GROUP_TAKES_MAX: usize = 4;
+
+/// When a page of rows is asked for again.
+pub const TAKE_RESEND_NS: u64 = 250 * MS;
+
+/// How often, before the peer is left.
+pub const TAKE_RESENDS_MAX: u32 = 8;
+
 /// Bytes of rows that are read of a group's tree in one go.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
 
@@ -569,6 +600,12 @@ pub const PAGE_BYTES_MAX: usize = 1 << 20;
 pub const PAGE_ROWS_MORE_MAX: usize = 1024;
 
 const _: () = assert!(OVERLAY_BYTES_MAX < ENTRY_BYTES_MAX);
+const _: () = assert!(GROUP_GIVES_MAX <= lsm::limits::SNAPSHOTS_MAX / 4, "statements need snapshots, too");
+const _: () = assert!(
+    TAKE_RESEND_NS * (TAKE_RESENDS_MAX as u64) < GIVEN_NS,
+    "what is given is held longer than it is asked for"
+);
+const _: () = assert!(PAGE_BYTES_MAX / 2 + (2 << 20) < lsm::limits::BATCH_BYTES_MAX, "a page is a batch");
 const _: () = assert!(
     2 * ENTRY_BYTES_MAX + (2 << 20) < bitcask::limits::BODY_BYTES_MAX,
     "the log is asked for a head and its entry at once"

@@ -23,6 +23,16 @@ pub struct Metrics {
     pub entries_asked: u64,
     /// Entries that peers have told.
     pub entries_learned: u64,
+    /// and those that went from the log, because the tree has them on disk.
+    pub entries_trimmed: u64,
+    /// Groups whose rows were asked of a peer because entries were gone,
+    pub rows_asked: u64,
+    /// pages of them that came,
+    pub row_pages_taken: u64,
+    /// rows on those,
+    pub rows_taken: u64,
+    /// and pages that peers were given.
+    pub row_pages_given: u64,
     /// Batches that waited for rows.
     pub runs_paused: u64,
     /// Phase 1 rounds started.

@@ -57,6 +57,7 @@ impl<D: Disk> Shard<D> {
             self.incarnation = before.max(1);
         }
         self.epoch = self.config.epoch.max(self.number(meta::EPOCH).unwrap_or(0));
+        self.gather_entries();
         self.take_role();
         self.start();
     }
@@ -182,7 +183,7 @@ impl<D: Disk> Shard<D> {
         self.waiting.clear();
         self.tickets.clear();
         self.deltas.clear();
-        self.groups.void();
+        self.void_groups();
         self.timers.clear();
         self.touched.clear();
     }
@@ -229,6 +230,7 @@ impl<D: Disk> Shard<D> {
             Loading::Expiring(slot) => self.on_expiring_read(turn, slot, result),
             Loading::Regaining => self.on_regaining_read(turn, result),
             Loading::Entry(group, ticket) => self.on_entry_read(turn, (group, ticket), result),
+            Loading::Trimming(kept) => self.on_trimming_read(turn, kept, result),
         }
     }
 

@@ -249,7 +249,7 @@ impl<D: Disk> Shard<D> {
 
     /// All that is under way begins anew: what was answered so far was answered before.
     pub(crate) fn begin_anew(&mut self, turn: &mut Turn<'_, D>) {
-        self.groups.void();
+        self.void_groups();
         self.sweep_tree();
         let asks = |stage| matches!(stage, Stage::Proposing | Stage::Reading | Stage::Running);
         let asking = self.entities.iter().filter(|(_, entity)| asks(entity.stage)).map(|(id, _)| id);

@@ -9,14 +9,17 @@ use std::rc::Rc;
 use ahash::RandomState;
 use bitcask::{Fingerprint, FingerprintHasher, KeyRef};
 use hashbrown::HashMap;
-use lsm::{ApplyError, Event, Get};
+use lsm::{ApplyError, Event, Get, IngestId};
 use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
 
 use super::fetch::{Asked, Serving};
+use super::give::{Given, Giving};
 use super::log::{Logged, Recent};
 use super::regain::Regaining;
+use super::take::Taking;
+use super::trim::{Judging, Trimming, Unflushed};
 use super::{rows, Entry, Place};
 use crate::core::{EntityId, Shard, Status};
 use crate::held::Held;
@@ -31,13 +34,24 @@ pub(crate) struct Groups {
     pub(super) recent: Recent,
     /// What a learner has to have before it is a voter.
     pub(super) regaining: Regaining,
-    jobs: HashMap<Fingerprint, Job, FingerprintHasher>,
+    pub(super) jobs: HashMap<Fingerprint, Job, FingerprintHasher>,
     /// What reads of the tree are for.
     pub(crate) reads: HashMap<lsm::Ticket, TreeRead, RandomState>,
     /// Jobs that wait until the tree takes something.
     stalled: VecDeque<Fingerprint>,
     /// Peers that wait for entries, with what is read for them.
     pub(super) serving: Vec<(bitcask::Ticket, Serving)>,
+    /// Peers that are given rows, and what the tree is read for because of them.
+    pub(super) given: Vec<Given>,
+    pub(super) giving: HashMap<lsm::Ticket, Giving, RandomState>,
+    /// Groups whose jobs take rows over.
+    pub(super) taking: Vec<Fingerprint>,
+    /// Ingestions that were given up and have not ended: until then nothing is applied to their groups.
+    pub(super) ending: Vec<(IngestId, Fingerprint)>,
+    /// The entries in the log, and what is known of those that the tree has on disk.
+    pub(super) trimming: Trimming,
+    pub(super) judging: HashMap<lsm::Ticket, Judging, RandomState>,
+    pub(super) unflushed: Unflushed,
     /// Counts runs of batches.
     pub(crate) runs: u64,
     /// Since the tree is open, what was of no use in it has gone.
@@ -51,6 +65,10 @@ pub(crate) enum TreeRead {
     Name(Fingerprint),
     /// A statement of an entity's batch, in the run of this number.
     Statement(EntityId, u64),
+    /// The name row of a group of which an entry may go from the log.
+    Trimming,
+    /// A peer, which is told something.
+    Giving,
     /// Nobody waits for it any more.
     Nothing,
 }
@@ -78,22 +96,37 @@ pub(crate) enum Brought {
 
 /// A group that is brought up to an entry.
 #[derive(Debug)]
-struct Job {
-    place: Place,
-    to: Name,
+pub(super) struct Job {
+    pub place: Place,
+    pub to: Name,
     /// What the tree has, once that is known.
-    applied: Option<Option<Name>>,
+    pub applied: Option<Option<Name>>,
     /// Entries that are to be applied, the last first.
     path: Vec<Name>,
     /// The one that is looked at next, on the way back.
     next: Option<Name>,
     /// An entry that is not here, and peers were asked for.
-    asked: Option<Asked>,
+    pub asked: Option<Asked>,
+    /// Rows that are taken over instead, because entries are gone.
+    pub taking: Option<Taking>,
 }
 
 impl Job {
     fn new(place: Place, to: Name) -> Job {
-        Job { place, to, applied: None, path: Vec::new(), next: Some(to), asked: None }
+        let (applied, path, next) = (None, Vec::new(), Some(to));
+        Job { place, to, applied, path, next, asked: None, taking: None }
+    }
+
+    /// The rows are those of this entry now.
+    pub fn stands_at(&mut self, name: Name) {
+        assert!(name >= self.to, "what is taken over is not older than what is wanted");
+        (self.applied, self.next) = (Some(Some(name)), None);
+        self.path.clear();
+    }
+
+    /// When peers are asked again.
+    fn again_at(&self) -> Option<Nanos> {
+        self.taking.as_ref().map_or(self.asked.map(|asked| asked.again_at), Taking::again_at)
     }
 }
 
@@ -103,33 +136,31 @@ impl Groups {
             recent: Recent::default(),
             regaining: Regaining::default(),
             jobs: HashMap::with_hasher(FingerprintHasher),
-            reads: HashMap::with_hasher(hashes),
+            reads: HashMap::with_hasher(hashes.clone()),
             stalled: VecDeque::new(),
             serving: Vec::new(),
+            given: Vec::new(),
+            giving: HashMap::with_hasher(hashes.clone()),
+            taking: Vec::new(),
+            ending: Vec::new(),
+            trimming: Trimming::default(),
+            judging: HashMap::with_hasher(hashes.clone()),
+            unflushed: Unflushed::new(hashes),
             runs: 0,
             is_swept: false,
         }
     }
 
-    /// What is under way is given up: another catalog or epoch begins, or the storage has failed.
-    pub fn void(&mut self) {
-        self.jobs.clear();
-        self.stalled.clear();
-        self.serving.clear();
-        self.reads.values_mut().for_each(|read| *read = TreeRead::Nothing);
-    }
-}
-
-impl Groups {
-    /// When peers are asked again.
+    /// When something is due by the clock.
     pub fn deadline(&self) -> Option<Nanos> {
-        let jobs = self.jobs.values().filter_map(|job| job.asked.map(|asked| asked.again_at)).min();
-        [jobs, self.regaining.deadline()].into_iter().flatten().min()
+        let jobs = self.jobs.values().filter_map(Job::again_at).min();
+        let given = self.given.iter().map(|given| given.until).min();
+        [jobs, given, self.trimming.deadline(), self.regaining.deadline()].into_iter().flatten().min()
     }
 
     /// Groups whose peers were to answer by now.
     pub(super) fn asking(&self, now: Nanos) -> Vec<Fingerprint> {
-        let is_due = |job: &Job| job.asked.is_some_and(|asked| asked.again_at <= now);
+        let is_due = |job: &Job| job.again_at().is_some_and(|at| at <= now);
         let mut due: Vec<Fingerprint> =
             self.jobs.iter().filter(|(_, job)| is_due(job)).map(|(group, _)| *group).collect();
         due.sort_unstable();
@@ -138,10 +169,23 @@ impl Groups {
 }
 
 impl<D: Disk> Shard<D> {
-    /// Whether a group waits for this entry.
-    pub(super) fn waits_for_entry(&self, group: Fingerprint, key: &[u8], name: Name) -> bool {
-        let job = self.groups.jobs.get(&group).filter(|job| *job.place.key == *key);
-        job.is_some_and(|job| job.asked.is_some_and(|asked| asked.name == name))
+    /// What is under way for groups is given up: another catalog or epoch begins, or the storage has failed.
+    pub(crate) fn void_groups(&mut self) {
+        self.void_takings();
+        self.void_trimming();
+        let groups = &mut self.groups;
+        groups.jobs.clear();
+        groups.stalled.clear();
+        groups.serving.clear();
+        groups.given.clear();
+        groups.giving.clear();
+        groups.reads.values_mut().for_each(|read| *read = TreeRead::Nothing);
+    }
+
+    /// What was asked for an entry that a group waits for, if it does.
+    pub(super) fn asked_for(&mut self, group: Fingerprint, key: &[u8], name: Name) -> Option<&mut Asked> {
+        let job = self.groups.jobs.get_mut(&group).filter(|job| *job.place.key == *key)?;
+        job.asked.as_mut().filter(|asked| asked.name == name)
     }
 
     /// Where the rows of a head are: if they are of this epoch, and of a table that there is.
@@ -191,6 +235,12 @@ impl<D: Disk> Shard<D> {
     /// Brings the rows of a group up to an entry that is known to be chosen, as far as nothing has to be waited for.
     pub(crate) fn bring_up(&mut self, turn: &mut Turn<'_, D>, place: Place, to: Name) -> Brought {
         let fingerprint = place.reference.1;
+        if self.tree.rows().is_none() {
+            return self.no_tree();
+        }
+        if self.groups.ending.iter().any(|(_, group)| *group == fingerprint) {
+            return Brought::Lacking;
+        }
         if self.groups.jobs.contains_key(&fingerprint) {
             return Brought::UnderWay;
         }
@@ -212,12 +262,21 @@ impl<D: Disk> Shard<D> {
         let Some(mut job) = self.groups.jobs.remove(&fingerprint) else { return };
         match self.drive(turn, &mut job) {
             Brought::UnderWay => drop(self.groups.jobs.insert(fingerprint, job)),
-            brought => self.on_brought(turn, &job.place, job.to, brought),
+            brought => self.finish_job(turn, &job, brought),
         }
+    }
+
+    /// A job is at its end: who waits for it goes on.
+    pub(super) fn finish_job(&mut self, turn: &mut Turn<'_, D>, job: &Job, brought: Brought) {
+        assert!(job.taking.is_none(), "what is taken over is given up first");
+        self.on_brought(turn, &job.place, job.to, brought);
     }
 
     fn drive(&mut self, turn: &mut Turn<'_, D>, job: &mut Job) -> Brought {
         loop {
+            if job.taking.is_some() {
+                return self.go_on_taking(turn, job);
+            }
             let Some(applied) = job.applied else {
                 match self.applied_name(turn, &job.place) {
                     Ok(Some(applied)) => job.applied = Some(applied),
@@ -291,7 +350,9 @@ impl<D: Disk> Shard<D> {
         }
         let entry = entry?;
         if job.path.len() >= GROUP_PATH_MAX {
-            return Err(Brought::Lacking);
+            let peer = self.peers_up.iter().position(|up| *up).and_then(|peer| u8::try_from(peer).ok());
+            let takes = peer.is_some_and(|peer| self.begin_taking(turn, job, peer));
+            return Err(if takes { Brought::UnderWay } else { Brought::Lacking });
         }
         job.path.push(next);
         job.next = entry.group.base;
@@ -302,7 +363,7 @@ impl<D: Disk> Shard<D> {
     fn look_ahead_at(&mut self, turn: &mut Turn<'_, D>, job: &mut Job) -> Result<(), Brought> {
         let name = *job.path.last().expect("what is to be applied ends with what is wanted");
         let entry = self.entry_for(turn, job, name)?;
-        self.apply(&job.place, &entry)?;
+        self.apply(job, &entry)?;
         job.path.pop();
         job.applied = Some(Some(name));
         Ok(())
@@ -317,23 +378,32 @@ impl<D: Disk> Shard<D> {
             Logged::Reading(_) => Err(Brought::UnderWay),
             Logged::Absent => {
                 let have = job.applied.flatten();
+                let gone = job.asked.filter(|asked| asked.name == name && asked.again_at <= turn.clock.now);
+                if let Some(peer) = gone.and_then(|asked| asked.gone) {
+                    // Nobody has told it, and one of them has its rows.
+                    if self.begin_taking(turn, job, peer) {
+                        return Err(Brought::UnderWay);
+                    }
+                }
                 job.asked = self.ask_for_entry(turn, &job.place, (name, have), job.asked);
                 Err(if job.asked.is_some() { Brought::UnderWay } else { Brought::Lacking })
             }
         }
     }
 
-    fn apply(&mut self, place: &Place, entry: &Entry) -> Result<(), Brought> {
-        let batch = rows::changes_of(&place.prefix(), entry);
+    fn apply(&mut self, job: &Job, entry: &Entry) -> Result<(), Brought> {
+        let prefix = job.place.prefix();
+        let batch = rows::changes_of(&prefix, entry);
         let Some(tree) = self.tree.rows() else { return Err(Brought::Closed) };
         match tree.apply(&batch) {
             Ok(_) => {
                 self.metrics.entries_applied += 1;
+                self.groups.unflushed.note_applied(&prefix, job.applied.flatten(), entry.name());
                 Ok(())
             }
             Err(ApplyError::Stalled | ApplyError::Full) if planted(557) => Ok(()),
             Err(ApplyError::Stalled | ApplyError::Full) => {
-                self.groups.stalled.push_back(place.reference.1);
+                self.groups.stalled.push_back(job.place.reference.1);
                 Err(Brought::UnderWay)
             }
             Err(ApplyError::TooLarge) => {
@@ -367,16 +437,29 @@ impl<D: Disk> Shard<D> {
                     Some(TreeRead::Statement(id, run)) => {
                         self.on_statement_read(turn, (id, run), TreeAnswer::Got(ticket, result));
                     }
+                    Some(TreeRead::Trimming) => self.on_name_judged(ticket, result),
+                    Some(TreeRead::Giving) => self.on_given_name(turn, ticket, result),
                     Some(TreeRead::Nothing) | None => {}
                 },
-                Event::Scanned { ticket, result } => {
-                    if let Some(TreeRead::Statement(id, run)) = self.groups.reads.remove(&ticket) {
+                Event::Scanned { ticket, result } => match self.groups.reads.remove(&ticket) {
+                    Some(TreeRead::Statement(id, run)) => {
                         self.on_statement_read(turn, (id, run), TreeAnswer::Scanned(result));
                     }
+                    Some(TreeRead::Giving) => self.on_given_rows(turn, ticket, result),
+                    _ => {}
+                },
+                Event::Flushed(version) => {
+                    let now = self.tree.rows().map_or(version, |tree| tree.version());
+                    self.groups.unflushed.note_flushed(version, now);
+                    self.groups.trimming.note_flushed();
                 }
+                Event::Ingested(id, _) => self.on_ingestion_ended(turn, id, true),
+                Event::IngestionLost(id) => self.on_ingestion_ended(turn, id, false),
                 _ => {}
             }
         }
+        self.take_more(turn);
+        self.trim(turn);
         for _ in 0..self.groups.stalled.len() {
             let Some(fingerprint) = self.groups.stalled.pop_front() else { return };
             self.go_on_with_job(turn, fingerprint);
@@ -388,7 +471,7 @@ impl<D: Disk> Shard<D> {
         let reads = &self.groups.reads;
         self.tree.poll_for(|event| match event {
             Event::Got { ticket, .. } | Event::Scanned { ticket, .. } => reads.contains_key(ticket),
-            _ => false,
+            event => matches!(event, Event::Flushed(_) | Event::Ingested(..) | Event::IngestionLost(_)),
         })
     }
 
@@ -420,6 +503,7 @@ impl<D: Disk> Shard<D> {
     }
 }
 
-fn name_in(bytes: Option<&[u8]>) -> Result<Option<Name>, Brought> {
+/// The name in a name row.
+pub(super) fn name_in(bytes: Option<&[u8]>) -> Result<Option<Name>, Brought> {
     bytes.map(rows::read_name).transpose().map_err(|_| Brought::Closed)
 }

@@ -2,12 +2,14 @@
 //!
 //! Whoever has an entry may tell it, chosen or not as far as it knows: the asker knows that the entry is chosen, and so is all that it stands on.
 
-use bitcask::{Fingerprint, KeyRef, Kind};
+use bitcask::{Fingerprint, Kind};
 use paxos::Member;
 use reactor::clock::Nanos;
 use reactor::Disk;
 
+use super::give::RowsAsked;
 use super::log::Logged;
+use super::take::PageTold;
 use super::{Entry, Place};
 use crate::core::Shard;
 use crate::limits::{
@@ -24,14 +26,15 @@ pub(super) struct Asked {
     /// When they are asked again.
     pub again_at: Nanos,
     resends: u32,
+    /// Who has it no more, but rows that it is in.
+    pub gone: Option<Member>,
 }
 
 /// A peer that waits for entries, while the first of them is read.
 #[derive(Debug)]
 pub(super) struct Serving {
     to: Member,
-    reference: KeyRef,
-    key: Box<[u8]>,
+    place: Place,
     name: Name,
     have: Option<Name>,
 }
@@ -59,12 +62,14 @@ impl<D: Disk> Shard<D> {
         for member in (0..self.members.count()).filter(|member| *member != me) {
             if self.peers_up[usize::from(member)] {
                 self.metrics.messages_out += 1;
-                let said = GroupSaid::Ask { key: &place.key, name, have };
+                let (epoch, table) = (place.epoch, place.table);
+                let said = GroupSaid::Ask { key: &place.key, name, epoch, table, have };
                 turn.effects.message(member, |out| PeerMessage::Group(said).encode(sender, out));
             }
         }
         self.metrics.entries_asked += 1;
-        Some(Asked { name, again_at: now + ENTRIES_RESEND_NS, resends })
+        let gone = before.and_then(|asked| asked.gone);
+        Some(Asked { name, again_at: now + ENTRIES_RESEND_NS, resends, gone })
     }
 
     /// A peer says something of entries.
@@ -76,25 +81,40 @@ impl<D: Disk> Shard<D> {
             return;
         }
         match said {
-            GroupSaid::Ask { key, name, have } => {
+            GroupSaid::Ask { key, name, epoch, table, have } => {
                 let reference = self.store.key_ref(slot, key);
-                let (name, have) = (*name, *have);
-                self.serve_entries(turn, Serving { to: from, reference, key: (*key).into(), name, have });
+                let place = Place { reference, key: (*key).into(), epoch: *epoch, table: *table };
+                self.serve_entries(turn, Serving { to: from, place, name: *name, have: *have });
             }
             GroupSaid::Tell { key, name, entries } => self.on_entries(turn, (slot, key), *name, entries),
+            GroupSaid::Gone { key, name, .. } => {
+                let group = self.store.key_ref(slot, key).1;
+                if let Some(asked) = self.asked_for(group, key, *name) {
+                    asked.gone = Some(from);
+                }
+            }
+            GroupSaid::AskRows { key, name, epoch, table, at, behind } => {
+                let (name, epoch, table, at) = (*name, *epoch, *table, *at);
+                self.give_rows(turn, from, slot, RowsAsked { key, name, epoch, table, at, behind });
+            }
+            GroupSaid::Rows { key, at, behind, more, rows } => {
+                let told = PageTold { key, at: *at, behind, more: *more, rows };
+                self.on_rows_told(turn, from, slot, told);
+            }
         }
     }
 
     /// Tells a peer the entry that it asks for, and what that stands on, as far as it is at hand.
     fn serve_entries(&mut self, turn: &mut Turn<'_, D>, serving: Serving) {
-        let Serving { to, reference, key, name, have } = &serving;
+        let Serving { to, place, name, have } = &serving;
+        let key = &place.key;
         let mut entries: Vec<Vec<u8>> = Vec::new();
         let (mut bytes, mut next) = (0, Some(*name));
         while let Some(name) = next.filter(|next| have.is_none_or(|have| have < *next)) {
             if entries.len() == ENTRIES_MAX || bytes >= ENTRIES_BYTES_MAX {
                 break;
             }
-            match self.logged(turn, (*reference, key), name) {
+            match self.logged(turn, (place.reference, key), name) {
                 Logged::Here(entry) => {
                     next = entry.group.base;
                     let encoded = entry.encode();
@@ -107,14 +127,14 @@ impl<D: Disk> Shard<D> {
                     }
                     return;
                 }
+                Logged::Absent if entries.is_empty() => {
+                    return self.look_for_gone(turn, *to, place, name);
+                }
                 Logged::Reading(_) | Logged::Absent => break,
             }
         }
         let entries = entries.iter().map(|entry| &entry[..]).collect();
-        let said = GroupSaid::Tell { key, name: *name, entries };
-        let sender = self.sender();
-        self.metrics.messages_out += 1;
-        turn.effects.message(*to, |out| PeerMessage::Group(said).encode(sender, out));
+        self.say_of_group(turn, *to, &GroupSaid::Tell { key, name: *name, entries });
     }
 
     /// An entry was read for a peer, if one waits for it.
@@ -128,7 +148,7 @@ impl<D: Disk> Shard<D> {
     /// A peer has told entries: those that the job of this group waits for are logged.
     fn on_entries(&mut self, turn: &mut Turn<'_, D>, (slot, key): (u16, &[u8]), name: Name, told: &[&[u8]]) {
         let reference = self.store.key_ref(slot, key);
-        if !self.waits_for_entry(reference.1, key, name) || told.is_empty() {
+        if self.asked_for(reference.1, key, name).is_none() || told.is_empty() {
             return;
         }
         let mut next = Some(name);
@@ -147,9 +167,10 @@ impl<D: Disk> Shard<D> {
         self.go_on_with_job(turn, reference.1);
     }
 
-    /// Has jobs ask again whose peers did not answer.
+    /// Has jobs ask again whose peers did not answer, and lets go of what peers do not ask for any more.
     pub(crate) fn group_timers(&mut self, turn: &mut Turn<'_, D>) {
         let now = turn.clock.now;
+        self.drop_given(now);
         self.regain(turn);
         if self.groups.deadline().is_none_or(|at| at > now) {
             return;

@@ -12,7 +12,7 @@ use paxos::Ballot;
 use reactor::mutants::planted;
 use reactor::Disk;
 
-use super::{Entry, RECORD_BYTES};
+use super::{Entry, Kept, RECORD_BYTES};
 use crate::core::{stamp_of, EntityId, Loading, Shard};
 use crate::error::Fault;
 use crate::limits::RECENT_ENTRIES_BYTES_MAX;
@@ -144,7 +144,11 @@ impl<D: Disk> Shard<D> {
         let stamp = stamp_of(name.origin);
         let record = LogRecord { slot: reference.0, key: &key, kind: Kind::Value, stamp, body: &body };
         match self.store.append_as(reference, record, false) {
-            Ok(_) => self.groups.recent.put(reference.1, entry),
+            Ok(_) => {
+                let bytes = u32::try_from(key.len() + body.len()).expect("records are bounded far below");
+                self.groups.trimming.add(Kept { reference, bytes });
+                self.groups.recent.put(reference.1, entry);
+            }
             // There was room for it when its head was decided on.
             Err(error) => self.fail(Fault::append(&error)),
         }

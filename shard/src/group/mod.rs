@@ -10,24 +10,30 @@
 //!    same batch of the tree.
 //! 3. **Statements run on the tree of the head that their entry extends** (`statement`, and [`crate::batch`]), with what the batch has changed so
 //!    far over it. They may wait for the disk.
-//! 4. **Who lacks an entry that is chosen** asks its peers for it by name (`fetch`).
-//! 5. **A learner** is no voter before it has the rows of what it copied (`regain`).
-//! 6. **What is found undecided is finished before it is extended**, by whoever coordinates ([`crate::coordinator`]).
+//! 4. **Who lacks an entry that is chosen** asks its peers for it by name (`fetch`). Where it is not in their logs any more, they hold all
+//!    rows of a later one for it (`give`), and it takes them in the place of its own (`take`).
+//! 5. **What the tree has on disk** goes from the log, the oldest first, beyond a window (`trim`).
+//! 6. **A learner** is no voter before it has the rows of what it copied (`regain`).
+//! 7. **What is found undecided is finished before it is extended**, by whoever coordinates ([`crate::coordinator`]).
 //!
 //! Invariant: the rows of a group are a function of the entry that their name row names.
 
 mod advance;
 mod fetch;
+mod give;
 mod log;
 mod regain;
 pub(crate) mod rows;
 mod run;
 pub(crate) mod statement;
+mod take;
+mod trim;
 
 use std::rc::Rc;
 
 pub(crate) use self::advance::{Brought, Groups, TreeAnswer, TreeRead};
 pub(crate) use self::run::OnTree;
+pub(crate) use self::trim::Kept;
 use crate::object::{Group, Name};
 use crate::record::Record;
 use crate::state::Value;

@@ -36,8 +36,24 @@ pub(crate) fn name_key(prefix: &[u8]) -> Vec<u8> {
 }
 
 /// Above all keys of a group.
-fn end_of(prefix: &[u8]) -> Vec<u8> {
+pub(crate) fn end_of(prefix: &[u8]) -> Vec<u8> {
     [prefix, &[END]].concat()
+}
+
+/// Whether a key within a group is the name row's.
+pub(crate) fn is_name(key: &[u8]) -> bool {
+    *key == [NAME]
+}
+
+/// Whether a key within a group may be that of a row, or of an entry of an index.
+pub(crate) fn is_of_row(key: &[u8]) -> bool {
+    key.first().is_some_and(|first| (NAME + 1..END).contains(first))
+}
+
+/// Whether the tree takes a row of such a length.
+pub(crate) fn fits(group: &[u8], key: &[u8], value: &[u8]) -> bool {
+    let key_bytes = 3 * size_of::<u32>() + group.len() + key.len();
+    key_bytes <= lsm::limits::KEY_BYTES_MAX && value.len() <= lsm::limits::VALUE_BYTES_MAX
 }
 
 /// What a name row says.

@@ -1,5 +1,6 @@
 //! Tables in the large layout: partitions are log groups, whose rows lie in the trees of the cores.
 
+mod away;
 mod learner;
 mod reads;
 mod trouble;
