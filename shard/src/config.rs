@@ -5,7 +5,8 @@ use paxos::{Member, Members};
 use crate::command::Limits;
 use crate::limits::{
     COMMANDS_MAX, COMMAND_BYTES_MAX, COUNTED_RING_MAX, DELTA_OBJECT_BYTES_MIN, ENTRIES_KEPT_BYTES,
-    OBJECTS_BYTES_MAX, REPAIR_BYTES_PER_SECOND, REPAIR_RECORDS_PER_SECOND, REPAIR_TAIL_RECORDS, SLOTS,
+    GIVEN_ROWS_MAX, OBJECTS_BYTES_MAX, REPAIR_BYTES_PER_SECOND, REPAIR_RECORDS_PER_SECOND,
+    REPAIR_TAIL_RECORDS, SLOTS,
 };
 use crate::repair::RepairRate;
 
@@ -42,6 +43,8 @@ pub struct Config {
     pub objects_bytes: usize,
     /// Bytes of entries of log groups that stay in the log for peers that were away, though the tree has them on disk.
     pub entries_kept_bytes: u64,
+    /// Rows on one page of those that a peer takes over.
+    pub row_page_max: usize,
     /// Seeds jitter and the hashes of maps in memory.
     pub seed: u64,
 }
@@ -68,6 +71,7 @@ impl Config {
             delta_object_bytes_min: DELTA_OBJECT_BYTES_MIN,
             objects_bytes: OBJECTS_BYTES_MAX,
             entries_kept_bytes: ENTRIES_KEPT_BYTES,
+            row_page_max: GIVEN_ROWS_MAX,
             seed,
         }
     }

@@ -206,6 +206,8 @@ pub const ALL: &[Mutant] = &[
     mutant(554, "a statement does not see what its batch has changed"),
     mutant(556, "an entry stands on the head of another table"),
     mutant(557, "an entry that the tree does not take counts as applied"),
+    mutant(558, "an entry goes from the log that no tree on disk has"),
+    mutant(559, "a peer is given rows of two versions"),
     mutant(560, "a learner of groups votes before it has their rows"),
     mutant(561, "what is read without claims is of two flush epochs"),
 ];

@@ -117,10 +117,9 @@ impl Job {
         Job { place, to, applied, path, next, asked: None, taking: None }
     }
 
-    /// The rows are those of this entry now.
+    /// The rows are those of this entry now: the way leads back to it, if it is not there yet.
     pub fn stands_at(&mut self, name: Name) {
-        assert!(name >= self.to, "what is taken over is not older than what is wanted");
-        (self.applied, self.next) = (Some(Some(name)), None);
+        (self.applied, self.next) = (Some(Some(name)), Some(self.to));
         self.path.clear();
     }
 
@@ -351,7 +350,7 @@ impl<D: Disk> Shard<D> {
         let entry = entry?;
         if job.path.len() >= GROUP_PATH_MAX {
             let peer = self.peers_up.iter().position(|up| *up).and_then(|peer| u8::try_from(peer).ok());
-            let takes = peer.is_some_and(|peer| self.begin_taking(turn, job, peer));
+            let takes = peer.is_some_and(|peer| self.begin_taking(turn, job, (peer, next)));
             return Err(if takes { Brought::UnderWay } else { Brought::Lacking });
         }
         job.path.push(next);
@@ -381,7 +380,7 @@ impl<D: Disk> Shard<D> {
                 let gone = job.asked.filter(|asked| asked.name == name && asked.again_at <= turn.clock.now);
                 if let Some(peer) = gone.and_then(|asked| asked.gone) {
                     // Nobody has told it, and one of them has its rows.
-                    if self.begin_taking(turn, job, peer) {
+                    if self.begin_taking(turn, job, (peer, name)) {
                         return Err(Brought::UnderWay);
                     }
                 }

@@ -6,12 +6,13 @@
 use lsm::{Get, ReadError, Rows, Scan, Scanned, Snapshot, Version};
 use paxos::Member;
 use reactor::clock::Nanos;
+use reactor::mutants::planted;
 use reactor::Disk;
 
 use super::advance::{name_in, TreeRead};
 use super::{rows, Place};
 use crate::core::Shard;
-use crate::limits::{GIVEN_NS, GIVEN_ROWS_MAX, GROUP_GIVES_MAX, GROUP_SERVES_MAX, PAGE_BYTES_MAX};
+use crate::limits::{GIVEN_NS, GROUP_GIVES_MAX, GROUP_SERVES_MAX, PAGE_BYTES_MAX};
 use crate::object::Name;
 use crate::turn::Turn;
 use crate::wire::{GroupSaid, PeerMessage};
@@ -139,11 +140,11 @@ impl<D: Disk> Shard<D> {
             first: first.into(),
             end: Some(rows::end_of(&prefix).into()),
             reverse: false,
-            rows_max: GIVEN_ROWS_MAX,
+            rows_max: self.config.row_page_max,
             bytes_max: PAGE_BYTES_MAX / 2,
         };
         let Some(tree) = self.tree.rows() else { return };
-        match tree.scan(turn.disk, scan, Some(snapshot)) {
+        match tree.scan(turn.disk, scan, (!planted(559)).then_some(snapshot)) {
             Scanned::Ready(found) => self.give_page(turn, &page, &found),
             Scanned::Pending(ticket) => self.wait_to_give(ticket, Giving::Page(page)),
         }

@@ -14,7 +14,7 @@ use crate::command::{self, on_tree, Command};
 use crate::core::{EntityId, Shard};
 use crate::entity::{Queued, Stage};
 use crate::error;
-use crate::limits::{ENTRY_BYTES_MAX, OVERLAY_BYTES_MAX};
+use crate::limits::{CONFLICTS_MAX, ENTRY_BYTES_MAX, OVERLAY_BYTES_MAX};
 use crate::object::{Group, Name};
 use crate::reply::Reply;
 use crate::state::{State, Value};
@@ -149,7 +149,13 @@ impl<D: Disk> Shard<D> {
                 Ok(())
             }
             Brought::UnderWay => Err(Next::Paused),
-            Brought::Ahead | Brought::Lacking => Err(Next::PutOff),
+            Brought::Ahead => {
+                // The own head is older than what is chosen: the others know the newer one.
+                let entity = self.entity(id);
+                entity.collisions = entity.collisions.max(CONFLICTS_MAX);
+                Err(Next::PutOff)
+            }
+            Brought::Lacking => Err(Next::PutOff),
             Brought::Closed => Err(Next::Reply(Some(error::TREE_CLOSED))),
         }
     }

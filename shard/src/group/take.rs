@@ -22,6 +22,8 @@ use crate::wire::GroupSaid;
 #[derive(Debug)]
 pub(super) struct Taking {
     from: Member,
+    /// The entry that is lacking: they must be of that, or a later one.
+    lacking: Name,
     /// Of which entry they are, once the first page has come.
     at: Option<Name>,
     /// The last of them that is here.
@@ -83,7 +85,12 @@ impl PageTold<'_> {
 
 impl<D: Disk> Shard<D> {
     /// Begins to take the rows of a job's group over. False: as many groups do as may at a time.
-    pub(super) fn begin_taking(&mut self, turn: &mut Turn<'_, D>, job: &mut Job, from: Member) -> bool {
+    pub(super) fn begin_taking(
+        &mut self,
+        turn: &mut Turn<'_, D>,
+        job: &mut Job,
+        (from, lacking): (Member, Name),
+    ) -> bool {
         let fingerprint = job.place.reference.1;
         let is_room = self.groups.taking.len() < GROUP_TAKES_MAX;
         if !is_room || self.groups.taking.contains(&fingerprint) {
@@ -92,7 +99,7 @@ impl<D: Disk> Shard<D> {
         self.groups.taking.push(fingerprint);
         self.metrics.rows_asked += 1;
         let waits_for = WaitsFor::Room;
-        let mut taking = Taking { from, at: None, behind: Vec::new(), ingestion: None, waits_for };
+        let mut taking = Taking { from, lacking, at: None, behind: Vec::new(), ingestion: None, waits_for };
         self.ask_for_page(turn, job, &mut taking, 0);
         (job.asked, job.taking) = (None, Some(taking));
         true
@@ -103,7 +110,7 @@ impl<D: Disk> Shard<D> {
         let place = &job.place;
         let said = GroupSaid::AskRows {
             key: &place.key,
-            name: job.to,
+            name: taking.lacking,
             epoch: place.epoch,
             table: place.table,
             at: taking.at,
@@ -159,7 +166,7 @@ impl<D: Disk> Shard<D> {
     ) {
         let fingerprint = self.store.key_ref(slot, told.key).1;
         let Some(mut job) = self.groups.jobs.remove(&fingerprint) else { return };
-        if *job.place.key == *told.key && told.at >= job.to {
+        if *job.place.key == *told.key {
             self.take_page(turn, from, &mut job, told);
         }
         self.groups.jobs.insert(fingerprint, job);
@@ -175,7 +182,7 @@ impl<D: Disk> Shard<D> {
             job.taking = Some(taking);
             return;
         }
-        if !told.is_sound() {
+        if !told.is_sound() || told.at < taking.lacking {
             self.metrics.messages_refused += 1;
             return self.end_taking(job, taking);
         }

@@ -246,6 +246,9 @@ pub(super) fn new_shard(
         // In every fourth start none is kept decoded, in every other one few.
         config.objects_bytes = [0, 8 << 10, 1 << 20, 8 << 10][(seed / 8 % 4) as usize];
     }
+    // Groups are small: in most starts no entries stay in the log that the tree has, and their rows are more than a page.
+    config.entries_kept_bytes = [0, 0, 2 << 10, config.entries_kept_bytes][(seed / 32 % 4) as usize];
+    config.row_page_max = [2, config.row_page_max][(seed / 128 % 2) as usize];
     let mut shard = Shard::new(config, store_options(core, plan), tree_options(core, plan), disk);
     shard.set_limits(Limits { large_tables: true, ..Limits::default() });
     shard

@@ -35,6 +35,9 @@ pub(super) struct GroupSums {
     applied: u64,
     asked: u64,
     told: u64,
+    trimmed: u64,
+    taken: u64,
+    pages: u64,
     waited: u64,
 }
 
@@ -44,6 +47,9 @@ impl GroupSums {
             applied: metrics.entries_applied,
             asked: metrics.entries_asked,
             told: metrics.entries_learned,
+            trimmed: metrics.entries_trimmed,
+            taken: metrics.rows_taken,
+            pages: metrics.row_pages_taken,
             waited: metrics.runs_paused,
         }
     }
@@ -57,6 +63,9 @@ impl std::ops::Add for GroupSums {
             applied: self.applied + other.applied,
             asked: self.asked + other.asked,
             told: self.told + other.told,
+            trimmed: self.trimmed + other.trimmed,
+            taken: self.taken + other.taken,
+            pages: self.pages + other.pages,
             waited: self.waited + other.waited,
         }
     }
@@ -115,7 +124,7 @@ impl World {
     }
 
     /// What log groups met.
-    pub(super) fn sums_of_groups(&self) -> [(&'static str, u64); 6] {
+    pub(super) fn sums_of_groups(&self) -> [(&'static str, u64); 9] {
         let (mut finished, mut again, mut all) = (0, 0, GroupSums::default());
         let mut chosen = vec![0; usize::from(self.plan.cores)];
         for key in self.ledger.watched() {
@@ -134,6 +143,9 @@ impl World {
             ("entries were applied to rows", all.applied),
             ("a member asked for an entry", all.asked),
             ("entries were told by a peer", all.told),
+            ("entries went from a log", all.trimmed),
+            ("rows were taken over", all.taken),
+            ("pages of rows came", all.pages),
             ("a statement waited for the tree", all.waited),
         ]
     }
