@@ -202,11 +202,24 @@ impl<D: Disk> Shard<D> {
         if table_on_tree(&queued.command, run.state.value.as_ref(), catalog).is_some() {
             return self.run_on_tree(turn, id, run, queued);
         }
-        let (now_wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
+        let mut scratch = mem::take(&mut self.scratch);
+        let reply = self.with_context(turn.clock.wall_ms, |context| {
+            run_one(queued, &mut run.state, &mut run.applied, context, &mut scratch)
+        });
+        self.scratch = scratch;
+        Next::Reply(reply)
+    }
+
+    /// Has something run with what commands are run with.
+    pub(crate) fn with_context<T>(
+        &mut self,
+        now_wall_ms: u64,
+        run: impl FnOnce(&mut command::Context<'_>) -> T,
+    ) -> T {
+        let limits = self.config.limits;
         let (catalog, statements) = self.catalogs.for_commands();
-        let mut context =
-            command::Context { now_wall_ms, limits: &limits, rng: &mut self.rng, catalog, statements };
-        Next::Reply(run_one(queued, &mut run.state, &mut run.applied, &mut context, &mut self.scratch))
+        let rng = &mut self.rng;
+        run(&mut command::Context { now_wall_ms, limits: &limits, rng, catalog, statements })
     }
 
     /// The run waits for rows.
@@ -331,16 +344,11 @@ impl<D: Disk> Shard<D> {
         if joint::waits_for_claim(queued, &state, &applied) || waits_for_rows {
             return None;
         }
-        let (wall_ms, limits) = (turn.clock.wall_ms, self.config.limits);
-        let (catalog, statements) = self.catalogs.for_commands();
-        let mut context = command::Context {
-            now_wall_ms: wall_ms,
-            limits: &limits,
-            rng: &mut self.rng,
-            catalog,
-            statements,
-        };
-        let reply = run_one(queued, &mut state, &mut applied, &mut context, &mut self.scratch);
+        let mut scratch = mem::take(&mut self.scratch);
+        let reply = self.with_context(turn.clock.wall_ms, |context| {
+            run_one(queued, &mut state, &mut applied, context, &mut scratch)
+        });
+        self.scratch = scratch;
         if state.changed {
             return None;
         }

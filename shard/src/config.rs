@@ -45,6 +45,8 @@ pub struct Config {
     pub entries_kept_bytes: u64,
     /// Rows on one page of those that a peer takes over.
     pub row_page_max: usize,
+    /// Rows that one step of filling an index goes through.
+    pub fill_rows_max: usize,
     /// Seeds jitter and the hashes of maps in memory.
     pub seed: u64,
 }
@@ -72,6 +74,7 @@ impl Config {
             objects_bytes: OBJECTS_BYTES_MAX,
             entries_kept_bytes: ENTRIES_KEPT_BYTES,
             row_page_max: GIVEN_ROWS_MAX,
+            fill_rows_max: sql::limits::BACKFILL_ROWS,
             seed,
         }
     }

@@ -14,6 +14,7 @@ use crate::batch::Run;
 use crate::command::Command;
 use crate::deltas::Lacking;
 use crate::error;
+use crate::expiring::Swept;
 use crate::held::Held;
 use crate::joint::StepTicket;
 use crate::limits::{KEPT_KEY_BYTES_MAX, KEPT_LIST_MAX};
@@ -31,8 +32,8 @@ pub(crate) enum Waiter {
     Peer(Member),
     /// The core of a learner that handed the command over, under its own name for it.
     Learner(Member, CommandId),
-    /// The sweep of this core for keys of this slot whose time has come.
-    Expiring(u16),
+    /// The sweep of this core for keys whose time has come.
+    Expiring(Swept),
     /// A joint command that this core runs, or finishes.
     Joint(StepTicket),
 }

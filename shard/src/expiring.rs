@@ -14,8 +14,10 @@
 //! slot has ended. [`EXPIRY_RATE`] bounds what sweeps read, to a fifth while clients have commands served; a core with very many
 //! such keys is behind by the time that it takes to read them all.
 //!
-//! What joint commands have left at a key is looked at as well (docs/design/several-keys.md, section 3). When a table was dropped one sweep looks at
-//! all values, and has those go that are partitions of no table (docs/design/tables.md).
+//! What joint commands have left at a key is looked at as well (docs/design/several-keys.md, section 3). When a table was dropped, or indexes of a
+//! large one have changed, one sweep looks at all values: it has those go that are partitions of no table, and fills and clears indexes, step by
+//! step (docs/design/tables.md). So does any sweep with partitions whose indexes a statement found
+//! to be others.
 //!
 //! Left out: values written by versions that did not know the kind go when somebody asks for them, or writes them anew.
 
@@ -27,7 +29,7 @@ use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
 
-use crate::command::{is_partition_of, table_of, Command, KeyCommand, Op};
+use crate::command::{is_partition_of, on_tree::indexes_of, table_of, Command, KeyCommand, Op};
 use crate::core::{Loading, Shard, Status};
 use crate::entity::{Queued, Waiter};
 use crate::limits::{
@@ -67,13 +69,15 @@ pub(crate) struct Expiring {
     reading: usize,
     /// Records in which joint commands have left something: looked at by each sweep, whatever else is in their slots.
     tied: BTreeSet<KeyRef>,
+    /// Partitions in which an index is to be filled or cleared, because a statement came there: looked at by the next sweep, whoever is preferred.
+    undone: BTreeSet<KeyRef>,
     /// Commands of its own that are not answered.
     asking: usize,
     vacuum: Vacuum,
     pace: Pace,
 }
 
-/// Whether partitions of tables that were dropped are looked for.
+/// Whether all values are looked at, because tables have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Vacuum {
     /// There are none.
@@ -98,6 +102,7 @@ impl Expiring {
             queue: VecDeque::new(),
             reading: 0,
             tied: BTreeSet::new(),
+            undone: BTreeSet::new(),
             asking: 0,
             vacuum: Vacuum::No,
             pace: Pace::new(EXPIRY_RATE),
@@ -136,20 +141,31 @@ impl Expiring {
         }
     }
 
+    /// A statement has found a partition whose indexes are not those of its table: whoever was to see to that had no record of it, or was down.
+    pub fn note_undone(&mut self, reference: KeyRef) {
+        if self.undone.len() < TIED_MAX {
+            self.undone.insert(reference);
+        }
+    }
+
     /// One of its commands was answered. What did not come to an end is looked at again by the next sweep.
-    pub fn on_answer(&mut self, now: Nanos, slot: u16, reply: &Reply) {
+    pub fn on_answer(&mut self, now: Nanos, swept: Swept, reply: &Reply) {
         self.asking -= 1;
         self.at = Some(now);
+        if swept.vacuums && *reply == Reply::Int(1) && !planted(563) {
+            // There is another step to be taken there.
+            self.queue.push_back((swept.key.0, swept.key.1, 0));
+        }
         if reply.is_error() {
-            self.note(slot, UNKNOWN);
+            self.note(swept.key.0, UNKNOWN);
             if let Vacuum::UnderWay(failed) | Vacuum::Ending(failed) = &mut self.vacuum {
                 *failed = true;
             }
         }
     }
 
-    /// A table was dropped: its partitions are looked for.
-    pub fn note_dropped(&mut self) {
+    /// A table was dropped, or indexes of a large one have changed: partitions are looked for in which there is something to be done.
+    pub fn note_outdated(&mut self) {
         (self.vacuum, self.place) = (Vacuum::Wanted, None);
         (self.at, self.next_sweep) = (Some(0), 0);
     }
@@ -170,6 +186,14 @@ pub(crate) fn kind_of(entry: &[u8]) -> (Kind, u64) {
         Some((_, 0)) => (Kind::Value, 0),
         Some((_, ends_ms)) => (Kind::Expiring, ends_ms),
     }
+}
+
+/// What a command of a sweep is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Swept {
+    key: KeyRef,
+    /// It has something done for tables that have changed.
+    vacuums: bool,
 }
 
 /// How far a sweep came.
@@ -195,13 +219,14 @@ impl<D: Disk> Shard<D> {
     /// Whether something ended in a slot of its own before this moment by the wall clock, as far as this core knows, and the sweep has not
     /// come there yet, or partitions of tables that were dropped are looked for: for the simulator.
     pub fn is_expiry_behind(&self, wall_ms: u64) -> bool {
-        let Expiring { first, due, queue, reading, asking, tied, vacuum, .. } = &self.expiring;
+        let Expiring { first, due, queue, reading, asking, tied, undone, vacuum, .. } = &self.expiring;
         let is_due = |(slot, ends_ms): (u16, &u64)| *ends_ms < wall_ms && self.sweeps_slot(slot);
         let is_tied = tied.iter().any(|(slot, _)| self.sweeps_slot(*slot));
         let is_vacuuming = self.sweeps() && *vacuum != Vacuum::No;
         !queue.is_empty()
             || reading + asking > 0
             || is_tied
+            || !undone.is_empty()
             || is_vacuuming
             || (*first..).zip(due).any(is_due)
     }
@@ -273,13 +298,15 @@ impl<D: Disk> Shard<D> {
         }
     }
 
-    /// Lists what joint commands have left at keys of its own, unless it is under way.
+    /// Lists what joint commands have left at keys of its own, unless it is under way; and partitions whose indexes are not those of their tables.
     fn list_tied(&mut self) {
         let own = |slot: u16| self.preferred(slot) == self.config.me;
         let tied = self.expiring.tied.iter().filter(|(slot, _)| own(*slot));
         let listed: Vec<KeyRef> =
             tied.filter(|(_, fingerprint)| self.is_quiet(*fingerprint)).copied().collect();
-        self.expiring.queue.extend(listed.into_iter().map(|(slot, fingerprint)| (slot, fingerprint, 0)));
+        let undone = std::mem::take(&mut self.expiring.undone);
+        let all = listed.into_iter().chain(undone);
+        self.expiring.queue.extend(all.map(|(slot, fingerprint)| (slot, fingerprint, 0)));
     }
 
     /// Lists what ends in the next slot that is due.
@@ -349,7 +376,7 @@ impl<D: Disk> Shard<D> {
             self.expiring.tied.remove(&self.store.key_ref(slot, &found.key));
         }
         let Ok(Some((kind, ends_ms))) = Record::head(newest_part(found)) else { return };
-        if kind == Type::Rows && !is_flushed && self.may_be_of_no_table(found) {
+        if kind == Type::Rows && !is_flushed && self.may_be_outdated(found) {
             return self.ask_key(turn, slot, &found.key, Op::Vacuum);
         }
         if ends_ms == 0 || is_flushed {
@@ -361,11 +388,15 @@ impl<D: Disk> Shard<D> {
         self.look_at_key(turn, slot, &found.key);
     }
 
-    /// Whether a record of rows may be a partition of no table. Of one that lies in the log as changes only its key's name is known.
-    fn may_be_of_no_table(&self, found: &Found) -> bool {
+    /// Whether a record of rows may be a partition of no table, or one whose indexes are not those of its table. Of one that lies in the log as
+    /// changes only its key's name is known.
+    fn may_be_outdated(&self, found: &Found) -> bool {
         let table = table_of(&found.key).and_then(|name| self.catalogs.current().table(name).ok());
         let Some(table) = table.filter(|_| found.base.is_none()) else { return true };
-        Record::decode(&found.body).map_or(true, |record| !is_partition_of(record.value.as_ref(), table.id))
+        let Ok(Record { value, .. }) = Record::decode(&found.body) else { return true };
+        let lacks =
+            indexes_of(table, value.as_ref()).is_some_and(|indexes| indexes.next_task(table).is_some());
+        lacks || !is_partition_of(value.as_ref(), table.id)
     }
 
     /// All values were looked at, and what was found has come to its end.
@@ -401,13 +432,15 @@ impl<D: Disk> Shard<D> {
     }
 
     fn ask_key(&mut self, turn: &mut Turn<'_, D>, slot: u16, key: &[u8], op: Op) {
+        let vacuums = matches!(op, Op::Vacuum);
         let command = Rc::new(Command::Key(KeyCommand { key: key.into(), op }));
         let bytes = command.bytes();
         self.commands += 1;
         self.command_bytes += bytes;
         self.metrics.swept_keys += 1;
         self.expiring.asking += 1;
-        let (waiter, id) = (Waiter::Expiring(slot), self.own_id(false));
+        let swept = Swept { key: self.store.key_ref(slot, key), vacuums };
+        let (waiter, id) = (Waiter::Expiring(swept), self.own_id(false));
         let deadline = turn.clock.now + EXPIRY_COMMAND_NS;
         self.enqueue(turn, slot, Queued::new(waiter, id, command, bytes, deadline));
     }

@@ -357,7 +357,7 @@ impl<D: Disk> Shard<D> {
         match waiter {
             Waiter::Client(request) => turn.effects.replies.push((request, reply)),
             Waiter::Joint(ticket) => self.joints.on_answer(ticket, reply),
-            Waiter::Expiring(slot) => self.expiring.on_answer(turn.clock.now, slot, &reply),
+            Waiter::Expiring(swept) => self.expiring.on_answer(turn.clock.now, swept, &reply),
             Waiter::Peer(_) | Waiter::Learner(..) => panic!("who waits at another host is not told here"),
         }
     }

@@ -169,6 +169,7 @@ impl Held {
         match self {
             Held::Here(bytes) | Held::Delta(bytes) => Record::entries(bytes).unwrap_or(1),
             Held::Object(object) => match &object.record.value {
+                Some(value) if value.kind() == Type::SortedSet && planted(579) => 0,
                 Some(value) if matches!(value.kind(), Type::List | Type::SortedSet) => value.entries() as u32,
                 _ => 0,
             },

@@ -33,6 +33,10 @@ pub struct Metrics {
     pub rows_taken: u64,
     /// and pages that peers were given.
     pub row_pages_given: u64,
+    /// Steps of filling or clearing an index that were taken,
+    pub fill_steps: u64,
+    /// and those that cannot be: values of a row are too long for an entry of the index.
+    pub fills_refused: u64,
     /// Batches that waited for rows.
     pub runs_paused: u64,
     /// Phase 1 rounds started.

@@ -1,5 +1,7 @@
 //! The state of one entity as commands see it.
 
+use reactor::mutants::planted;
+
 use crate::command::limits::OBJECT_ENTRIES_MAX;
 use crate::joint::{Claim, Ties};
 use crate::object::{Change, Group, Hash, List, Misfit, Notes, Set, SortedSet};
@@ -231,6 +233,8 @@ impl State {
 
     /// Drops the value if its time has come; says whether it had. Expiry is a write like any other. What is claimed waits with it.
     pub fn expire(&mut self, now_wall_ms: u64) -> bool {
+        let now_wall_ms = if planted(581) { now_wall_ms.saturating_sub(500) } else { now_wall_ms };
+        let now_wall_ms = if planted(582) { now_wall_ms + 500 } else { now_wall_ms };
         let has_ended = self.expires_at_ms != 0 && self.expires_at_ms <= now_wall_ms;
         has_ended && self.claim().is_none() && self.delete()
     }

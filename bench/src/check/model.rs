@@ -2,10 +2,33 @@
 
 use std::rc::Rc;
 
+use super::search::Model;
 use crate::history::{Command, Reply};
 
 /// The value of a key; `None` if it is absent.
 pub type State = Option<Rc<[u8]>>;
+
+/// One key, as histories have it.
+#[derive(Debug)]
+pub struct OneKey;
+
+impl Model for OneKey {
+    type State = State;
+    type Command = Command;
+    type Reply = Reply;
+
+    fn apply(state: &State, command: &Command) -> (State, Reply) {
+        apply(state, command)
+    }
+
+    fn agrees(command: &Command, model: &Reply, told: &Reply) -> bool {
+        agrees(command, model, told)
+    }
+
+    fn is_read(command: &Command) -> bool {
+        command.is_read()
+    }
+}
 
 /// The state after a command, and its reply.
 pub fn apply(state: &State, command: &Command) -> (State, Reply) {

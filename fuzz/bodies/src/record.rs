@@ -2,7 +2,8 @@
 
 use paxos::Ballot;
 use shard::joint::{Claim, Decision, JointId, Ties, Write};
-use shard::object::{Group, Hash, List, Name, RowChange, Score, Set, SortedSet};
+use shard::object::indexes::Task;
+use shard::object::{Group, Hash, Indexes, List, Name, RowChange, Score, Set, SortedSet};
 use shard::record::{Applied, CommandId, Record};
 use shard::requests::Requests;
 use shard::state::{State, Value};
@@ -98,7 +99,12 @@ fn heads() -> [Record; 2] {
     let (first, second) = (Ballot::new(7, 1, 1), Ballot::new(8, 1, 1));
     let changes: [RowChange<'_>; 2] = [(b"\x01a", Some(b"row")), (b"\x01b", None)];
     let base = Name { version: 9, origin: first };
-    let head = |origin, base| Some(Value::Group(Group::new(3, origin, base, changes.into_iter())));
+    // One index is whole, and the next is filled up to a place.
+    let mut indexes = Indexes::default();
+    indexes.note_step(&Task { index: 1, fills: true, place: None }, None);
+    indexes.note_step(&Task { index: 2, fills: true, place: None }, Some(b"\x01a"));
+    let head =
+        |origin, base| Some(Value::Group(Group::new(3, origin, base, indexes.clone(), changes.into_iter())));
     let record = |version, value| Record { version, value, ..Record::default() };
     [record(9, head(first, None)), record(10, head(second, Some(base)))]
 }

@@ -463,7 +463,6 @@ fn command_limits(handover: &Handover) -> shard::command::Limits {
     shard::command::Limits {
         value_bytes_max: size(limits.value_bytes_max),
         key_bytes_max: size(limits.key_bytes_max),
-        ..shard::command::Limits::default()
     }
 }
 

@@ -90,11 +90,43 @@ pub enum Class {
     Tables,
     /// Beside that table there is one in the large layout, whose partitions are log groups.
     LargeTables,
+    /// Some keys are about when they end: that is set, asked for and taken back.
+    Ends,
+    /// What some keys of one slot hold is moved and copied between them.
+    Moves,
+    /// Queues of jobs are sorted sets.
+    RankedJobs,
 }
+
+/// Classes that keep no host from working.
+pub const HARMLESS: [Class; 22] = [
+    Class::Tail,
+    Class::Repeat,
+    Class::Replay,
+    Class::Reroutes,
+    Class::Clocks,
+    Class::Drift,
+    Class::Pipelines,
+    Class::Retries,
+    Class::Surveys,
+    Class::ManyKeys,
+    Class::Objects,
+    Class::Deltas,
+    Class::Transactions,
+    Class::Jobs,
+    Class::Joint,
+    Class::Numbers,
+    Class::Flushes,
+    Class::Tables,
+    Class::LargeTables,
+    Class::Ends,
+    Class::Moves,
+    Class::RankedJobs,
+];
 
 impl Class {
     /// All of them, with their names.
-    pub const ALL: [(Class, &'static str); 41] = [
+    pub const ALL: [(Class, &'static str); 44] = [
         (Class::Loss, "loss"),
         (Class::Repeat, "repeat"),
         (Class::Replay, "replay"),
@@ -136,6 +168,9 @@ impl Class {
         (Class::Flushes, "flushes"),
         (Class::Tables, "tables"),
         (Class::LargeTables, "large-tables"),
+        (Class::Ends, "ends"),
+        (Class::Moves, "moves"),
+        (Class::RankedJobs, "ranked-jobs"),
     ];
 
     /// Its name.

@@ -100,6 +100,11 @@ impl Lineage {
         self.entries.iter().rev().find(|(_, entry)| entry.chosen).map(|(name, _)| *name)
     }
 
+    /// The entries that are chosen, in their order, and the rows that each makes.
+    pub fn all_chosen(&self) -> impl DoubleEndedIterator<Item = (&Group, &Rows)> {
+        self.entries.values().filter(|entry| entry.chosen).map(|entry| (&entry.group, &*entry.rows))
+    }
+
     /// How many entries are chosen.
     pub fn chosen(&self) -> u64 {
         self.entries.values().filter(|entry| entry.chosen).count() as u64
@@ -132,12 +137,15 @@ pub fn read_name(bytes: &[u8]) -> Option<Name> {
 
 #[cfg(test)]
 mod tests {
+    use shard::object::Indexes;
+
     use super::*;
 
     type Changes<'a> = &'a [(&'a [u8], Option<&'a [u8]>)];
 
     fn entry(version: u64, (epoch, table): (u32, u32), base: Option<Name>, changes: Changes<'_>) -> Record {
-        let group = Group::new(table, Ballot::new(version, 1, 1), base, changes.iter().copied());
+        let group =
+            Group::new(table, Ballot::new(version, 1, 1), base, Indexes::default(), changes.iter().copied());
         Record { version, epoch, value: Some(Value::Group(group)), ..Record::default() }
     }
 
@@ -173,7 +181,7 @@ mod tests {
     #[test]
     fn a_name_is_read_as_it_is_written() {
         let base = Name { version: 9, origin: Ballot::new(2, 3, 4) };
-        let group = Group::new(1, Ballot::new(5, 6, 7), Some(base), std::iter::empty());
+        let group = Group::new(1, Ballot::new(5, 6, 7), Some(base), Indexes::default(), std::iter::empty());
         let mut bytes = Vec::new();
         group.encode(&mut bytes);
         // Table, origin, that there is a base, and its name.

@@ -25,9 +25,11 @@ pub mod entries;
 pub mod flushes;
 #[cfg(feature = "mutants")]
 pub mod hunt;
+pub mod indexes;
 pub mod labels;
 pub mod ledger;
 pub mod limits;
+mod moves;
 pub mod mutants;
 mod objects;
 pub mod order;

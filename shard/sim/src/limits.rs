@@ -125,6 +125,9 @@ pub const STORY_LINE_BYTES_MAX: usize = 400;
 /// at [`STEPS_MAX`] a few seconds.
 pub const HUNT_SEED_SECONDS_MAX: u64 = 120;
 
+/// What the wall clock of every host shows when a run begins, in milliseconds since 1970.
+pub const WALL_MS: i64 = 1_700_000_000_000;
+
 /// The longest life of an expiring value.
 pub const EXPIRY_MAX: Nanos = 300 * MILLISECOND;
 

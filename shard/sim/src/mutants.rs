@@ -1,8 +1,8 @@
 //! The planted bugs: what each is, and which of them this process has.
 //!
 //! The product asks `planted(number)` at each place (`paxos::mutants`, `reactor::mutants`); a process selects one number
-//! before its first run and keeps it. Only the feature `mutants` makes that possible; the list is always there. A number is never used anew. Hundreds tell the crate: below 100 `paxos`, from
-//! 100 on `shard`, 200 `bitcask`, 300 `reactor`, 400 `netbatch`, 500 `shard` again.
+//! before its first run and keeps it. Only the feature `mutants` makes that possible; the list is always there. A number is never used anew. Hundreds
+//! tell the crate: below 100 `paxos`, from 100 on `shard`, 200 `bitcask`, 300 `reactor`, 400 `netbatch`, 500 `shard` again.
 
 #[cfg(feature = "mutants")]
 use std::sync::OnceLock;
@@ -193,7 +193,7 @@ pub const ALL: &[Mutant] = &[
     mutant(540, "a change of the catalog is answered when one core has it"),
     mutant(541, "rows of a table that was dropped are seen"),
     mutant(542, "the numbered requests that were done are not said in a delta"),
-    mutant(543, "the catalog is flushed with the keys"),
+    mutant(543, "the catalog is emptied by flushes as other keys are"),
     mutant(544, "a newer score of a member is not said in its delta"),
     mutant(545, "an entry of a group is applied when it is accepted"),
     mutant(546, "what phase 1 finds undecided of a group is extended before it is finished"),
@@ -210,6 +210,23 @@ pub const ALL: &[Mutant] = &[
     mutant(559, "a peer is given rows of two versions"),
     mutant(560, "a learner of groups votes before it has their rows"),
     mutant(561, "what is read without claims is of two flush epochs"),
+    mutant(562, "a statement reads an index of which its partition does not have all entries"),
+    mutant(563, "of what is to be done for an index the first step alone is taken"),
+    mutant(564, "an index that was made when rows were there counts as whole with the next write"),
+    mutant(570, "an end that a command of its own sets is not kept"),
+    mutant(571, "PERSIST leaves the end where it is"),
+    mutant(572, "when an object ends is not said in its delta"),
+    mutant(573, "what RENAME moves stays where it was as well"),
+    mutant(574, "COPY takes the place of what is there, not asked to"),
+    mutant(575, "what SMOVE moves stays where it was as well"),
+    mutant(576, "LMOVE always gives to the right end"),
+    mutant(577, "SINTERSTORE of nothing leaves what was there"),
+    mutant(578, "MSETNX looks at the first of its keys only"),
+    mutant(579, "who waits is not told of what came to a sorted set"),
+    mutant(580, "ZPOPMIN takes the highest"),
+    mutant(581, "what ends is shown half a second longer"),
+    mutant(582, "what ends is gone half a second before its time"),
+    mutant(583, "what COPY puts somewhere does not end there"),
 ];
 
 /// The planted bug of this number.

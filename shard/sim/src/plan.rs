@@ -7,7 +7,7 @@ use reactor::clock::{Nanos, MICROSECOND, MILLISECOND, SECOND};
 use reactor::rng::Rng;
 use reactor::sim::Latency;
 
-use crate::class::{Class, Classes};
+use crate::class::{Class, Classes, HARMLESS};
 use crate::limits::{DRIFT_PPM_MAX, FAULTS_UNTIL_MAX, SEGMENT_BYTES_BROAD_MAX};
 
 /// A stream of decisions of its own for each concern, so that switching one fault off does not shift the others.
@@ -112,29 +112,6 @@ pub enum Routes {
 const NARROW: [Class; 6] =
     [Class::Blackouts, Class::Cuts, Class::Pauses, Class::SlowDisks, Class::FalseSignals, Class::Clocks];
 
-/// Classes that keep no host from working.
-const HARMLESS: [Class; 19] = [
-    Class::Tail,
-    Class::Repeat,
-    Class::Replay,
-    Class::Reroutes,
-    Class::Clocks,
-    Class::Drift,
-    Class::Pipelines,
-    Class::Retries,
-    Class::Surveys,
-    Class::ManyKeys,
-    Class::Objects,
-    Class::Deltas,
-    Class::Transactions,
-    Class::Jobs,
-    Class::Joint,
-    Class::Numbers,
-    Class::Flushes,
-    Class::Tables,
-    Class::LargeTables,
-];
-
 /// One in so many seeds asks about the keyspace, and one in so many about many keys at once.
 const WIDE_ONE_IN: u64 = 4;
 
@@ -187,6 +164,10 @@ const LARGE_OPERATIONS: u32 = 300;
 
 /// One in so many seeds has flushes.
 const FLUSHES_ONE_IN: u64 = 3;
+
+/// One in so many seeds has keys that are about when they end, and one in so many keys between which things are moved.
+const ENDS_ONE_IN: u64 = 5;
+const MOVES_ONE_IN: u64 = 5;
 
 /// Of the questions of clients where there are flushes, one in so many is one;
 const FLUSH_ONE_IN: u64 = 16;
@@ -299,7 +280,25 @@ impl Plan {
             [Class::Tail, Class::Loss, Class::Repeat].into_iter().for_each(|class| plan.switch_off(class));
             plan.weather.delay.1 = plan.weather.delay.1.min(TURNS_DELAY_MAX);
         }
+        plan.draw_last();
         plan
+    }
+
+    /// Draws what came last, each from what is left of a stream that something else began with: the rest of a seed's plan is what it was.
+    fn draw_last(&mut self) {
+        let drawn = |stream: Stream, one_in: u64| {
+            let mut rng = stream.rng(self.seed);
+            rng.next_u64();
+            rng.below(one_in) == 0
+        };
+        let ends = drawn(Stream::Turns, ENDS_ONE_IN);
+        // A survey would see these keys, and a flush empty them.
+        let is_alone = !self.classes.is_drawn(Class::Surveys) && !self.classes.is_drawn(Class::Flushes);
+        let moves = is_alone && drawn(Stream::Joint, MOVES_ONE_IN);
+        let ranked = self.classes.is_drawn(Class::Jobs) && drawn(Stream::Jobs, 2);
+        self.classes.draw(Class::Ends, ends);
+        self.classes.draw(Class::Moves, moves);
+        self.classes.draw(Class::RankedJobs, ranked);
     }
 
     /// Draws tables. In half of the seeds that have some they are crowded, as flushes are: few keys, and messages that are lost.

@@ -118,8 +118,11 @@ fn said_large(name: &str, command: &history::Command, text: impl Fn(&[u8]) -> St
         let row = |n: i64| format!("('{name}', {n}, '{value}', '{filling}')");
         (0..ROWS).map(row).collect::<Vec<String>>().join(", ")
     };
+    // All rows: of every other partition by the index of the values, while there is one.
+    let by_value = name.bytes().map(usize::from).sum::<usize>() % 2 == 0;
+    let all = if by_value { "v >= ''".to_owned() } else { format!("n < {ROWS}") };
     match command {
-        Get => format!("SELECT v FROM big WHERE k = '{name}' AND n < {ROWS}"),
+        Get => format!("SELECT v FROM big WHERE k = '{name}' AND {all}"),
         Exists => format!("SELECT count(*) FROM big WHERE k = '{name}'"),
         Set(value) => format!("UPSERT INTO big (k, n, v, w) VALUES {}", rows(value)),
         SetIfAbsent(value) => {
@@ -127,9 +130,9 @@ fn said_large(name: &str, command: &history::Command, text: impl Fn(&[u8]) -> St
         }
         CompareSet { expected, value } => {
             let (expected, value) = (text(expected), text(value));
-            format!("UPDATE big SET v = '{value}' WHERE k = '{name}' AND n >= 0 IF v = '{expected}'")
+            format!("UPDATE big SET v = '{value}' WHERE k = '{name}' AND {all} IF v = '{expected}'")
         }
-        Del | Clear => format!("DELETE FROM big WHERE k = '{name}' AND n < {ROWS}"),
+        Del | Clear => format!("DELETE FROM big WHERE k = '{name}' AND {all}"),
         other => unreachable!("no statement says {other:?}"),
     }
 }

@@ -159,6 +159,13 @@ pub const ALL: &[Scenario] = &[
         change: |plan| *plan = Plan::draw_without_deltas(11_082),
     },
     Scenario {
+        name: "a tree that was damaged with its log",
+        story: "no bug of the product: writes of a log and of its tree's manifest went astray; the log was put aside, the tree stayed damaged, and at \
+                the next start the simulator took that for news",
+        seed: 6570,
+        change: |plan| *plan = Plan::draw(6570),
+    },
+    Scenario {
         name: "the tails of peers' logs are not all there is",
         story: "no bug of the product: a learner that takes the tails of its peers' logs for all there is lacks what was written before them (planted bug 166)",
         seed: 6165,

@@ -26,6 +26,8 @@ pub mod invariant {
     pub const ONCE: &str = "a command is applied at most once";
     /// The rows of a log group in a tree are not those of a chosen entry.
     pub const ROWS: &str = "rows are what chosen entries say";
+    /// Of each index of a group the entries are those of its rows.
+    pub const INDEXES: &str = "entries of indexes are those of the rows";
     /// The history of a key is not linearizable.
     pub const LINEARIZABLE: &str = "linearizable per key";
     /// A command about the keyspace missed a key that was there all the time, or told of one that was not.

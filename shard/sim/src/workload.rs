@@ -29,6 +29,8 @@ pub enum Kind {
     Expiring,
     /// SET, DEL, EXISTS and GET, of one key or of many. Only where there are such commands.
     Grouped,
+    /// What moves between keys of one slot ([`crate::moves`]); clients ask nothing about it.
+    Tagged,
 }
 
 /// What a value of a key is to the history.
@@ -186,6 +188,8 @@ pub struct Extras {
     pub tables: bool,
     /// Some of these are of one in the large layout.
     pub large_tables: bool,
+    /// Some keys are about when they end, and some ends are set by a command of their own.
+    pub ends: bool,
 }
 
 impl Workload {
@@ -222,6 +226,10 @@ impl Workload {
             let table = if is_large { Table::Large } else { Table::Small };
             place.table = is_partition.then_some(table);
         }
+        for place in places.iter_mut().filter(|place| extras.ends && place.table.is_none()) {
+            let fits = place.object.is_none() && matches!(place.kind, Kind::Register | Kind::Mixed);
+            place.object = place.object.or((fits && rng.below(4) > 0).then_some(Shape::End));
+        }
         Workload { places, hot, reads, extras, unique: 0, numbered: 0, rng }
     }
 
@@ -256,7 +264,7 @@ impl Workload {
         let letter = |kind: &Kind| format!("{kind:?}").bytes().next();
         *KINDS
             .iter()
-            .chain([&Kind::Grouped])
+            .chain([&Kind::Grouped, &Kind::Tagged])
             .find(|kind| letter(kind) == key.first().map(u8::to_ascii_uppercase))
             .expect("keys are named by their kind")
     }
@@ -284,12 +292,20 @@ impl Workload {
             }
             (Command::Append(_) | Command::IncrBy(_), _) => true,
             (Command::Set(_), Form::Versioned(_)) => true,
+            (Command::Set(_), Form::Expiring(_)) => self.extras.ends,
             _ => false,
         };
         let lengthens = object == Some(Shape::Set)
             && matches!(command, Command::SetIfAbsent(_))
             && objects::length_of(&key, &unique).is_some();
-        let in_steps = self.extras.transactions && can && self.rng.coin() || lengthens;
+        // Only a key that is there takes an end: one that was seen to end was there, and nothing but a flush would take it away.
+        let is_end = object == Some(Shape::End) && objects::ends::is_set(&command);
+        let is_there = !self.extras.flushes && !self.places[place].seen.is_empty();
+        let may = self.extras.transactions || matches!(form, Form::Expiring(_));
+        let in_steps = match is_end {
+            true => !(is_there && self.rng.coin()),
+            false => may && can && self.rng.coin() || lengthens,
+        };
         let numbers = self.extras.numbers && !is_partition;
         let number = (numbers && !command.is_read() && self.rng.coin()).then(|| {
             self.numbered += 1;
@@ -468,7 +484,7 @@ impl Ask {
     /// The same, in two steps: what is between them is a value that no other command makes.
     fn to_transaction(&self) -> command::Command {
         let key = self.key.as_slice();
-        let (by, of_object);
+        let (by, expiry, of_object);
         let (version, steps): (Option<u64>, [Vec<&[u8]>; 2]) = match (&self.command, self.form) {
             (command, _) if objects::shape_of(key).is_some() => {
                 of_object = objects::shape_of(key).and_then(|shape| objects::in_steps(shape, key, command));
@@ -482,6 +498,10 @@ impl Ask {
             (Command::IncrBy(step), _) => {
                 by = (step + 1).to_string().into_bytes();
                 (None, [vec![b"INCRBY", key, &by], vec![b"DECR", key]])
+            }
+            (Command::Set(value), Form::Expiring(ms)) => {
+                expiry = ms.to_string().into_bytes();
+                (None, [vec![b"SET", key, value], vec![b"PEXPIRE", key, &expiry]])
             }
             (Command::Set(value), Form::Versioned(expected)) => {
                 (expected.or(Some(0)), [vec![b"SET", key, value], vec![b"OBJECT", b"VERSION", key]])
@@ -528,8 +548,7 @@ impl Ask {
             // The second step answers what the whole would have answered.
             return steps.last().map_or(Told::Failed, |last| self.told(last));
         }
-        let counts = self.key.starts_with(b"c");
-        let of_object = |shape| objects::told(shape, counts, &self.command, reply);
+        let of_object = |shape| objects::told(shape, &self.key, &self.command, reply);
         if let Some(told) = objects::shape_of(&self.key).and_then(of_object) {
             return told;
         }
@@ -538,6 +557,8 @@ impl Ask {
             (Reply::Error(text), _) if text.starts_with("UNCERTAIN") => Told::Unknown,
             // A transaction that is not run: the key is at another version.
             (Reply::Error(_) | Reply::NilArray, _) => Told::Failed,
+            // A key that is there takes an end.
+            (Reply::Int(1), Form::Expiring(_)) => known(history::Reply::Ok),
             (Reply::Int(version), Form::Versioned(Some(_))) => {
                 Told::Reply(history::Reply::Ok, u64::try_from(*version).ok())
             }

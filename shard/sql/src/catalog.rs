@@ -109,4 +109,17 @@ impl Catalog {
         changed.version += 1;
         Some(self.with(changed))
     }
+
+    /// The same catalog, but that these indexes of the table are not read: by that a statement is planned on a partition which does not have all of
+    /// their entries yet.
+    pub fn without_reading(&self, table: u32, indexes: &[u32]) -> Catalog {
+        let mut catalog = self.clone();
+        let Some(current) = self.table_by_id(table) else { return catalog };
+        let mut changed = Table::clone(current);
+        for index in changed.indexes.iter_mut().filter(|index| indexes.contains(&index.id)) {
+            index.ready = false;
+        }
+        catalog.tables.insert(changed.name.clone(), Arc::new(changed));
+        catalog
+    }
 }

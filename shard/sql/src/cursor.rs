@@ -30,19 +30,26 @@ fn path_number(table: &Table, access: &Access) -> u64 {
     path << 1 | u64::from(access.backwards)
 }
 
-impl Position {
-    /// Bytes of memory behind it.
-    pub(crate) fn bytes(&self) -> usize {
-        [&self.partition, &self.key].into_iter().flatten().map(Vec::len).sum()
-    }
+/// A cursor that was given, before it is known whether it is one of the statement.
+#[derive(Debug)]
+pub(crate) struct Given {
+    table: u64,
+    path: u64,
+    all: bool,
+    position: Position,
+}
 
-    pub(crate) fn parse(text: &str, table: &Table, access: &Access, all: bool) -> Result<Position, Error> {
+fn wrong() -> Error {
+    let message = "the cursor is none of this statement; begin with CURSOR '0' and give back what came, with the same statement";
+    Error::new(ErrorKind::Value, "34000", message)
+}
+
+impl Given {
+    /// Reads a cursor. None: at the beginning.
+    pub(crate) fn parse(text: &str) -> Result<Option<Given>, Error> {
         if text == "0" {
-            return Ok(Position::default());
+            return Ok(None);
         }
-        let wrong = || {
-            Error::new(ErrorKind::Value, "34000", "the cursor is none of this statement; begin with CURSOR '0' and give back what came, with the same statement")
-        };
         if text.len() > CURSOR_BYTES_MAX {
             return Err(wrong());
         }
@@ -55,23 +62,37 @@ impl Position {
         let mut reader = Reader::new(&bytes, "the cursor");
         let read = (|| {
             let checksum = u32::from_le_bytes(reader.array::<CHECKSUM_BYTES>()?);
-            let whole = crc32c::crc32c(reader.rest) == checksum;
-            let of = (reader.byte()?, reader.count()?, reader.count()?, reader.byte()?);
+            let is_whole = crc32c::crc32c(reader.rest) == checksum && reader.byte()? == FORMAT;
+            let (table, path, all) = (reader.count()?, reader.count()?, reader.byte()? == 1);
             let walk = if all { Some(u64::from_le_bytes(reader.array()?)) } else { None };
-            let place = (walk, reader.bytes()?.to_vec(), reader.bytes()?.to_vec());
+            let (partition, key) = (reader.bytes()?.to_vec(), reader.bytes()?.to_vec());
             reader.end()?;
-            Ok::<_, Error>((
-                whole && of == (FORMAT, table.id.into(), path_number(table, access), all.into()),
-                place,
-            ))
+            let given = |bytes: Vec<u8>| (!bytes.is_empty()).then_some(bytes);
+            let position = Position { walk, partition: given(partition), key: given(key) };
+            Ok::<_, Error>((is_whole, Given { table, path, all, position }))
         })();
         match read {
-            Ok((true, (walk, partition, key))) => {
-                let given = |bytes: Vec<u8>| (!bytes.is_empty()).then_some(bytes);
-                Ok(Position { walk, partition: given(partition), key: given(key) })
-            }
+            Ok((true, given)) => Ok(Some(given)),
             _ => Err(wrong()),
         }
+    }
+
+    /// The number of the index by which its statement went; 0: by the primary key. A statement goes on as it began, whatever indexes came since.
+    pub(crate) fn index(&self) -> u64 {
+        self.path >> 1
+    }
+
+    /// Its place, if it is a cursor of this statement.
+    pub(crate) fn check(self, table: &Table, access: &Access, all: bool) -> Result<Position, Error> {
+        let is_of = (self.table, self.path, self.all) == (table.id.into(), path_number(table, access), all);
+        is_of.then_some(self.position).ok_or_else(wrong)
+    }
+}
+
+impl Position {
+    /// Bytes of memory behind it.
+    pub(crate) fn bytes(&self) -> usize {
+        [&self.partition, &self.key].into_iter().flatten().map(Vec::len).sum()
     }
 
     pub(crate) fn show(&self, table: &Table, access: &Access) -> String {

@@ -18,7 +18,7 @@ use paxos::Member;
 use reactor::clock::Nanos;
 use reactor::mutants::planted;
 use reactor::Disk;
-use sql::{Catalog, Statements};
+use sql::{Catalog, Layout, Statements, Table};
 
 use self::spread::Spread;
 use crate::command::{Command, KeyCommand, Op};
@@ -146,7 +146,7 @@ impl<D: Disk> Shard<D> {
             turn.effects.catalog = Some(self.catalogs.bytes.clone());
         }
         if self.catalogs.vacuumed < self.catalogs.version() {
-            self.expiring.note_dropped();
+            self.expiring.note_outdated();
         }
         self.take_wanted(turn);
     }
@@ -275,10 +275,8 @@ impl<D: Disk> Shard<D> {
         assert!(catalog.version() > self.catalogs.version(), "versions of the catalog grow");
         let before = std::mem::replace(&mut self.catalogs.current, Arc::new(catalog));
         self.catalogs.bytes = bytes;
-        let is_there = |id: u32| self.catalogs.current.table_by_id(id).is_some();
-        let dropped = before.tables().any(|table| !is_there(table.id));
-        if dropped {
-            self.expiring.note_dropped();
+        if leaves_work(&before, &self.catalogs.current) {
+            self.expiring.note_outdated();
         } else if self.catalogs.vacuumed == before.version() {
             self.note_vacuumed();
         }
@@ -371,4 +369,16 @@ fn is_planned_by(command: &Command) -> Option<u64> {
         Command::Key(KeyCommand { op: Op::Sql(sql), .. }) => Some(sql.catalog),
         _ => None,
     }
+}
+
+/// Whether partitions are left, after a change, in which there is something to be done: of tables that are gone, and of large ones whose indexes are
+/// others now. (In the small layout whoever writes rows sees to their indexes.)
+fn leaves_work(before: &Catalog, now: &Catalog) -> bool {
+    before.tables().any(|table| match now.table_by_id(table.id) {
+        None => true,
+        Some(now) => {
+            let ids = |table: &Table| table.indexes.iter().map(|index| index.id).collect::<Vec<u32>>();
+            now.layout == Layout::Large && ids(table) != ids(now)
+        }
+    })
 }

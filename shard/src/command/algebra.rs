@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use reactor::mutants::planted;
+
 use super::joint::{is_other, Keys, States, Work};
 use super::limits::JOINT_REPLY_BYTES_MAX;
 use super::objects::{count, keep, object};
@@ -98,6 +100,7 @@ pub(super) fn run_on_sets(work: &SetAlgebra, states: &mut States<'_>, context: &
     match work.then {
         Then::Answer { .. } => bounded(Reply::Set(members.into_iter().map(Reply::bulk).collect())),
         Then::Count { .. } => count(members.len()),
+        Then::Store(_) if members.is_empty() && planted(577) => count(0),
         Then::Store(to) => {
             let mut set = Set::default();
             for member in members {

@@ -19,6 +19,10 @@ pub const ROWS_UNREADABLE: Reply = Reply::error(
 pub const TABLE_CHANGED: Reply = Reply::error(
     "TRYAGAIN the table was changed while the statement was on its way: nothing was done, send it again",
 );
+/// A statement would read an index of which a partition does not have all entries yet.
+pub const INDEX_FILLING: Reply = Reply::error(
+    "TRYAGAIN an index that the statement reads is being filled: send it again in a while, or read the rows by their key",
+);
 /// A key that is the host's own.
 pub const RESERVED_KEY: Reply =
     Reply::error("ERR this key is reserved: it is where the tables of SQL are described");

@@ -1,5 +1,7 @@
 //! Expiry: the arguments that set it, and the commands that read and change it.
 
+use reactor::mutants::planted;
+
 use super::errors;
 use super::limits::RELATIVE_MS_MAX;
 use super::numbers;
@@ -95,7 +97,9 @@ pub(super) fn expire(state: &mut State, moment: Moment, only_if: ExpireIf, now_m
     }
     match u64::try_from(at_ms) {
         Ok(at_ms) if at_ms > now_ms => {
-            state.expires_at_ms = at_ms;
+            if !planted(570) {
+                state.expires_at_ms = at_ms;
+            }
             state.touch();
         }
         _ => {
@@ -110,7 +114,9 @@ pub(super) fn persist(state: &mut State) -> Reply {
     if state.value.is_none() || state.expires_at_ms == 0 {
         return Reply::Int(0);
     }
-    state.expires_at_ms = 0;
+    if !planted(571) {
+        state.expires_at_ms = 0;
+    }
     state.touch();
     Reply::Int(1)
 }

@@ -3,6 +3,8 @@
 
 use std::mem;
 
+use reactor::mutants::planted;
+
 use super::algebra::{self, SetAlgebra, SortedSetAlgebra};
 use super::lcs::{self, Lcs};
 use super::list::End;
@@ -184,17 +186,18 @@ impl Work {
             Work::Rename { from, to, only_if_absent } => rename(states, *from, *to, *only_if_absent),
             Work::Copy { from, to, replaces } => {
                 let is_there = states.at(*from).value.is_some();
-                if !is_there || states.at(*to).value.is_some() && !replaces {
+                if !is_there || states.at(*to).value.is_some() && !replaces && !planted(574) {
                     return Reply::Int(0);
                 }
                 let (value, expires_at_ms) = content(states.at(*from));
-                put(states.at(*to), value, expires_at_ms);
+                put(states.at(*to), value, if planted(583) { 0 } else { expires_at_ms });
                 Reply::Int(1)
             }
             Work::MoveMember { from, to, member } => move_member(states, (*from, *to), member, context),
             Work::MoveElement { from, to, ends } => move_element(states, (*from, *to), *ends, context),
             Work::SetAllIfAbsent(pairs) => {
-                if pairs.iter().any(|(place, _)| states.at(*place).value.is_some()) {
+                let looked_at = if planted(578) { 1 } else { pairs.len() };
+                if pairs.iter().take(looked_at).any(|(place, _)| states.at(*place).value.is_some()) {
                     return Reply::Int(0);
                 }
                 for (place, value) in pairs {
@@ -298,7 +301,9 @@ fn rename(states: &mut States<'_>, from: usize, to: usize, only_if_absent: bool)
         return Reply::Int(0);
     }
     if from != to {
-        states.at(from).delete();
+        if !planted(573) {
+            states.at(from).delete();
+        }
         put(states.at(to), value, expires_at_ms);
     }
     if only_if_absent {
@@ -332,7 +337,9 @@ fn move_member(
     if added.is_error() {
         return added;
     }
-    super::run(&Op::OnSet(SetOp::Remove(vec![member.into()])), states.at(from), context);
+    if !planted(575) {
+        super::run(&Op::OnSet(SetOp::Remove(vec![member.into()])), states.at(from), context);
+    }
     Reply::Int(1)
 }
 
@@ -351,6 +358,7 @@ fn move_element(
     let place = if take == End::Left { 0 } else { -1 };
     let element = super::run(&Op::OnList(ListOp::Get(place)), states.at(from), context);
     let Reply::Bulk(bytes) = &element else { return element };
+    let give = if planted(576) { End::Right } else { give };
     let push =
         ListOp::Push { end: give, if_present: false, elements: vec![bytes.clone().into_boxed_slice()] };
     // Taken first where both are one list: it is no longer in between.

@@ -8,8 +8,6 @@ pub struct Limits {
     pub value_bytes_max: usize,
     /// Longest key in bytes.
     pub key_bytes_max: usize,
-    /// Whether tables may have the large layout (docs/design/log-groups.md has what is lacking).
-    pub large_tables: bool,
 }
 
 /// Default of [`Limits::value_bytes_max`]: 20 MB. A value, its key and its headers must fit into one peer message.
@@ -71,12 +69,11 @@ const _: () = assert!(RELATIVE_MS_MAX > 0 && REPLY_DEPTH_MAX >= 5, "room for wha
 impl Limits {
     /// What a command that comes from another host is parsed with: the message bounds it, and its first host has
     /// checked it against the operator's limits.
-    pub const WIRE: Limits =
-        Limits { value_bytes_max: MESSAGE_BYTES_MAX, key_bytes_max: MESSAGE_BYTES_MAX, large_tables: false };
+    pub const WIRE: Limits = Limits { value_bytes_max: MESSAGE_BYTES_MAX, key_bytes_max: MESSAGE_BYTES_MAX };
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { value_bytes_max: VALUE_BYTES_MAX, key_bytes_max: KEY_BYTES_MAX, large_tables: false }
+        Limits { value_bytes_max: VALUE_BYTES_MAX, key_bytes_max: KEY_BYTES_MAX }
     }
 }

@@ -1,5 +1,7 @@
 //! Sorted sets: what the commands do with them.
 
+use reactor::mutants::planted;
+
 use super::codec::Arguments;
 use super::objects::{bytes_of, copy, count, keep, object, Chosen};
 use super::scan::Scan;
@@ -382,7 +384,7 @@ fn pop(state: &mut State, highest: bool, wanted: Option<u64>, context: &Context<
     let mut set: SortedSet = copy(state);
     let len = set.len();
     let many = usize::try_from(wanted.unwrap_or(1)).unwrap_or(usize::MAX).min(len);
-    let (from, to) = if highest { (len - many, len) } else { (0, many) };
+    let (from, to) = if highest || planted(580) { (len - many, len) } else { (0, many) };
     let mut popped = set.remove_ranks(from, to);
     if !popped.is_empty() {
         keep(state, set, context)?;

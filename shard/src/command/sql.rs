@@ -13,8 +13,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use sql::{
-    Backfill, Catalog, Change, Effect, Execution, Input, Layout, Outcome, Partition, Plan, Query, Share,
-    Statement, Step, Table,
+    Backfill, Catalog, Change, Effect, Execution, Input, Outcome, Partition, Plan, Query, Share, Statement,
+    Step, Table,
 };
 
 use reactor::mutants::planted;
@@ -552,18 +552,9 @@ fn defined(sql: &Sql, state: &State, context: &Context<'_>) -> Result<Next, sql:
     if base.version() >= CATALOG_VERSION_MAX {
         return Err(sql::Error::not_served("the versions of the catalog are used up"));
     }
-    let is_large = |table: &&Arc<Table>| table.layout == Layout::Large;
-    if !context.limits.large_tables && next.tables().any(|table| is_large(&table)) {
-        return Err(sql::Error::not_served("layout = 'large' is not served by this version; leave it out: a partition is one object then, of up to value_bytes_max bytes"));
-    }
-    if next.tables().filter(is_large).any(|table| !table.indexes.is_empty()) {
-        return Err(sql::Error::not_served(
-            "indexes of tables with layout = 'large' are not served by this version",
-        ));
-    }
     for effect in changed.effects {
         if let Effect::FillIndex { table, index } = effect {
-            // Each partition is filled before the next statement on it.
+            // A partition is filled before the next statement on it, or knows that it is not (`Indexes`).
             next = next.index_filled(table, index).unwrap_or(next);
         }
     }

@@ -205,7 +205,7 @@ impl<D: Disk> Shard<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::Group;
+    use crate::object::{Group, Indexes};
 
     #[test]
     fn the_oldest_entries_make_room() {
@@ -213,7 +213,8 @@ mod tests {
         let bytes = vec![b'x'; RECENT_ENTRIES_BYTES_MAX / 4];
         let entry = |version: u64| {
             let changes = [(&b"k"[..], Some(&bytes[..]))];
-            let group = Group::new(1, Ballot::new(version, 1, 1), None, changes.into_iter());
+            let group =
+                Group::new(1, Ballot::new(version, 1, 1), None, Indexes::default(), changes.into_iter());
             Rc::new(Entry { epoch: 0, version, group })
         };
         let mut key = Fingerprint::MIN;

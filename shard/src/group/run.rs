@@ -10,7 +10,8 @@ use super::rows::Overlay;
 use super::statement::{Source, Statement, Trouble};
 use super::{Brought, Place, TreeAnswer, TreeRead};
 use crate::batch::{known_reply, note_applied, Next, Run};
-use crate::command::{self, on_tree, Command};
+use crate::command::on_tree::{self, Done};
+use crate::command::{self, Command, Op};
 use crate::core::{EntityId, Shard};
 use crate::entity::{Queued, Stage};
 use crate::error;
@@ -51,10 +52,10 @@ impl OnTree {
     /// The entry that the batch leads to, in the place of the head.
     pub fn make_entry(&self, state: &mut State, ballot: paxos::Ballot) {
         let Some(Value::Group(group)) = &state.value else { return };
-        let table = group.table;
+        let (table, indexes) = (group.table, group.indexes.clone());
         let base = self.head.filter(|(of, _)| *of == table || planted(556)).map(|(_, name)| name);
         let changes = self.overlay.rows.iter().map(|(key, value)| (&key[..], value.as_deref()));
-        state.value = Some(Value::Group(Group::new(table, ballot, base, changes)));
+        state.value = Some(Value::Group(Group::new(table, ballot, base, indexes, changes)));
     }
 }
 
@@ -81,17 +82,14 @@ impl<D: Disk> Shard<D> {
             else {
                 return Next::Reply(Some(error::UNREADABLE));
             };
-            let limits = self.config.limits;
-            let now_wall_ms = turn.clock.wall_ms;
-            let (_, statements) = self.catalogs.for_commands();
-            let mut context = command::Context {
-                now_wall_ms,
-                limits: &limits,
-                rng: &mut self.rng,
-                catalog: &catalog,
-                statements,
-            };
-            let work = match on_tree::begin(command, table, &mut context) {
+            let (value, rows_max) = (run.state.value.as_ref(), self.config.fill_rows_max);
+            if on_tree::indexes_of(table, value).is_some_and(|indexes| indexes.next_task(table).is_some()) {
+                self.expiring.note_undone(self.peek(id).reference);
+            }
+            let begun = self.with_context(turn.clock.wall_ms, |context| {
+                on_tree::begin(command, table, value, rows_max, context)
+            });
+            let work = match begun {
                 Ok(work) => work,
                 Err(reply) => return self.end_on_tree(run, queued, reply),
             };
@@ -189,6 +187,11 @@ impl<D: Disk> Shard<D> {
                 return Next::Paused;
             }
             Some(Err(Trouble::Busy)) => return Next::PutOff,
+            Some(Err(Trouble::Sql(_))) if matches!(command.op, Op::Vacuum) => {
+                // A row whose values are too long for an entry of the index: it cannot be, and is to be dropped.
+                self.metrics.fills_refused += 1;
+                return self.end_on_tree(run, queued, Reply::Int(0));
+            }
             Some(Err(Trouble::Sql(error))) => {
                 return self.end_on_tree(run, queued, command::sql_error(&error));
             }
@@ -197,27 +200,24 @@ impl<D: Disk> Shard<D> {
             }
             Some(Ok(ended)) => ended,
         };
-        let (catalog, limits) = (self.catalogs.shared(), self.config.limits);
-        let now_wall_ms = turn.clock.wall_ms;
-        let (_, statements) = self.catalogs.for_commands();
-        let mut context = command::Context {
-            now_wall_ms,
-            limits: &limits,
-            rng: &mut self.rng,
-            catalog: &catalog,
-            statements,
+        let catalog = self.catalogs.shared();
+        let value = run.state.value.as_ref();
+        let Some(table) = on_tree::table_on_tree(&queued.command, value, &catalog) else {
+            return self.end_on_tree(run, queued, error::UNREADABLE);
         };
-        let (reply, changes) = on_tree::end(command, ended, &mut context);
+        let done = self
+            .with_context(turn.clock.wall_ms, |context| on_tree::end(command, ended, table, value, context));
+        let Done { reply, changes, indexes } = done;
         let bytes = |change: &sql::Change| change.key.len() + change.value.as_ref().map_or(0, Vec::len);
         let bytes: usize = changes.iter().map(bytes).sum();
         if bytes > ENTRY_BYTES_MAX - OVERLAY_BYTES_MAX {
             return self.end_on_tree(run, queued, error::ENTRY_TOO_LARGE);
         }
-        let table = on_tree::table_on_tree(&queued.command, run.state.value.as_ref(), &catalog);
         let before = mem::replace(&mut run.state.changed, false);
-        if let Some(table) = table.filter(|_| !changes.is_empty()) {
+        if let Some(indexes) = indexes {
+            self.metrics.fill_steps += u64::from(matches!(command.op, Op::Vacuum));
             // The entry takes its place in the end.
-            let none = Group::new(table.id, run.ballot, None, std::iter::empty());
+            let none = Group::new(table.id, run.ballot, None, indexes, std::iter::empty());
             run.state.put(Value::Group(none), 0);
             run.tree.overlay.add(changes);
         }
@@ -281,11 +281,13 @@ mod tests {
     use paxos::Ballot;
 
     use super::*;
+    use crate::object::Indexes;
 
     #[test]
     fn an_entry_stands_on_the_head_of_its_own_table() {
         let (before, ballot) = (Ballot::new(1, 1, 1), Ballot::new(2, 1, 1));
-        let head = |table| Value::Group(Group::new(table, before, None, std::iter::empty()));
+        let head =
+            |table| Value::Group(Group::new(table, before, None, Indexes::default(), std::iter::empty()));
         let mut state = State { value: Some(head(7)), version: 40, ..State::default() };
         let mut tree = OnTree::of(&state);
         tree.overlay.add(vec![sql::Change { key: b"k".to_vec(), value: None }]);

@@ -4,10 +4,11 @@
 use lsm::{Get, Lsm, ReadError, Scan, Scanned, Snapshot, Ticket};
 use reactor::mutants::planted;
 use reactor::Disk;
-use sql::{Execution, Input, Outcome, Step};
+use sql::{Backfill, Change, Execution, Input, Outcome, Step};
 
 use super::rows::Overlay;
 use crate::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MORE_MAX};
+use crate::object::indexes::Task;
 
 /// The rows that a statement runs on.
 pub(crate) struct Source<'a, D> {
@@ -44,6 +45,8 @@ pub(crate) enum Work {
     Execution(Execution),
     /// One row, by its key in the partition.
     Row(Vec<u8>),
+    /// A step of what is to be done for an index, of so many rows at most.
+    Fill(Task, Backfill, usize),
 }
 
 /// What work came to.
@@ -51,6 +54,8 @@ pub(crate) enum Work {
 pub(crate) enum Ended {
     Execution(Execution, Outcome),
     Row(Option<Vec<u8>>),
+    /// What the step changes, and where the task goes on.
+    Fill(Task, Vec<Change>, Option<Vec<u8>>),
 }
 
 /// Work under way.
@@ -146,11 +151,26 @@ impl Statement {
                 }
                 _ => Step::Get(vec![key.clone()]),
             },
+            Work::Fill(task, backfill, rows_max) => match (input, backfill.wanted()) {
+                (Input::Start, Some((from, to, limit))) => {
+                    let (from, to, limit) = (from.to_vec(), to.to_vec(), limit.min(*rows_max));
+                    Step::Scan { from, to, backwards: false, limit }
+                }
+                (input, _) => {
+                    let (entries, more) = match input {
+                        Input::Page { entries, more } => (entries, more),
+                        _ => (Vec::new(), false),
+                    };
+                    let changes = backfill.step(&entries, more)?;
+                    let place = backfill.place().map(<[u8]>::to_vec);
+                    return Ok(Some(Ended::Fill(task.clone(), changes, place)));
+                }
+            },
         };
         match step {
             Step::Done(outcome) => match self.work.take() {
                 Some(Work::Execution(execution)) => return Ok(Some(Ended::Execution(execution, outcome))),
-                other => panic!("a row has no outcome: {other:?}"),
+                other => panic!("only statements have an outcome: {other:?}"),
             },
             Step::Get(keys) => {
                 let mut values = Values { values: vec![None; keys.len()], keys, reading: Vec::new() };

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use paxos::Ballot;
 
+use super::Indexes;
 use crate::command::{put_bytes, put_varint, DecodeError, Reader};
 use crate::limits::VERSION_MAX;
 
@@ -29,6 +30,8 @@ pub struct Group {
     pub origin: Ballot,
     /// The entry before it, which is chosen. None: it starts from no rows.
     pub base: Option<Name>,
+    /// Which indexes of the table have entries among the rows that it makes.
+    pub indexes: Indexes,
     changes: Rc<[u8]>,
 }
 
@@ -76,6 +79,7 @@ impl Group {
         table: u32,
         origin: Ballot,
         base: Option<Name>,
+        indexes: Indexes,
         changes: impl ExactSizeIterator<Item = RowChange<'a>>,
     ) -> Group {
         let mut bytes = Vec::new();
@@ -85,7 +89,7 @@ impl Group {
             put_bytes(&mut bytes, key);
             value.into_iter().for_each(|value| put_bytes(&mut bytes, value));
         }
-        Group { table, origin, base, changes: bytes.into() }
+        Group { table, origin, base, indexes, changes: bytes.into() }
     }
 
     /// Its name, in a record of this version.
@@ -103,7 +107,8 @@ impl Group {
     /// Bytes of the encoding.
     pub fn encoded_bytes(&self) -> usize {
         let base = 1 + if self.base.is_some() { NAME_BYTES } else { 0 };
-        size_of::<u32>() + NAME_BYTES - size_of::<u64>() + base + self.changes.len()
+        let head = size_of::<u32>() + NAME_BYTES - size_of::<u64>() + base;
+        head + self.indexes.encoded_bytes() + self.changes.len()
     }
 
     /// Appends the encoding.
@@ -114,6 +119,7 @@ impl Group {
         out.extend_from_slice(&self.origin.incarnation.to_le_bytes());
         out.push(self.base.is_some().into());
         self.base.into_iter().for_each(|base| base.encode(out));
+        self.indexes.encode(out);
         out.extend_from_slice(&self.changes);
     }
 
@@ -143,7 +149,8 @@ impl Group {
         if origin.is_zero() || !base.is_none_or(follows) {
             return Err(DecodeError::Malformed);
         }
-        Ok((Group { table, origin, base, changes: Rc::default() }, reader.rest()))
+        let indexes = Indexes::take(&mut reader)?;
+        Ok((Group { table, origin, base, indexes, changes: Rc::default() }, reader.rest()))
     }
 }
 
@@ -176,7 +183,7 @@ mod tests {
 
     fn group(base: Option<Name>) -> Group {
         let changes: [RowChange<'_>; 3] = [(b"a", Some(b"1")), (b"b", None), (b"bc", Some(b""))];
-        Group::new(7, Ballot::new(9, 1, 2), base, changes.into_iter())
+        Group::new(7, Ballot::new(9, 1, 2), base, Indexes::default(), changes.into_iter())
     }
 
     #[test]
@@ -195,7 +202,7 @@ mod tests {
             bytes.push(0);
             assert_eq!(Group::check(&bytes, 301), Err(DecodeError::Trailing));
         }
-        let none = Group::new(1, Ballot::new(1, 1, 1), None, std::iter::empty());
+        let none = Group::new(1, Ballot::new(1, 1, 1), None, Indexes::default(), std::iter::empty());
         assert_eq!(none.changes().count(), 0);
     }
 
@@ -216,7 +223,7 @@ mod tests {
         assert_eq!(Group::check(&encoded(&none), 301), Err(DecodeError::Malformed), "no origin");
         for keys in [[&b"b"[..], b"a"], [b"a", b"a"], [b"", b"a"]] {
             let changes = keys.into_iter().map(|key| (key, None));
-            let group = Group::new(7, Ballot::new(9, 1, 2), None, changes);
+            let group = Group::new(7, Ballot::new(9, 1, 2), None, Indexes::default(), changes);
             assert_eq!(Group::check(&encoded(&group), 301), Err(DecodeError::Malformed), "{keys:?}");
         }
         let mut bytes = encoded(&group(None));

@@ -10,6 +10,7 @@
 //! record means the same ([`Delta::means`]).
 
 use paxos::Ballot;
+use reactor::mutants::planted;
 
 use super::{
     has_requests, put_head, tag_of, type_of, Applied, Head, Record, FORMAT, FORMAT_WITH_REQUESTS,
@@ -90,7 +91,7 @@ impl Delta {
             version: record.version,
             epoch: record.epoch,
             kind: value.kind(),
-            expires_at_ms: record.expires_at_ms,
+            expires_at_ms: if planted(572) { 0 } else { record.expires_at_ms },
             applied: record.applied.clone(),
             requests,
             digest: value.digest(),

@@ -222,11 +222,12 @@ mod tests {
     use paxos::Ballot;
 
     use super::*;
-    use crate::object::Group;
+    use crate::object::{Group, Indexes};
     use crate::state::Value;
 
     fn entry() -> Vec<u8> {
-        let group = Group::new(1, Ballot::new(7, 1, 1), None, [(&b"k"[..], None)].into_iter());
+        let group =
+            Group::new(1, Ballot::new(7, 1, 1), None, Indexes::default(), [(&b"k"[..], None)].into_iter());
         let record = Record { version: 9, value: Some(Value::Group(group)), ..Record::default() };
         let mut bytes = Vec::new();
         record.encode(&mut bytes);

@@ -21,7 +21,7 @@ fn execute(command: &Command, state: &mut State, now_wall_ms: u64, limits: &Limi
 #[test]
 fn every_command_keeps_the_rules() {
     let (mut random, mut state, mut now_ms) = (Random(0xC0FFEE), State::default(), 1_000_000_u64);
-    let limits = Limits { value_bytes_max: 64, key_bytes_max: 16, ..Limits::default() };
+    let limits = Limits { value_bytes_max: 64, key_bytes_max: 16 };
     let (mut writes, mut reads, mut expired) = (0, 0, 0);
     for round in 0..250_000_u64 {
         if random.below(4) == 0 {
@@ -63,8 +63,7 @@ fn every_command_keeps_the_rules() {
 fn what_is_over_a_bound_may_shrink() {
     let items: String = (100..140).map(|item| format!(" {item}")).collect();
     let pairs: String = (100..140).map(|item| format!(" 1 {item}")).collect();
-    let (wide, narrow) =
-        (Limits::default(), Limits { value_bytes_max: 50, key_bytes_max: 16, ..Limits::default() });
+    let (wide, narrow) = (Limits::default(), Limits { value_bytes_max: 50, key_bytes_max: 16 });
     for (fill, grow, shrink) in [
         (format!("RPUSH k{items}"), "LPUSH k 1", "LPOP k"),
         (format!("RPUSH k{items}"), "RPUSH k 1", "LTRIM k 1 30"),
@@ -123,7 +122,7 @@ fn the_expiry_of_nothing_is_no_expiry() {
 #[test]
 fn limits_are_exact_and_named() {
     let mut host = Host::new();
-    host.limits = Limits { value_bytes_max: 8, key_bytes_max: 3, ..Limits::default() };
+    host.limits = Limits { value_bytes_max: 8, key_bytes_max: 3 };
     let value = Reply::error("ERR string exceeds maximum allowed size (value_bytes_max 8)");
     let key = Reply::error("ERR key exceeds maximum allowed size (key_bytes_max 3)");
     let table = [

@@ -3,7 +3,7 @@
 use shard::metrics::Metrics;
 use shard::reply::Reply;
 
-use super::{allow, CHAT};
+use super::CHAT;
 use crate::catalog::{define, planned, sql};
 use crate::keyspace::cluster::Cluster;
 use crate::tree::Rows;
@@ -12,9 +12,7 @@ const AWAY: usize = 2;
 
 /// Hosts that keep no entries which their trees have.
 fn cluster(seed: u64) -> Cluster {
-    let mut cluster = Cluster::with(3, seed, |config| config.entries_kept_bytes = 0);
-    allow(&mut cluster);
-    cluster
+    Cluster::with(3, seed, |config| config.entries_kept_bytes = 0)
 }
 
 fn metrics(cluster: &Cluster, host: usize) -> Metrics {
@@ -79,7 +77,6 @@ fn gone(cluster: &mut Cluster, rooms: &[(&str, (usize, usize))]) {
         // Those that it had in memory are gone, too.
         cluster.restart_unlinked(host, |_| {});
     }
-    allow(cluster);
     cluster.heal();
 }
 
@@ -102,7 +99,6 @@ fn rows_are_taken_over_where_entries_are_gone() {
         assert_eq!(sql(&mut cluster, AWAY, "INSERT INTO chat VALUES ('a', 200000, 'x')"), Reply::Int(1));
         let wanted = count(&mut cluster, 0, "a");
         cluster.restart_after(AWAY, |_| {});
-        allow(&mut cluster);
         assert_eq!(count(&mut cluster, AWAY, "a"), wanted, "{size:?}");
     }
 }
@@ -117,7 +113,6 @@ fn a_death_in_the_middle_changes_nothing() {
         let asked = ask_count(&mut cluster, AWAY, "a");
         cluster.run_while(|cluster| metrics(cluster, AWAY).row_pages_taken < 1 + seed % 2);
         cluster.restart_after(dies, |_| {});
-        allow(&mut cluster);
         cluster.pass(4_000);
         if dies != AWAY {
             assert_eq!(cluster.reply(asked), Some(wanted.clone()), "who asked is answered");
@@ -152,7 +147,6 @@ fn the_group_goes_on_meanwhile() {
 #[test]
 fn entries_stay_for_who_was_away_shortly() {
     let mut cluster = Cluster::new(3, 2450);
-    allow(&mut cluster);
     assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
     cluster.cut_off(AWAY);
     fill(&mut cluster, "a", (400, 100));

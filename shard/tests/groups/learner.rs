@@ -2,7 +2,7 @@
 
 use shard::reply::Reply;
 
-use super::{allow, cluster, seen, CHAT};
+use super::{seen, CHAT};
 use crate::catalog::{define, rows, sql};
 use crate::keyspace::cluster::{Cluster, MS};
 
@@ -12,7 +12,7 @@ const LOST: usize = 2;
 
 /// Rows that two hosts have chosen, one of which loses its data; the third was away. Nobody tells entries or rows yet. Of room b the copied head is all.
 fn chosen_by_a_pair_then_lost(seed: u64) -> Cluster {
-    let mut cluster = cluster(3, seed);
+    let mut cluster = Cluster::new(3, seed);
     cluster.repair = true;
     assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
     for room in ["a", "b"] {
@@ -28,7 +28,6 @@ fn chosen_by_a_pair_then_lost(seed: u64) -> Cluster {
     }
     cluster.heal();
     cluster.lose_data(LOST, true);
-    allow(&mut cluster);
     say_nothing_of_rows(&mut cluster);
     cluster
 }
@@ -56,7 +55,6 @@ fn a_learner_votes_when_it_has_the_rows() {
         assert_eq!((progress.slots_to_go, progress.entities_behind), (0, 1), "seed {seed}");
         // What it copied is in its log: it knows what it lacks after a restart, too.
         cluster.restart_unlinked(LOST, |_| {});
-        allow(&mut cluster);
         cluster.all_up();
         cluster.pass(20_000);
         let progress = cluster.hosts[LOST].shard.repair_progress();
@@ -66,7 +64,6 @@ fn a_learner_votes_when_it_has_the_rows() {
         come_back(&mut cluster);
         // What was in memory is lost.
         cluster.restart_after(LOST, |_| {});
-        allow(&mut cluster);
         cluster.cut_off(1);
         let lines: Vec<[String; 2]> = (0..6).map(|at| [at.to_string(), "x".into()]).collect();
         let lines: Vec<[&str; 2]> = lines.iter().map(|[at, who]| [&at[..], &who[..]]).collect();
@@ -85,7 +82,7 @@ fn a_learner_votes_when_it_has_the_rows() {
 /// Whoever has no tables pays nothing.
 #[test]
 fn a_learner_without_groups_waits_for_nothing() {
-    let mut cluster = cluster(3, 2710);
+    let mut cluster = Cluster::new(3, 2710);
     cluster.repair = true;
     assert_eq!(cluster.ask(0, &[b"SET", b"k", b"v"]), Reply::OK);
     cluster.lose_data(LOST, true);

@@ -2,15 +2,16 @@
 
 use shard::reply::Reply;
 
-use super::{cluster, seen, CHAT};
+use super::{seen, CHAT};
 use crate::catalog::hashes::{hash, read};
 use crate::catalog::scans::{partitions, scan};
 use crate::catalog::{bulk, define, rows, sql};
+use crate::keyspace::cluster::Cluster;
 use crate::tree::Rows;
 
 #[test]
 fn all_partitions_are_read() {
-    let mut cluster = cluster(3, 2400);
+    let mut cluster = Cluster::new(3, 2400);
     assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
     for room in 0..15 {
         let text = format!("INSERT INTO chat VALUES ('r{room}', 1, 'x'), ('r{room}', 2, 'y')");
@@ -29,7 +30,7 @@ fn all_partitions_are_read() {
 
 #[test]
 fn rows_are_read_as_hashes() {
-    let mut cluster = cluster(3, 2410);
+    let mut cluster = Cluster::new(3, 2410);
     assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
     let create = "CREATE TABLE one (k TEXT PRIMARY KEY, v INT) WITH (layout = 'large')";
     assert_eq!(define(&mut cluster, 0, create), Reply::OK);
@@ -52,7 +53,7 @@ fn rows_are_read_as_hashes() {
 #[test]
 fn a_step_over_several_keys_leaves_rows_alone() {
     for (seed, layout) in [(2420, "large"), (2421, "small")] {
-        let mut cluster = cluster(3, seed);
+        let mut cluster = Cluster::new(3, seed);
         assert_eq!(define(&mut cluster, 0, &CHAT.replace("large", layout)), Reply::OK);
         assert_eq!(sql(&mut cluster, 0, "INSERT INTO chat VALUES ('a', 1, 'x')"), Reply::Int(1));
         // The partition's key is claimed, found to have rows, and let go.
@@ -67,7 +68,7 @@ fn a_step_over_several_keys_leaves_rows_alone() {
 
 #[test]
 fn what_is_read_from_disk_is_read_once() {
-    let mut cluster = cluster(3, 2430);
+    let mut cluster = Cluster::new(3, 2430);
     assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
     assert_eq!(sql(&mut cluster, 0, "INSERT INTO chat VALUES ('a', 1, 'x')"), Reply::Int(1));
     (0..3).for_each(|host| assert!(matches!(seen(&mut cluster, host, "a"), Reply::Array(_))));
@@ -85,7 +86,7 @@ fn what_is_read_from_disk_is_read_once() {
 
 #[test]
 fn rows_that_cannot_be_read_are_said_to_be_so() {
-    let mut cluster = cluster(3, 2440);
+    let mut cluster = Cluster::new(3, 2440);
     assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
     assert_eq!(sql(&mut cluster, 0, "INSERT INTO chat VALUES ('a', 1, 'x')"), Reply::Int(1));
     cluster.flush_tree(0);

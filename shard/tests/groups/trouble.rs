@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use reactor::rng::Rng;
 use shard::reply::Reply;
 
-use super::{cluster, seen, CHAT};
+use super::{seen, CHAT};
 use crate::catalog::{define, planned, rows};
 use crate::keyspace::cluster::Cluster;
 
@@ -43,7 +43,7 @@ fn insert(cluster: &mut Cluster, host: usize, at: u64, wait_ms: u64) -> u64 {
 fn rows_survive_lost_messages_and_machines() {
     for seed in 0..12 {
         let mut rng = Rng::new(seed);
-        let mut cluster = cluster(3, 2300 + seed);
+        let mut cluster = Cluster::new(3, 2300 + seed);
         assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
         let (mut written, mut at) = (Written::default(), 0);
         for round in 0..12 {
@@ -84,7 +84,7 @@ fn rows_survive_lost_messages_and_machines() {
 
 #[test]
 fn an_undecided_head_is_finished_before_it_is_extended() {
-    let mut cluster = cluster(3, 2350);
+    let mut cluster = Cluster::new(3, 2350);
     assert_eq!(define(&mut cluster, 0, CHAT), Reply::OK);
     let first = insert(&mut cluster, 0, 1, 5_000);
     assert_eq!(cluster.wait(first), Reply::Int(1));

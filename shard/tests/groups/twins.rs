@@ -3,7 +3,6 @@
 use reactor::rng::Rng;
 use shard::reply::Reply;
 
-use super::{allow, cluster};
 use crate::catalog::{define, sql};
 use crate::keyspace::cluster::Cluster;
 
@@ -48,7 +47,7 @@ fn the_large_layout_answers_as_the_small_one() {
     let (mut flushed, mut paused) = (0, 0);
     for seed in 0..6 {
         let mut rng = Rng::new(seed);
-        let mut cluster = cluster(3, 2200 + seed);
+        let mut cluster = Cluster::new(3, 2200 + seed);
         for (name, layout) in [("small", "small"), ("large", "large")] {
             let text = format!("CREATE TABLE {name} {COLUMNS} WITH (layout = '{layout}')");
             assert_eq!(define(&mut cluster, 0, &text), Reply::OK);
@@ -59,7 +58,6 @@ fn the_large_layout_answers_as_the_small_one() {
                 flushed += hosts.iter().map(|host| host.shard.tree().stats().counters.flushes).sum::<u64>();
                 paused += hosts.iter().map(|host| host.shard.metrics().runs_paused).sum::<u64>();
                 cluster.restart_all();
-                allow(&mut cluster);
             }
             let (text, host) = (statement(&mut rng), rng.below(3) as usize);
             let [small, large] = both(&mut cluster, host, &text);

@@ -149,6 +149,8 @@ impl World {
                 Shape::Hash => "a command about a hash",
                 Shape::Set => "a command about a set",
                 Shape::SortedSet => "a command about a sorted set",
+                Shape::Members => "a command about a set of tokens",
+                Shape::End => "a command about when a key ends",
             });
         }
         match rows::partition_of(&ask.key) {
@@ -172,6 +174,9 @@ impl World {
         (ask, again): (Ask, Option<OperationId>),
         command: Command,
     ) -> RequestId {
+        if let (Form::Expiring(ms), Some(value)) = (ask.form, ask.value()) {
+            self.lives.insert(value.to_vec(), ms);
+        }
         let thread = client * PIPELINE_MAX as u32 + place;
         let operation =
             again.unwrap_or_else(|| self.history.call(thread, &ask.key, ask.command.clone(), self.now));
@@ -273,8 +278,8 @@ impl World {
     pub(super) fn check_shown(&self, key: &[u8], told: &history::Reply, chosen: Ballot) -> Checked {
         match (told, self.workload.kind_of(key)) {
             // Its values come again.
-            (_, Kind::Counter) => Ok(()),
-            _ if objects::shape_of(key) == Some(Shape::Set) => Ok(()),
+            (_, Kind::Counter | Kind::Tagged) => Ok(()),
+            _ if matches!(objects::shape_of(key), Some(Shape::Set | Shape::End)) => Ok(()),
             (history::Reply::Value(value), _) => self.ledger.shown(key, value, chosen),
             // Where there are flushes, any may be empty.
             (history::Reply::Nil, Kind::Appended) if !self.plan.classes.is_drawn(Class::Flushes) => {

@@ -6,7 +6,7 @@ use netbatch::Net;
 use paxos::{AcceptorState, Ballot, Member};
 use reactor::clock::Nanos;
 use reactor::sim::{Faults, SimDisk};
-use shard::command::{Command, Limits};
+use shard::command::Command;
 use shard::record::Record;
 use shard::wire::{PeerMessage, RepairAnswer, RepairSaid, Sender};
 use shard::{Config, Effects, Request, RequestId, Shard, Turn};
@@ -63,6 +63,8 @@ pub(super) struct Core {
     pub is_sick: bool,
     /// Its disk has lost or changed what was written, perhaps.
     pub is_damaged: bool,
+    /// A bit of a table of its tree flipped.
+    pub tree_rots: bool,
     /// The last write before its end went astray: recovery cannot know that it is missing.
     pub lost_its_end: bool,
     /// Whether it lost its disk, and is a voter again.
@@ -90,6 +92,7 @@ impl Core {
             groups: GroupSums::default(),
             is_sick: false,
             is_damaged: false,
+            tree_rots: false,
             lost_its_end: false,
             loss: Loss::default(),
             up: vec![false; usize::from(plan.hosts)],
@@ -151,6 +154,7 @@ impl Core {
         assert!(!self.is_up(), "a core that runs has its disk");
         self.disk = disk;
         (self.is_sick, self.is_damaged, self.lost_its_end) = (false, false, false);
+        self.tree_rots = false;
         self.loss = self.loss.again();
     }
 
@@ -248,10 +252,9 @@ pub(super) fn new_shard(
     }
     // Groups are small: in most starts no entries stay in the log that the tree has, and their rows are more than a page.
     config.entries_kept_bytes = [0, 0, 2 << 10, config.entries_kept_bytes][(seed / 32 % 4) as usize];
+    config.fill_rows_max = [1, 2, 3, config.fill_rows_max][(seed / 4 % 4) as usize];
     config.row_page_max = [2, config.row_page_max][(seed / 128 % 2) as usize];
-    let mut shard = Shard::new(config, store_options(core, plan), tree_options(core, plan), disk);
-    shard.set_limits(Limits { large_tables: true, ..Limits::default() });
-    shard
+    Shard::new(config, store_options(core, plan), tree_options(core, plan), disk)
 }
 
 /// How a core's engine is set up.

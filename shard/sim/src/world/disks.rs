@@ -134,6 +134,7 @@ impl World {
         let rotten = core.disk.overwrite(name, at, &[byte ^ 1 << bit]);
         assert!(rotten, "the byte that was read is there");
         core.is_damaged = true;
+        core.tree_rots |= name.ends_with(TABLE);
         self.label(match name {
             name if name.starts_with("seg") => "a bit of a segment rotted",
             name if name.ends_with(TABLE) => "a bit of a table rotted",

@@ -30,9 +30,6 @@ use crate::workload::{Ask, Kind, Told};
 /// Clients from here on are the hosts' last reads.
 const LAST_READERS: u32 = 1000;
 
-/// Clients from here on are the clocks that end expiring values.
-const CLOCKS: u32 = 2000;
-
 impl World {
     /// Ends the first phase when all clients are done, or have had enough time.
     pub(super) fn check_done(&mut self) {
@@ -239,7 +236,7 @@ impl World {
     /// What no host has finished may be seen by a survey or not, and finished after it was read as absent. So surveys wait until all replicas
     /// hold the same, and everything is read once more then. With a host given up they may never do: then surveys are judged as under faults.
     fn survey_when_level(&mut self, pass: u32, waits: u32) {
-        let level = self.check_equal().is_ok();
+        let level = self.check_equal().is_ok() && self.check_filled().is_ok();
         let whole = self.hosts_left().len() == usize::from(self.plan.hosts);
         if level || !whole || waits == LAST_WAITS_MAX {
             return self.survey_everything(level);
@@ -383,27 +380,20 @@ impl World {
     fn judge_history(&mut self) -> Checked {
         let has_flushes = self.plan.classes.is_drawn(Class::Flushes);
         let (mut appended, mut others) = (BTreeMap::<&[u8], Vec<_>>::new(), History::new());
+        let mut tagged = Vec::new();
         for operation in &self.history.operations {
             match self.workload.kind_of(&operation.key) {
                 Kind::Appended if !has_flushes => appended.entry(&operation.key).or_default().push(operation),
                 Kind::Expiring => {
-                    let failed = operation.outcome == history::Outcome::Failed;
-                    if !operation.command.is_read() && !failed {
-                        // At some time after it was asked for, by whatever clock, the value may end.
-                        let end = history::Operation {
-                            client: CLOCKS + operation.client,
-                            command: history::Command::Del,
-                            outcome: history::Outcome::Unknown,
-                            version: None,
-                            ..operation.clone()
-                        };
-                        others.operations.push(end);
-                    }
+                    others.operations.extend(self.expiry_of(operation));
                     others.operations.push(operation.clone());
                 }
+                Kind::Tagged => tagged.push(operation),
                 _ => others.operations.push(operation.clone()),
             }
         }
+        self.check_ends()?;
+        let decided = self.joints.as_ref().map_or(Ok(true), |joints| joints.judge_moves(&tagged))?;
         for (key, operations) in appended {
             order::check(key, &operations, self.ledger.chosen_text(key))?;
         }
@@ -417,6 +407,9 @@ impl World {
         let summary = check::check(&others);
         if !summary.undecided.is_empty() {
             *self.labels.entry("a key was undecided").or_default() += 1;
+        }
+        if !decided {
+            *self.labels.entry("moves were undecided").or_default() += 1;
         }
         if summary.violations.is_empty() {
             return Ok(());

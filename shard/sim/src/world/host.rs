@@ -7,12 +7,9 @@ use shard::Clock;
 
 use super::core::{Core, Input};
 use super::{Event, Phase, Place, World};
-use crate::limits::TURN_NS;
+use crate::limits::{TURN_NS, WALL_MS};
 use crate::plan::{Plan, Routes};
 use crate::violation::Checked;
-
-/// Milliseconds since 1970 at which every run begins.
-const WALL_MS: i64 = 1_700_000_000_000;
 
 /// See the module's head.
 pub(super) struct Host {

@@ -1,6 +1,8 @@
 //! Commands on several keys as one step (docs/design/several-keys.md): movers put a token to some keys of one slot, or read them side by side,
 //! and others write and read the same keys one by one.
 //!
+//! Others move and copy what keys of another tag hold ([`crate::moves`]), and are movers like them.
+//!
 //! A token is at all keys that it was put to, or at none; what is read side by side never shows a part; and there is one order of all tokens
 //! that every key agrees with. Each key is an appended one besides, with all that the ledger and the history check of such keys.
 
@@ -11,13 +13,16 @@ use reactor::clock::{Nanos, MILLISECOND, SECOND};
 use reactor::rng::Rng;
 use shard::command::{Command, Limits, Queue};
 use shard::reply::Reply;
-use synod_bench::history::{self, OperationId};
+use synod_bench::history::{self, Operation, OperationId};
 
 use super::clients::{Asker, Outstanding};
 use super::{Event, Phase, Place, World};
+use crate::class::Class;
 use crate::ledger::{show, TOKEN_BYTES};
 use crate::limits::{DEADLINE_MAX, OVERDUE};
+use crate::moves::Moves;
 use crate::objects::{self, Shape};
+use crate::plan::{Plan, Stream};
 use crate::violation::{invariant, Checked, Violation};
 use crate::workload;
 
@@ -41,6 +46,8 @@ pub(super) enum JointEvent {
 
 #[derive(Clone, Copy, Debug)]
 struct Mover {
+    /// It moves things between keys.
+    moves: bool,
     left: u32,
     /// The question that it waits for.
     waits_for: Option<usize>,
@@ -57,9 +64,24 @@ enum Told {
     Not,
 }
 
+/// A question of a mover.
 #[derive(Debug)]
 struct Question {
     mover: u32,
+    what: What,
+}
+
+/// What it is about.
+#[derive(Debug)]
+enum What {
+    Tokens(Tokens),
+    /// One of [`Moves`], by its number there.
+    Move(usize),
+}
+
+/// A token that was put to some keys, or was looked for there.
+#[derive(Debug)]
+struct Tokens {
     keys: Vec<usize>,
     token: Option<Vec<u8>>,
     told: Told,
@@ -77,23 +99,45 @@ pub(super) struct Joints {
     keys: Vec<Vec<u8>>,
     movers: Vec<Mover>,
     asked: Vec<Question>,
+    moves: Option<Moves>,
 }
 
 impl Joints {
-    /// `lists`: the keys hold lists, in half of the runs, in the place of strings; and whether these are long.
-    pub fn new(mut rng: Rng, lists: Option<bool>) -> Joints {
-        let tag = rng.below(1000);
-        let count = rng.between(2, 4);
-        let suffix = lists.filter(|_| rng.coin()).map(|is_long| objects::suffix(Shape::List, is_long));
-        let suffix = suffix.unwrap_or_default();
-        let keys = (0..count).map(|key| format!("a{{{tag}}}{key}{suffix}").into_bytes()).collect();
-        let movers = vec![Mover { left: QUESTIONS, waits_for: None }; rng.between(2, 4) as usize];
-        Joints { rng, keys, movers, asked: Vec::new() }
+    /// What the plan has of both.
+    pub fn new(plan: &Plan) -> Joints {
+        let mut stream = Stream::Joint.rng(plan.seed);
+        let (rng, moves) = (stream.fork(), stream.fork());
+        let mut joints = Joints { rng, keys: Vec::new(), movers: Vec::new(), asked: Vec::new(), moves: None };
+        if plan.classes.has(Class::Joint) {
+            joints.begin(plan);
+        }
+        if plan.classes.has(Class::Moves) {
+            joints.moves = Some(Moves::new(moves));
+            joints.add_movers(true);
+        }
+        joints
     }
 
-    /// The keys.
-    pub fn keys(&self) -> &[Vec<u8>] {
-        &self.keys
+    /// Draws keys that tokens are put to. Where there are objects they hold lists, in half of the runs, in the place of strings.
+    fn begin(&mut self, plan: &Plan) {
+        let lists = plan.classes.is_drawn(Class::Objects).then_some(plan.classes.is_drawn(Class::Deltas));
+        let tag = self.rng.below(1000);
+        let count = self.rng.between(2, 4);
+        let suffix = lists.filter(|_| self.rng.coin()).map(|is_long| objects::suffix(Shape::List, is_long));
+        let suffix = suffix.unwrap_or_default();
+        self.keys = (0..count).map(|key| format!("a{{{tag}}}{key}{suffix}").into_bytes()).collect();
+        self.add_movers(false);
+    }
+
+    fn add_movers(&mut self, moves: bool) {
+        let mover = Mover { moves, left: QUESTIONS, waits_for: None };
+        self.movers.extend(vec![mover; self.rng.between(2, 4) as usize]);
+    }
+
+    /// The keys, and whether they are appended to only.
+    pub fn keys(&self) -> Vec<(Vec<u8>, bool)> {
+        let moved = self.moves.iter().flat_map(Moves::keys).map(|key| (key, false));
+        self.keys.iter().map(|key| (key.clone(), true)).chain(moved).collect()
     }
 
     /// Whether all was asked and answered.
@@ -118,22 +162,34 @@ impl Joints {
         (keys, token, is_joint)
     }
 
-    /// Judges all of it, by what the keys hold in the end.
+    /// Judges what was moved, by what was read of those keys in the end. Whether all of it could be decided.
+    pub fn judge_moves(&self, last_reads: &[&Operation]) -> Result<bool, Violation> {
+        self.moves.as_ref().map_or(Ok(true), |moves| moves.judge(last_reads))
+    }
+
+    /// What was asked about tokens.
+    fn tokens(&self) -> impl Iterator<Item = &Tokens> {
+        self.asked.iter().filter_map(|question| match &question.what {
+            What::Tokens(tokens) => Some(tokens),
+            What::Move(_) => None,
+        })
+    }
+
+    /// Judges where tokens are, by what the keys hold in the end.
     pub fn judge(&self, text: impl Fn(&[u8]) -> Vec<u8>) -> Checked {
         let ends: Vec<Vec<u8>> = self.keys.iter().map(|key| text(key)).collect();
         let holds = |text: &[u8], token: &[u8]| text.chunks(TOKEN_BYTES).any(|chunk| chunk == token);
-        for question in &self.asked {
-            let Question { keys, token: Some(token), .. } = question else { continue };
+        for question in self.tokens() {
+            let Tokens { keys, token: Some(token), .. } = question else { continue };
             let there: Vec<bool> = keys.iter().map(|key| holds(&ends[*key], token)).collect();
             if there.iter().any(|is| *is != there[0]) {
                 return Err(self.broken(question, "is at some of its keys, and not at others"));
             }
         }
-        let side_by_side = |question: &&Question| {
-            question.token.is_none() && question.is_joint && question.told == Told::Done
-        };
-        for read in self.asked.iter().filter(side_by_side) {
-            for other in &self.asked {
+        let side_by_side =
+            |question: &&Tokens| question.token.is_none() && question.is_joint && question.told == Told::Done;
+        for read in self.tokens().filter(side_by_side) {
+            for other in self.tokens() {
                 let Some(token) = &other.token else { continue };
                 let seen = read.keys.iter().zip(&read.seen).filter(|(key, _)| other.keys.contains(key));
                 let there: BTreeSet<bool> = seen.map(|(_, seen)| holds(seen, token)).collect();
@@ -145,7 +201,7 @@ impl Joints {
         self.check_order(&ends)
     }
 
-    fn broken(&self, question: &Question, why: &str) -> Violation {
+    fn broken(&self, question: &Tokens, why: &str) -> Violation {
         let token = show(question.token.as_deref().unwrap_or_default());
         let keys: Vec<String> = question.keys.iter().map(|key| show(&self.keys[*key])).collect();
         Violation::new(invariant::TOGETHER, format!("{token} of {} {why}", keys.join(", ")))
@@ -190,7 +246,7 @@ impl Joints {
 fn told(shape: Option<Shape>, token: Option<&[u8]>, reply: &Reply) -> Option<history::Reply> {
     if let Some(shape) = shape {
         let command = token.map_or(history::Command::Get, |token| history::Command::Append(token.to_vec()));
-        if let Some(workload::Told::Reply(told, _)) = objects::told(shape, false, &command, reply) {
+        if let Some(workload::Told::Reply(told, _)) = objects::told(shape, b"", &command, reply) {
             return Some(told);
         }
     }
@@ -201,6 +257,26 @@ fn told(shape: Option<Shape>, token: Option<&[u8]>, reply: &Reply) -> Option<his
         Reply::Array(elements) if elements.is_empty() => Some(history::Reply::Nil),
         _ => None,
     }
+}
+
+/// What is asked about some keys, together or about the one alone.
+fn said(names: &[Vec<u8>], told: &history::Command, is_joint: bool) -> Command {
+    let of_key = |name: &Vec<u8>| match (objects::shape_of(name), told) {
+        (Some(shape), told) => {
+            let words = objects::words(shape, name, told);
+            parsed(&words.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        }
+        (None, history::Command::Append(token)) => parsed(&[b"APPEND", name, token]),
+        (None, _) => parsed(&[b"GET", name]),
+    };
+    if !is_joint {
+        return of_key(&names[0]);
+    }
+    let mut queue = Queue::default();
+    for name in names {
+        assert!(queue.push(of_key(name)), "it can be part of a transaction");
+    }
+    queue.exec(&[]).expect("they are few keys")
 }
 
 fn parsed(words: &[&[u8]]) -> Command {
@@ -240,47 +316,35 @@ impl World {
         }
         let now = self.now;
         let Some(joints) = &mut self.joints else { return };
-        let (keys, token, is_joint) = joints.draw(mover);
         let number = joints.asked.len();
         joints.movers[mover as usize].left -= 1;
         joints.movers[mover as usize].waits_for = Some(number);
-        let names: Vec<Vec<u8>> = keys.iter().map(|key| joints.keys[*key].clone()).collect();
-        let told = token.clone().map_or(history::Command::Get, history::Command::Append);
-        let of_key = |name: &Vec<u8>| match (objects::shape_of(name), &token) {
-            (Some(shape), _) => {
-                let words = objects::words(shape, name, &told);
-                parsed(&words.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        let moves = joints.moves.as_mut().filter(|_| joints.movers[mover as usize].moves);
+        let (key, command, what) = match moves.map(|moves| moves.ask(now)) {
+            Some((number, key, command)) => (key, command, What::Move(number)),
+            None => {
+                let (keys, token, is_joint) = joints.draw(mover);
+                let names: Vec<Vec<u8>> = keys.iter().map(|key| joints.keys[*key].clone()).collect();
+                let told = token.clone().map_or(history::Command::Get, history::Command::Append);
+                let mut asked = |name: &Vec<u8>, place: u32| {
+                    let thread = MOVERS + mover * 8 + place;
+                    self.history.call(thread, name, told.clone(), now)
+                };
+                let operations = names.iter().zip(0..).map(|(name, place)| asked(name, place)).collect();
+                let command = said(&names, &told, is_joint);
+                let tokens = Tokens { keys, token, told: Told::Open, seen: Vec::new(), operations, is_joint };
+                (names[0].clone(), command, What::Tokens(tokens))
             }
-            (None, Some(token)) => parsed(&[b"APPEND", name, token]),
-            (None, None) => parsed(&[b"GET", name]),
         };
-        let command = if is_joint {
-            let mut queue = Queue::default();
-            for name in &names {
-                assert!(queue.push(of_key(name)), "it can be part of a transaction");
-            }
-            queue.exec(&[]).expect("they are few keys")
-        } else {
-            of_key(&names[0])
-        };
-        let mut asked = |name: &Vec<u8>, place: u32| {
-            let thread = MOVERS + mover * 8 + place;
-            self.history.call(thread, name, told.clone(), now)
-        };
-        let operations = names.iter().zip(0..).map(|(name, place)| asked(name, place)).collect();
-        let question =
-            Question { mover, keys, token, told: Told::Open, seen: Vec::new(), operations, is_joint };
-        if let Some(joints) = &mut self.joints {
-            joints.asked.push(question);
-        }
+        joints.asked.push(Question { mover, what });
         let request = self.open_request(Outstanding {
             at,
-            slice: self.ledger.slice_of(&names[0]),
+            slice: self.ledger.slice_of(&key),
             asker: Asker::Joint(number),
             deadline: now + DEADLINE_MAX,
             command,
             arrived: false,
-            chosen: self.ledger.newest_chosen(&names[0]),
+            chosen: self.ledger.newest_chosen(&key),
         });
         let (delay, patience) = (self.client_delay(), DEADLINE_MAX + OVERDUE + SECOND);
         self.schedule(now + delay, Event::Ask { request });
@@ -294,6 +358,11 @@ impl World {
         let mover = joints.asked[number].mover;
         if joints.movers[mover as usize].waits_for == Some(number) {
             joints.movers[mover as usize].waits_for = None;
+            let fresh = match (&joints.asked[number].what, &mut joints.moves) {
+                (What::Move(number), Some(moves)) => moves.ended(*number),
+                _ => None,
+            };
+            fresh.into_iter().flatten().for_each(|key| self.ledger.watch(&key, false));
             self.move_later(mover);
         }
     }
@@ -307,6 +376,15 @@ impl World {
             self.label("a reply came too late for its client");
             return Ok(());
         }
+        let question = match &mut question.what {
+            What::Tokens(tokens) => tokens,
+            What::Move(of) => {
+                let label = joints.moves.as_mut().map(|moves| moves.answered(*of, now, reply));
+                label.into_iter().for_each(|label| self.label(label));
+                self.end_question(number);
+                return Ok(());
+            }
+        };
         let parts: &[Reply] = match reply {
             Reply::Array(parts) if question.is_joint => parts,
             other => std::slice::from_ref(other),

@@ -119,9 +119,12 @@ impl World {
             return Err(Violation::new(invariant::NO_FAULT, detail));
         }
         let lies = core.disk.faults().misdirected_per_million > 0;
+        // What went astray may have been meant for the tree, which is not put aside.
+        let has_tree = self.plan.classes.has(Class::LargeTables);
+        let stays = lies || has_tree && (core.disk.has_lied() || core.tree_rots);
         let core = self.core_mut(place);
         core.loss = Loss { waits: true, started: true, aside, ..core.loss };
-        (core.is_damaged, core.lost_its_end) = (lies, false);
+        (core.is_damaged, core.lost_its_end) = (stays, false);
         self.ledger.lose(place.host, place.core);
         self.label("a damaged log was put aside");
         self.tell(|| format!("{place} has put its damaged log aside"));

@@ -4,6 +4,7 @@ mod clients;
 mod core;
 mod cuts;
 mod disks;
+mod ends;
 mod finish;
 mod groups;
 mod host;
@@ -162,6 +163,8 @@ pub struct World {
     workload: Workload,
     history: History,
     swaps: Vec<Swap>,
+    /// How many milliseconds values last that were written with an end.
+    lives: BTreeMap<Vec<u8>, u64>,
     last_reads: BTreeMap<Vec<u8>, Vec<history::Reply>>,
     ledger: Ledger,
     story: Story,
@@ -192,6 +195,7 @@ impl World {
             flushes: plan.classes.is_drawn(Class::Flushes),
             tables: plan.classes.is_drawn(Class::Tables),
             large_tables: plan.classes.is_drawn(Class::LargeTables),
+            ends: plan.classes.is_drawn(Class::Ends),
         };
         let workload = Workload::new(work.fork(), plan.keys, grouped, plan.reads, extras);
         let mut ledger = Ledger::new(members, plan.cores);
@@ -199,11 +203,11 @@ impl World {
         let jobs =
             plan.classes.has(Class::Jobs).then(|| Jobs::new(Stream::Jobs.rng(plan.seed).fork(), &plan));
         jobs.iter().flat_map(Jobs::keys).for_each(|key| ledger.watch(key, false));
-        let lists = extras.objects.then_some(extras.long);
-        let joints =
-            plan.classes.has(Class::Joint).then(|| Joints::new(Stream::Joint.rng(plan.seed).fork(), lists));
-        let grows = !extras.flushes;
-        joints.iter().flat_map(Joints::keys).for_each(|key| ledger.watch(key, grows));
+        let is_joint = plan.classes.has(Class::Joint) || plan.classes.has(Class::Moves);
+        let joints = is_joint.then(|| Joints::new(&plan));
+        for (key, appended) in joints.iter().flat_map(Joints::keys) {
+            ledger.watch(&key, appended && !extras.flushes);
+        }
         let has_large = plan.classes.has(Class::LargeTables);
         let tables = plan
             .classes
@@ -236,6 +240,7 @@ impl World {
             workload,
             history: History::new(),
             swaps: Vec::new(),
+            lives: BTreeMap::new(),
             last_reads: BTreeMap::new(),
             ledger,
             story: Story::new(printed),

@@ -15,6 +15,7 @@ use synod_bench::history::{self, OperationId};
 use super::clients::{Asker, Outstanding};
 use super::core::Input;
 use super::{Event, Phase, Place, World};
+use crate::indexes::Schemas;
 use crate::limits::DEADLINE_MAX;
 use crate::rows::{self, Table};
 use crate::violation::{invariant, Checked, Violation};
@@ -84,6 +85,8 @@ pub(super) struct Tables {
     changes: u32,
     /// There is a large table, too.
     has_large: bool,
+    /// What tables and indexes there ever were.
+    pub schemas: Schemas,
     /// Changes that may drop a table, or may still do so, whatever their definers were told.
     open_drops: Vec<OpenDrop>,
 }
@@ -93,7 +96,15 @@ impl Tables {
         let definer = || Definer { left: CHANGES, ..Definer::default() };
         let definers = (0..rng.between(1, 2)).map(|_| definer()).collect();
         let think = rng.between(THINK.0, THINK.1);
-        Tables { rng, think, definers, changes: 0, has_large, open_drops: Vec::new() }
+        Tables {
+            rng,
+            think,
+            definers,
+            changes: 0,
+            has_large,
+            schemas: Schemas::default(),
+            open_drops: Vec::new(),
+        }
     }
 
     /// Whether all changes were asked for and answered.
@@ -197,6 +208,9 @@ impl World {
 
     /// A core has a newer catalog: the others of its host are told.
     pub(super) fn tell_of_catalog(&mut self, place: Place, bytes: &[u8]) {
+        if let (Some(tables), Ok(catalog)) = (&mut self.tables, Catalog::decode(bytes)) {
+            tables.schemas.note(&catalog);
+        }
         for other in self.places(place.host).filter(|other| *other != place) {
             self.arrive(other, Input::Catalog(bytes.into()));
         }

@@ -39,6 +39,7 @@ pub(super) struct GroupSums {
     taken: u64,
     pages: u64,
     waited: u64,
+    stepped: u64,
 }
 
 impl GroupSums {
@@ -51,6 +52,7 @@ impl GroupSums {
             taken: metrics.rows_taken,
             pages: metrics.row_pages_taken,
             waited: metrics.runs_paused,
+            stepped: metrics.fill_steps,
         }
     }
 }
@@ -67,6 +69,7 @@ impl std::ops::Add for GroupSums {
             taken: self.taken + other.taken,
             pages: self.pages + other.pages,
             waited: self.waited + other.waited,
+            stepped: self.stepped + other.stepped,
         }
     }
 }
@@ -124,7 +127,7 @@ impl World {
     }
 
     /// What log groups met.
-    pub(super) fn sums_of_groups(&self) -> [(&'static str, u64); 9] {
+    pub(super) fn sums_of_groups(&self) -> [(&'static str, u64); 10] {
         let (mut finished, mut again, mut all) = (0, 0, GroupSums::default());
         let mut chosen = vec![0; usize::from(self.plan.cores)];
         for key in self.ledger.watched() {
@@ -147,7 +150,49 @@ impl World {
             ("rows were taken over", all.taken),
             ("pages of rows came", all.pages),
             ("a statement waited for the tree", all.waited),
+            ("a step was taken for an index", all.stepped),
         ]
+    }
+
+    /// What the entries of groups say of indexes is true of their rows.
+    fn check_indexes(&mut self) -> Checked {
+        let Some(tables) = &self.tables else { return Ok(()) };
+        let mut compared = 0;
+        for key in self.ledger.watched() {
+            let Some(lineage) = self.ledger.lineage(&key) else { continue };
+            let fails = |why: String| {
+                let detail = format!("group {}: {why}", show(&key));
+                Err(Violation::new(invariant::INDEXES, detail))
+            };
+            for (group, rows) in lineage.all_chosen() {
+                if let Err(why) = tables.schemas.check(&key, group, rows) {
+                    return fails(why);
+                }
+                compared += 1;
+            }
+        }
+        *self.labels.entry("indexes of a group were compared").or_default() += compared;
+        match self.hosts_left().len() < usize::from(self.plan.hosts) {
+            true => Ok(()),
+            false => self.check_filled(),
+        }
+    }
+
+    /// Indexes of all groups are those of their tables. A host that was down when they were changed, or had no record of the group then, has not seen
+    /// to that: the last reads have it done.
+    pub(super) fn check_filled(&self) -> Checked {
+        let Some(tables) = &self.tables else { return Ok(()) };
+        for key in self.ledger.watched().into_iter().filter(|key| !self.ledger.is_gone(key)) {
+            let newest = self.ledger.lineage(&key).and_then(|lineage| lineage.all_chosen().next_back());
+            let Some((newest, _)) = newest else { continue };
+            if tables.schemas.current(newest.table).is_some_and(|now| newest.indexes.next_task(now).is_some())
+            {
+                let detail =
+                    format!("group {}: indexes are not those of the table: {:?}", show(&key), newest.indexes);
+                return Err(Violation::new(invariant::INDEXES, detail));
+            }
+        }
+        Ok(())
     }
 
     /// At the end: what is in each core's tree.
@@ -155,6 +200,7 @@ impl World {
         if !self.plan.classes.is_drawn(Class::LargeTables) {
             return Ok(());
         }
+        self.check_indexes()?;
         for host in self.hosts_left() {
             for place in self.places(host) {
                 let now = self.now;

@@ -81,11 +81,13 @@ pub(super) fn partition_of(
     Ok(Some(values))
 }
 
-/// The best path for these conditions, in this order if there is one.
+/// The best path for these conditions, in this order if there is one. `begun`: the number of the index by which earlier pages went, 0 for none; where
+/// that is a path, it is taken.
 pub(super) fn choose(
     table: &Table,
     conditions: Vec<Expression>,
     order: &[OrderItem],
+    begun: Option<u64>,
 ) -> Result<Access, Error> {
     let never = |condition: &Expression| match condition {
         Expression::Constant(value) => !matches!(value, Datum::Bool(true)),
@@ -109,9 +111,14 @@ pub(super) fn choose(
     let primary = Some(candidate(table, None, &bounds, order));
     let indexes = table.indexes.iter().enumerate().filter(|(_, index)| index.ready);
     let indexes = indexes.map(|(place, index)| Some(candidate(table, Some((place, index)), &bounds, order)));
-    let usable = std::iter::once(primary).chain(indexes).flatten().flatten();
+    let mut usable: Vec<Candidate> = std::iter::once(primary).chain(indexes).flatten().flatten().collect();
+    let number = |candidate: &Candidate| candidate.index.map_or(0, |(_, index)| index.id.into());
+    if let Some(at) = usable.iter().position(|candidate| begun == Some(number(candidate))) {
+        usable = vec![usable.swap_remove(at)];
+    }
     // The primary key comes first, and is taken where an index is no better: entries of an index cost a read each.
-    let best = usable.reduce(|best, other| if score(&other) > score(&best) { other } else { best });
+    let better = |best, other| if score(&other) > score(&best) { other } else { best };
+    let best = usable.into_iter().reduce(better);
     let Some(best) = best else { return Err(no_order(table, order)) };
     let (used, partly, path) = (best.used.clone(), best.partly.clone(), path(table, &best));
     let (mut bounds, mut filter) = (Vec::new(), Vec::new());

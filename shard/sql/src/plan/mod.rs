@@ -199,6 +199,20 @@ impl Query {
         &self.table
     }
 
+    /// The number of the index by which it finds its rows.
+    pub fn index(&self) -> Option<u32> {
+        let (Work::Select(Selection { access, .. })
+        | Work::Update { access, .. }
+        | Work::Delete { access, .. }) = &self.work
+        else {
+            return None;
+        };
+        match &access.path {
+            Path::Index(place, _) => Some(self.table.indexes[*place].id),
+            Path::Keys(_) | Path::Rows(_) => None,
+        }
+    }
+
     /// Whether it may change rows.
     pub fn writes(&self) -> bool {
         !matches!(self.work, Work::Select(_))

@@ -9,7 +9,7 @@ use super::{order, Condition, Context, Projection, Query, Selection, Work};
 use crate::bind::{coerce, Binder};
 use crate::cast::Level;
 use crate::catalog::Catalog;
-use crate::cursor::Position;
+use crate::cursor::{Given, Position};
 use crate::datum::Datum;
 use crate::error::{Error, ErrorKind};
 use crate::expression::Expression;
@@ -70,17 +70,21 @@ pub(super) fn select(catalog: &Catalog, select: &Select, context: &Context) -> R
     if values.is_none() && !order.is_empty() {
         return Err(Error::unsupported("ORDER BY with ALLOW SCAN is not supported: rows come partition by partition. Order them where they are needed"));
     }
-    let access = choose(&table, conditions, &order)?;
-    let limit = number(context, select.limit.as_ref(), &table)?;
-    let page = match &select.cursor {
+    let given = match &select.cursor {
         None => None,
         Some(_) if !aggregates.is_empty() => {
             return Err(Error::unsupported("CURSOR with an aggregate is not supported: it is one row"))
         }
-        Some(expr) => {
-            Some(Position::parse(&text(context, expr, &table)?, &table, &access, values.is_none())?)
-        }
+        Some(expr) => Some(Given::parse(&text(context, expr, &table)?)?),
     };
+    let begun = given.as_ref().and_then(|given| Some(given.as_ref()?.index()));
+    let access = choose(&table, conditions, &order, begun)?;
+    let limit = number(context, select.limit.as_ref(), &table)?;
+    let place = |given: Option<Given>| match given {
+        None => Ok(Position::default()),
+        Some(given) => given.check(&table, &access, values.is_none()),
+    };
+    let page = given.map(place).transpose()?;
     let partition = values.map(|values| Partition::new(&table, &values)).transpose()?;
     let work = Work::Select(Selection { access, projection, aggregates, limit, page });
     Ok(Query { table, partition, work, random: context.random })
@@ -229,7 +233,7 @@ fn found(
             Some(Condition::Holds(Binder::new(table, alias, context, "IF").condition(expr)?.folded()?))
         }
     };
-    Ok((Partition::new(table, &values)?, choose(table, conditions, &[])?, condition))
+    Ok((Partition::new(table, &values)?, choose(table, conditions, &[], None)?, condition))
 }
 
 pub(super) fn update(catalog: &Catalog, change: &Change, context: &Context) -> Result<Query, Error> {

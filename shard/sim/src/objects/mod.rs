@@ -1,7 +1,9 @@
 //! Keys that hold objects: what of an object stands for a value, and how commands are said about it.
 //!
 //! Tokens are appended to a list; a register and a counter are a field of a hash or the score of a member of a sorted set; what is
-//! conditional is whether a set has its member.
+//! conditional is whether a set has its member. And of some keys it is of no account what they hold: when that ends stands for a value ([`ends`]).
+
+pub mod ends;
 
 use reactor::rng::Rng;
 use shard::reply::Reply;
@@ -32,6 +34,10 @@ pub enum Shape {
     Set,
     /// With one member, whose score is the value.
     SortedSet,
+    /// A set whose members are tokens: of those between which things are moved.
+    Members,
+    /// Anything: when it ends is the value.
+    End,
 }
 
 /// What keys of a kind can hold, if that is an object.
@@ -51,6 +57,8 @@ pub fn suffix(shape: Shape, is_long: bool) -> String {
         Shape::Hash => 'H',
         Shape::Set => 'S',
         Shape::SortedSet => 'Z',
+        Shape::Members => 'M',
+        Shape::End => 'E',
     };
     let mut suffix = letter.to_string();
     suffix.extend(is_long.then_some(LONG));
@@ -65,6 +73,8 @@ pub fn shape_of(key: &[u8]) -> Option<Shape> {
         b'H' => Shape::Hash,
         b'S' => Shape::Set,
         b'Z' => Shape::SortedSet,
+        b'M' => Shape::Members,
+        b'E' => Shape::End,
         _ => return None,
     })
 }
@@ -76,7 +86,11 @@ fn is_long(key: &[u8]) -> bool {
 
 /// Whether a key may be there without what stands for its value.
 pub fn may_lack_value(key: &[u8]) -> bool {
-    shape_of(key) == Some(Shape::Set) && is_long(key)
+    match shape_of(key) {
+        Some(Shape::Set) => is_long(key),
+        Some(Shape::End) => true,
+        _ => false,
+    }
 }
 
 /// What makes an object longer, and means nothing, if the command with this token is to do so.
@@ -93,6 +107,7 @@ pub fn as_said(shape: Shape, command: Command) -> Command {
             Command::SetIfAbsent(FIELD.to_vec())
         }
         (Shape::Set, Command::GetDel) => Command::Del,
+        (Shape::End, command) => ends::as_said(command),
         (_, command) => command,
     }
 }
@@ -100,6 +115,8 @@ pub fn as_said(shape: Shape, command: Command) -> Command {
 /// The words of a command about an object.
 pub fn words(shape: Shape, key: &[u8], command: &Command) -> Vec<Vec<u8>> {
     let words: Vec<&[u8]> = match (shape, command) {
+        (Shape::End, command) => return ends::words(key, command),
+        (Shape::Members, Command::Get) => vec![b"SMEMBERS", key],
         (Shape::List, Command::Strlen) => vec![b"LLEN", key],
         (Shape::List, Command::Get) => vec![b"LRANGE", key, b"0", b"-1"],
         (Shape::Hash, Command::Get) => vec![b"HGET", key, FIELD],
@@ -163,13 +180,23 @@ pub fn in_steps(shape: Shape, key: &[u8], command: &Command) -> Option<[Vec<Vec<
         }
         (Shape::Set, Command::SetIfAbsent(_)) => [lengthening(key), whole()],
         (Shape::Set, Command::Del) => [step(&[b"SREM", key, OTHER]), whole()],
+        (Shape::End, Command::Set(_) | Command::SetIfAbsent(_)) => ends::in_steps(key, command),
         _ => return None,
     })
 }
 
-/// What a reply about an object says, if that is not what the same reply says about a string. `counts`: the key is a counter's.
-pub fn told(shape: Shape, counts: bool, command: &Command, reply: &Reply) -> Option<Told> {
+/// What a reply about an object says, if that is not what the same reply says about a string.
+pub fn told(shape: Shape, key: &[u8], command: &Command, reply: &Reply) -> Option<Told> {
+    let counts = key.starts_with(b"c");
     let told = match (shape, command, reply) {
+        (Shape::End, command, Reply::Int(number)) => ends::told(key, command, *number)?,
+        (Shape::Members, Command::Get, Reply::Array(members) | Reply::Set(members))
+            if !members.is_empty() =>
+        {
+            let mut tokens: Vec<&[u8]> = members.iter().filter_map(bytes).collect();
+            tokens.sort_unstable();
+            history::Reply::Value(tokens.concat())
+        }
         (Shape::List, _, Reply::Int(elements)) => history::Reply::Int(elements * TOKEN_BYTES as i64),
         (Shape::List, _, Reply::Array(elements)) if !elements.is_empty() => {
             let tokens = elements.iter().filter_map(bytes).flat_map(token_of);

@@ -1,207 +1,19 @@
-//! Queues of jobs: producers push, workers wait until there is something to take (docs/design/blocking-pops.md).
-//!
-//! No job that was acknowledged may be lost, and none be given out twice: what no worker was given lies in the queue at the end, or was taken by
-//! a pop whose reply was lost. Where nothing fails, who waits is told in time, and who waited first before who came later.
-
-use std::collections::BTreeMap;
+//! What producers and workers do, and what they are told.
 
 use paxos::Member;
 use reactor::clock::{Nanos, MILLISECOND, SECOND};
-use reactor::rng::Rng;
 use shard::command::{Command, Limits};
 use shard::reply::Reply;
-use shard::WaitId;
 
-use super::clients::{Asker, Outstanding};
-use super::core::Input;
-use super::{Event, Phase, Place, World};
+use super::{
+    somewhere, Job, JobAsk, JobEvent, Jobs, Over, Producer, State, Stint, Turn, Worker, LATER, RANKS, TOLD_IN,
+};
 use crate::ledger::show;
 use crate::limits::{DEADLINE_MAX, LAST_READ_DEADLINE, OVERDUE};
-use crate::plan::{Plan, Routes, Transport, TURNS_DELAY_MAX};
 use crate::violation::{invariant, Checked, Violation};
-
-/// Jobs that each producer has.
-const JOBS: u32 = 30;
-
-/// The same where nothing fails, and workers wait for long.
-const JOBS_CALM: u32 = 8;
-
-/// Longest pause of a producer.
-const THINK: Nanos = 300 * MILLISECOND;
-
-/// The same where nothing fails.
-const THINK_CALM: Nanos = 6 * SECOND;
-
-/// Where nothing fails, a job is given to who waits for it in this time: some messages, each of them a slow one.
-const TOLD_IN: Nanos = 2 * SECOND;
-
-/// Who began to wait so much later came later, wherever the two are.
-const LATER: Nanos = 1_500 * MILLISECOND;
-
-/// The end of the work.
-#[derive(Debug)]
-struct Over {
-    at: Nanos,
-    /// Queues that are still to be emptied.
-    left: usize,
-    /// Since when a worker waited, by queue; the one that waited longest.
-    waiting: Vec<Option<Nanos>>,
-}
-
-/// A worker's wait: who, and the how manieth it is.
-pub(super) type Stint = (u32, u64);
-
-/// A producer's question: who, and the how manieth it is.
-pub(super) type Turn = (u32, u64);
-
-/// What happens by itself.
-#[derive(Clone, Debug)]
-pub(super) enum JobEvent {
-    /// A producer pushes.
-    Push(u32),
-    /// A worker begins to wait.
-    Wait(Stint),
-    /// A worker hears that there may be something.
-    Told(Stint),
-    /// Nobody waits for an answer any longer.
-    GiveUp(JobAsk),
-}
-
-/// Requests about jobs.
-#[derive(Clone, Debug)]
-pub(super) enum JobAsk {
-    /// A producer's.
-    Push { turn: Turn, job: Vec<u8> },
-    /// A worker's.
-    Take(Stint),
-    /// For all that is left of a queue, at the end.
-    Rest { key: usize },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Idle,
-    Waiting,
-    Trying { told: bool },
-}
-
-#[derive(Clone, Debug)]
-struct Worker {
-    at: Place,
-    key: usize,
-    /// The number of its wait, and since when it waits.
-    stint: u64,
-    since: Nanos,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Producer {
-    /// Jobs that it has left.
-    left: u32,
-    /// The number of its question.
-    asked: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Job {
-    key: usize,
-    /// When it was acknowledged.
-    pushed: Option<Nanos>,
-    /// It was given out, or lay in the queue at the end.
-    found: bool,
-}
-
-/// See the module's head.
-#[derive(Debug)]
-pub(super) struct Jobs {
-    rng: Rng,
-    keys: Vec<Vec<u8>>,
-    workers: Vec<Worker>,
-    producers: Vec<Producer>,
-    jobs: BTreeMap<Vec<u8>, Job>,
-    /// Pops of which nobody knows what they took, by queue.
-    unknown: Vec<usize>,
-    /// Nothing fails; and besides messages are quick, and one core keeps all who wait for a key.
-    calm: bool,
-    quick: bool,
-    /// Workers have stopped.
-    over: Option<Over>,
-}
-
-impl Jobs {
-    pub fn new(mut rng: Rng, plan: &Plan) -> Jobs {
-        // On streams what is repeated is damage on the way, which breaks links.
-        let links_hold = plan.transport != Transport::Streams || plan.weather.repeat == 0;
-        let calm = !plan.has_faults() && plan.weather.loss == 0 && links_hold;
-        let keys: Vec<Vec<u8>> =
-            (0..rng.between(1, 2)).map(|key| format!("j{key}.{}", plan.seed % 1000).into_bytes()).collect();
-        let worker = |rng: &mut Rng| Worker {
-            at: somewhere(rng, plan),
-            key: rng.below(keys.len() as u64) as usize,
-            stint: 0,
-            since: 0,
-            state: State::Idle,
-        };
-        let workers = (0..rng.between(2, 5)).map(|_| worker(&mut rng)).collect();
-        let producer = Producer { left: if calm { JOBS_CALM } else { JOBS }, asked: 0 };
-        let producers = vec![producer; rng.between(1, 3) as usize];
-        let quick = plan.weather.tail == 0 && plan.weather.delay.1 <= TURNS_DELAY_MAX;
-        let fixed = plan.routes == Routes::Fixed;
-        let unknown = vec![0; keys.len()];
-        Jobs {
-            rng,
-            keys,
-            workers,
-            producers,
-            jobs: BTreeMap::new(),
-            unknown,
-            calm,
-            quick: calm && quick && fixed,
-            over: None,
-        }
-    }
-
-    /// The queues.
-    pub fn keys(&self) -> &[Vec<u8>] {
-        &self.keys
-    }
-
-    /// Whether all jobs were asked to be done.
-    pub fn is_done(&self) -> bool {
-        self.producers.iter().all(|producer| producer.left == 0)
-    }
-
-    fn pause(&mut self) -> Nanos {
-        self.rng.below(if self.calm { THINK_CALM } else { THINK })
-    }
-
-    fn worker(&mut self, (worker, stint): Stint) -> Option<&mut Worker> {
-        self.workers.get_mut(worker as usize).filter(|worker| worker.stint == stint)
-    }
-
-    /// What was acknowledged and not found must have been taken by pops whose replies were lost.
-    pub fn judge(&self) -> Checked {
-        for (place, key) in self.keys.iter().enumerate() {
-            let lost = |job: &&Job| job.key == place && job.pushed.is_some() && !job.found;
-            let lost = self.jobs.values().filter(lost).count();
-            if lost > self.unknown[place] {
-                let detail = format!(
-                    "{lost} jobs of {} are gone, and the replies of {} pops were lost",
-                    show(key),
-                    self.unknown[place]
-                );
-                return Err(Violation::new(invariant::JOBS, detail));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn somewhere(rng: &mut Rng, plan: &Plan) -> Place {
-    let core = rng.below(u64::from(plan.cores)) as u16;
-    Place { host: rng.below(u64::from(plan.hosts)) as Member, core }
-}
+use crate::world::clients::{Asker, Outstanding};
+use crate::world::core::Input;
+use crate::world::{Event, Phase, Place, World};
 
 fn command(words: &[&[u8]]) -> Command {
     Command::parse(words, &Limits::default()).expect("it can be parsed")
@@ -209,7 +21,7 @@ fn command(words: &[&[u8]]) -> Command {
 
 impl World {
     /// Producers and workers begin.
-    pub(super) fn begin_jobs(&mut self) {
+    pub(in crate::world) fn begin_jobs(&mut self) {
         let Some(jobs) = &self.jobs else { return };
         let (producers, workers) = (jobs.producers.len() as u32, jobs.workers.len() as u32);
         for producer in 0..producers {
@@ -220,7 +32,7 @@ impl World {
         }
     }
 
-    pub(super) fn on_job_event(&mut self, event: JobEvent) {
+    pub(in crate::world) fn on_job_event(&mut self, event: JobEvent) {
         match event {
             JobEvent::Push(producer) => self.push_job(producer),
             JobEvent::Wait(stint) => self.begin_to_wait(stint),
@@ -291,12 +103,15 @@ impl World {
         let Some(jobs) = &mut self.jobs else { return };
         jobs.producers[producer as usize].left -= 1;
         let (name, job) = (jobs.keys[key].clone(), format!("job {producer}.{left}").into_bytes());
-        jobs.jobs.insert(job.clone(), Job { key, ..Job::default() });
-        let words: [&[u8]; 3] = [b"RPUSH", &name, &job];
+        let rank = if jobs.ranked { jobs.rng.below(RANKS) } else { 0 };
+        jobs.jobs.insert(job.clone(), Job { key, rank, ..Job::default() });
+        let score = rank.to_string().into_bytes();
+        let words: &[&[u8]] =
+            if jobs.ranked { &[b"ZADD", &name, &score, &job] } else { &[b"RPUSH", &name, &job] };
         self.ask_about_jobs(
             at,
             &name,
-            command(&words),
+            command(words),
             JobAsk::Push { turn: (producer, asked), job: job.clone() },
         );
     }
@@ -341,7 +156,7 @@ impl World {
     }
 
     /// There may be something, or who waits cannot wait there.
-    pub(super) fn hear_of_waits(&mut self, woken: Vec<Stint>, refused: Vec<Stint>) {
+    pub(in crate::world) fn hear_of_waits(&mut self, woken: Vec<Stint>, refused: Vec<Stint>) {
         for stint in woken {
             let delay = self.client_delay();
             self.schedule(self.now + delay, Event::Job(JobEvent::Told(stint)));
@@ -365,16 +180,16 @@ impl World {
 
     fn try_to_take(&mut self, stint: Stint) {
         let Some(jobs) = &mut self.jobs else { return };
+        let (now, pop) = (self.now, jobs.pop());
         let Some(worker) = jobs.worker(stint) else { return };
-        worker.state = State::Trying { told: false };
+        (worker.state, worker.tried) = (State::Trying { told: false }, now);
         let (at, place) = (worker.at, worker.key);
         let key = jobs.keys[place].clone();
-        let words: [&[u8]; 2] = [b"LPOP", &key];
-        self.ask_about_jobs(at, &key, command(&words), JobAsk::Take(stint));
+        self.ask_about_jobs(at, &key, command(&[pop, &key]), JobAsk::Take(stint));
     }
 
     /// A request about jobs was answered.
-    pub(super) fn on_job_reply(&mut self, ask: &JobAsk, reply: &Reply) -> Checked {
+    pub(in crate::world) fn on_job_reply(&mut self, ask: &JobAsk, reply: &Reply) -> Checked {
         let uncertain = matches!(reply, Reply::Error(text) if text.starts_with("UNCERTAIN"));
         match ask {
             JobAsk::Push { turn, job } => {
@@ -392,11 +207,14 @@ impl World {
                 self.go_on_pushing(*turn);
             }
             JobAsk::Take(stint) => match reply {
-                Reply::Bulk(job) => {
-                    self.on_taken(*stint, job)?;
+                Reply::Nil => self.on_nothing_to_take(*stint),
+                Reply::Array(none) if none.is_empty() => self.on_nothing_to_take(*stint),
+                Reply::Bulk(_) | Reply::Array(_) => {
+                    for (job, rank) in given_out(reply) {
+                        self.on_taken(*stint, job, rank)?;
+                    }
                     self.end_stint(*stint, true);
                 }
-                Reply::Nil => self.on_nothing_to_take(*stint),
                 _ => {
                     self.note_lost_take(*stint, uncertain);
                     self.end_stint(*stint, false);
@@ -408,15 +226,21 @@ impl World {
     }
 
     /// A job was given out.
-    fn on_taken(&mut self, (worker, stint): Stint, job: &[u8]) -> Checked {
+    fn on_taken(&mut self, (worker, stint): Stint, job: &[u8], rank: u64) -> Checked {
         self.label("a job was given out");
         let now = self.now;
         let Some(jobs) = &mut self.jobs else { return Ok(()) };
-        let Some(entry) = jobs.jobs.get_mut(job).filter(|entry| !entry.found) else {
+        if jobs.ranked {
+            self.label("a job was given out of a sorted set");
+        }
+        let Some(jobs) = &mut self.jobs else { return Ok(()) };
+        let tried = jobs.worker((worker, stint)).map(|worker| worker.tried);
+        let Some(entry) = jobs.jobs.get_mut(job).filter(|entry| !entry.found && entry.rank == rank) else {
             let detail = format!("worker {worker} was given {} again, or nobody pushed it", show(job));
             return Err(Violation::new(invariant::JOBS, detail));
         };
         entry.found = true;
+        entry.taken = tried.map(|tried| (tried, now));
         let (key, pushed) = (entry.key, entry.pushed);
         let Some(taker) = jobs.workers.get(worker as usize).filter(|taker| taker.stint == stint) else {
             return Ok(());
@@ -483,7 +307,7 @@ impl World {
     }
 
     /// The reply to a request about jobs will not come, or it never reached a host.
-    pub(super) fn on_job_lost(&mut self, ask: &JobAsk, arrived: bool) {
+    pub(in crate::world) fn on_job_lost(&mut self, ask: &JobAsk, arrived: bool) {
         match ask {
             JobAsk::Push { turn, job } => {
                 if let (false, Some(jobs)) = (arrived, &mut self.jobs) {
@@ -502,7 +326,7 @@ impl World {
     }
 
     /// A host died: who waited there goes elsewhere.
-    pub(super) fn hang_up_workers(&mut self, host: Member) {
+    pub(in crate::world) fn hang_up_workers(&mut self, host: Member) {
         let Some(jobs) = &self.jobs else { return };
         let there = |worker: &Worker| worker.at.host == host && worker.state == State::Waiting;
         let workers: Vec<u32> =
@@ -514,7 +338,7 @@ impl World {
     }
 
     /// Workers stop, and what is left in the queues is looked at. False: that is done.
-    pub(super) fn end_jobs(&mut self) -> bool {
+    pub(in crate::world) fn end_jobs(&mut self) -> bool {
         let at = self.hosts_left().first().copied();
         let (Some(jobs), Some(host)) = (&mut self.jobs, at) else { return false };
         if jobs.over.is_some() {
@@ -529,7 +353,7 @@ impl World {
         jobs.over = Some(Over { at: self.now, left: jobs.keys.len(), waiting });
         let waiting: Vec<Stint> =
             (0..).zip(&jobs.workers).map(|(place, worker)| (place, worker.stint)).collect();
-        let keys = jobs.keys.clone();
+        let (keys, pop) = (jobs.keys.clone(), jobs.pop());
         for stint in waiting {
             if let Some(owner) = self.owner_of(stint) {
                 self.arrive(owner, Input::EndWait { stint, took: false });
@@ -537,14 +361,13 @@ impl World {
         }
         for (key, name) in keys.iter().enumerate() {
             let at = Place { host, core: self.ledger.slice_of(name) };
-            let words: [&[u8]; 3] = [b"LPOP", name, b"100000"];
-            self.ask_about_jobs(at, name, command(&words), JobAsk::Rest { key });
+            self.ask_about_jobs(at, name, command(&[pop, name, b"100000"]), JobAsk::Rest { key });
         }
         true
     }
 
     /// Whether all queues were emptied.
-    pub(super) fn check_jobs_ended(&self) -> Checked {
+    pub(in crate::world) fn check_jobs_ended(&self) -> Checked {
         match self.jobs.as_ref().and_then(|jobs| jobs.over.as_ref()) {
             Some(Over { left, .. }) if *left > 0 => {
                 Err(Violation::new(invariant::CONVERGES, format!("{left} queues of jobs were not read")))
@@ -554,25 +377,24 @@ impl World {
     }
 
     fn on_rest(&mut self, key: usize, reply: &Reply) -> Checked {
+        let now = self.now;
         let Some(jobs) = &mut self.jobs else { return Ok(()) };
-        let rest: &[Reply] = match reply {
-            Reply::Array(rest) => rest,
-            Reply::NilArray => &[],
-            other => {
-                let detail = format!("the rest of {} is {other:?}", show(&jobs.keys[key]));
-                return Err(Violation::new(invariant::CONVERGES, detail));
-            }
-        };
+        if !matches!(reply, Reply::Array(_) | Reply::Pairs(_) | Reply::NilArray) {
+            let detail = format!("the rest of {} is {reply:?}", show(&jobs.keys[key]));
+            return Err(Violation::new(invariant::CONVERGES, detail));
+        }
+        let rest = given_out(reply);
         let Some(over) = &mut jobs.over else { return Ok(()) };
         over.left = over.left.saturating_sub(1);
         let (ended, waiting) = (over.at, over.waiting.get(key).copied().flatten());
-        for job in rest {
-            let Reply::Bulk(job) = job else { continue };
-            let Some(entry) = jobs.jobs.get_mut(job).filter(|entry| !entry.found) else {
+        for (job, rank) in &rest {
+            let Some(entry) = jobs.jobs.get_mut(*job).filter(|entry| !entry.found && entry.rank == *rank)
+            else {
                 let detail = format!("{} was given out and is still there, or nobody pushed it", show(job));
                 return Err(Violation::new(invariant::JOBS, detail));
             };
             entry.found = true;
+            entry.taken = Some((ended, now));
             let seen =
                 |pushed: &Nanos| waiting.is_some_and(|since| since < *pushed) && ended - *pushed > TOLD_IN;
             if jobs.calm && entry.pushed.as_ref().is_some_and(seen) {
@@ -587,40 +409,21 @@ impl World {
     }
 }
 
-/// The waits of a core's workers, by both names.
-#[derive(Debug, Default)]
-pub(super) struct Waits {
-    ids: BTreeMap<Stint, WaitId>,
-    stints: BTreeMap<WaitId, Stint>,
-    pub refused: Vec<Stint>,
-}
-
-impl Waits {
-    pub fn begin(&mut self, stint: Stint, id: Result<WaitId, Reply>) {
-        let Ok(id) = id else { return self.refused.push(stint) };
-        self.ids.insert(stint, id);
-        self.stints.insert(id, stint);
+/// The jobs that a reply gives out, with their ranks.
+fn given_out(reply: &Reply) -> Vec<(&[u8], u64)> {
+    fn job<'a>(entry: &'a Reply, score: Option<&Reply>) -> Option<(&'a [u8], u64)> {
+        match (entry, score) {
+            (Reply::Bulk(job), None) => Some((job, 0)),
+            (Reply::Bulk(job), Some(Reply::Double(score))) => Some((job, *score as u64)),
+            _ => None,
+        }
     }
-
-    pub fn find(&self, stint: Stint) -> Option<WaitId> {
-        self.ids.get(&stint).copied()
-    }
-
-    pub fn end(&mut self, stint: Stint) -> Option<WaitId> {
-        let id = self.ids.remove(&stint)?;
-        self.stints.remove(&id);
-        Some(id)
-    }
-
-    pub fn stint(&self, id: WaitId) -> Option<Stint> {
-        self.stints.get(&id).copied()
-    }
-}
-
-/// Which request it is that nobody will answer any more.
-pub(super) fn job_of(outstanding: &Outstanding) -> Option<JobAsk> {
-    match &outstanding.asker {
-        Asker::Job(ask) => Some(ask.clone()),
-        _ => None,
+    match reply {
+        Reply::Array(entries) => match entries.as_slice() {
+            [entry, score @ Reply::Double(_)] => job(entry, Some(score)).into_iter().collect(),
+            entries => entries.iter().filter_map(|entry| job(entry, None)).collect(),
+        },
+        Reply::Pairs(pairs) => pairs.iter().filter_map(|(entry, score)| job(entry, Some(score))).collect(),
+        entry => job(entry, None).into_iter().collect(),
     }
 }
