@@ -29,7 +29,7 @@ pub enum Kind {
     Expiring,
     /// SET, DEL, EXISTS and GET, of one key or of many. Only where there are such commands.
     Grouped,
-    /// What moves between keys of one slot ([`crate::moves`]); clients ask nothing about it.
+    /// What moves between keys of one slot (`moves`); clients ask nothing about it.
     Tagged,
 }
 
