@@ -12,6 +12,7 @@ mod files;
 mod flushes;
 pub mod host;
 mod kills;
+mod large;
 mod limits;
 mod minority;
 mod scans;

@@ -10,7 +10,7 @@ const PARTITIONS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const WRITERS: usize = 3;
 
 /// Runs a statement that must be answered.
-fn run(client: &mut Client, text: &str) -> Value {
+pub fn run(client: &mut Client, text: &str) -> Value {
     let reply = client.call(&["SQL", text]);
     assert_eq!(reply.as_error(), None, "{text}");
     reply
@@ -25,7 +25,7 @@ fn rows(reply: Value) -> Vec<Value> {
 }
 
 /// The numbers in the only column of an answer.
-fn numbers(reply: Value) -> Vec<i64> {
+pub fn numbers(reply: Value) -> Vec<i64> {
     let number = |row| match row {
         Value::Array(values) => match values.as_slice() {
             [Value::Int(number)] => *number,
