@@ -1,4 +1,4 @@
--- One partition per chat, its messages in the order in which they were sent.
+-- One partition per chat, its messages in the order in which they were sent: on the disk, for there may be any number.
 CREATE TABLE IF NOT EXISTS messages (
   chat   TEXT,
   sent   TIMESTAMP,
@@ -6,5 +6,5 @@ CREATE TABLE IF NOT EXISTS messages (
   sender TEXT NOT NULL,
   body   TEXT NOT NULL,
   PRIMARY KEY (chat, sent, id)
-);
+) WITH (layout = 'large');
 CREATE INDEX IF NOT EXISTS messages_by_sender ON messages (sender, sent);
