@@ -8,6 +8,7 @@
 use reactor::mutants::planted;
 use sql::Table;
 
+use super::{element_bytes, varint_bytes};
 use crate::command::{put_bytes, put_varint, DecodeError, Reader};
 
 /// How far each index is.
@@ -85,9 +86,10 @@ impl Indexes {
 
     /// Bytes of the encoding.
     pub fn encoded_bytes(&self) -> usize {
-        let mut bytes = Vec::new();
-        self.encode(&mut bytes);
-        bytes.len()
+        let held: usize = self.held.iter().map(|(id, _)| varint_bytes((*id as usize) << 1)).sum();
+        let place = self.place.as_ref();
+        let of = place.map_or(1, |(of, place)| varint_bytes(*of as usize) + element_bytes(place));
+        varint_bytes(self.held.len()) + held + of
     }
 
     /// Appends the encoding.
@@ -221,6 +223,13 @@ mod tests {
             };
             assert_eq!(read(&bytes), Ok(indexes.clone()));
             (0..bytes.len()).for_each(|end| assert!(read(&bytes[..end]).is_err(), "cut at {end}"));
+        }
+        for index in [63, 64, 16_384, u32::MAX] {
+            let mut indexes = Indexes::default();
+            indexes.note_step(&Task { index, fills: true, place: None }, Some(&[7; 200]));
+            let mut bytes = Vec::new();
+            indexes.encode(&mut bytes);
+            assert_eq!(bytes.len(), indexes.encoded_bytes(), "the number {index}");
         }
         let mut reader = Reader::new(&[2, 5, 5, 0]);
         assert_eq!(Indexes::take(&mut reader), Err(DecodeError::Malformed), "one twice");
